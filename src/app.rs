@@ -1,0 +1,423 @@
+//! The one road, from the command line to the exit code:
+//! cli → config → resolve → journal.begin → locks → run → alerts → journal.finish → output → exit.
+
+use std::any::Any;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use crate::cli::{self, Globals, Invocation};
+use crate::config::Config;
+use crate::config::sections::{Metrics, Schedule, State};
+use crate::context::Context;
+use crate::error::{self, Failure, Kind};
+use crate::exit::Code;
+use crate::journal::{self, Begun};
+use crate::meta;
+use crate::output::{self, Style};
+use crate::report::{
+    Ask, FailureReport, Finding, Permit, Progress, Report, Reporter, Severity, Status, Step,
+    TASK_FAILED,
+};
+use crate::sys::lock::Held;
+use crate::sys::{Stop, files, machine};
+use crate::task::{Entry, Task};
+use crate::tasks::TASKS;
+
+/// How long a task may take to notice that it should stop, before the run is sealed without it.
+const GRACE: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_millis(50);
+
+/// Runs the program and says what to exit with.
+pub fn run(arguments: Vec<OsString>) -> Code {
+    machine::private_umask();
+    match cli::parse(&arguments) {
+        Ok(invocation) => match TASKS.iter().find(|entry| entry.name == invocation.name) {
+            Some(entry) => run_task(entry, &invocation),
+            None => run_meta(&invocation),
+        },
+        Err(error) if meta::is_answer(&error) => {
+            output::print_text(&error.render().to_string());
+            Code::Status(Status::Ok)
+        }
+        Err(error) if meta::is_bare(&error) => {
+            output::print_help_instead(&error.render().to_string());
+            Code::Status(Status::Unknown)
+        }
+        Err(error) => {
+            let guess = cli::guess(&arguments);
+            let report = new_report(&guess.task, &Globals::default());
+            let error = meta::usage_failure(&error).into();
+            conclude(fail(report, &error, Severity::High), guess.style)
+        }
+    }
+}
+
+fn new_report(task: &str, globals: &Globals) -> Report {
+    let now = globals.now.unwrap_or_else(Timestamp::now);
+    Report::new(task, &machine::host(), to_millis(now), globals.dry_run)
+}
+
+fn run_meta(invocation: &Invocation) -> Code {
+    let Invocation {
+        globals,
+        name,
+        matches,
+    } = invocation;
+    let mut report = new_report(name, globals);
+    let result = meta::run(name, matches, globals, &mut report)
+        .unwrap_or_else(|| Err(error::usage(format!("unknown command {name}")).into()));
+    if let Err(error) = result {
+        report = fail(report, &error, Severity::High);
+    }
+    report.seal(report.started_at);
+    conclude(report, globals.style())
+}
+
+/// The road itself.
+fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
+    let globals = &invocation.globals;
+    let clock = Instant::now();
+    let stop = Stop::after(globals.timeout().unwrap_or(entry.limit));
+    let report = new_report(entry.name, globals);
+    let severity = match entry.guards_data {
+        true => Severity::Critical,
+        false => Severity::High,
+    };
+    let mut road = Road {
+        entry,
+        globals,
+        clock,
+        severity,
+        stop,
+        state: default_state(),
+        journal: None,
+        textfiles: None,
+        code: None,
+    };
+    let report = match road.prepare(invocation, &report) {
+        Ok((task, context)) => road.travel(task, context, report),
+        Err(error) => road.refuse(report, &error),
+    };
+    let style = globals.style();
+    let code = conclude(report, style);
+    road.code.unwrap_or(code)
+}
+
+/// What the stations of the road share.
+struct Road<'a> {
+    entry: &'static Entry,
+    globals: &'a Globals,
+    clock: Instant,
+    severity: Severity,
+    stop: Stop,
+    state: PathBuf,
+    journal: Option<Begun>,
+    textfiles: Option<PathBuf>,
+    code: Option<Code>,
+}
+
+impl Road<'_> {
+    /// Configuration, resolved task, context.
+    fn prepare(
+        &mut self,
+        invocation: &Invocation,
+        report: &Report,
+    ) -> anyhow::Result<(Prepared, Context)> {
+        self.stop.listen().context("cannot listen for signals")?;
+        let config = Config::load(self.globals.config.as_deref(), self.globals.root.as_deref())?;
+        if let Some(dir) = config.get::<State>()?.dir {
+            self.state = config.path(&dir)?;
+        }
+        self.textfiles = config.get::<Metrics>()?.textfile_dir;
+        let zone = config.get::<Schedule>()?.zone();
+        let task = (self.entry.resolve)(&invocation.matches, &config)?;
+        let context = Context {
+            task: self.entry.name.into(),
+            now: report.started_at,
+            zone,
+            host: report.host.as_str().into(),
+            dry_run: report.dry_run,
+            stop: self.stop.clone(),
+            lock_wait: self.globals.lock_wait(),
+            state: Arc::new(self.state.clone()),
+        };
+        let prepared = Prepared {
+            task,
+            elsewhere: config.problems_elsewhere(),
+        };
+        Ok((prepared, context))
+    }
+
+    /// Journal, locks, the task itself, journal again.
+    fn travel(&mut self, prepared: Prepared, context: Context, mut report: Report) -> Report {
+        report.findings.extend(prepared.elsewhere);
+        let task = prepared.task;
+        if !task.journalled() {
+            self.textfiles = None;
+        } else if !context.dry_run || self.state.join("journal.db").exists() {
+            self.begin(&mut report);
+        }
+        let style = self.globals.style();
+        let reporter = Reporter::new(report, progress(style), person(style));
+        let result = take_locks(&*task, &context).and_then(|held| {
+            let result = watch(task, &context, &reporter);
+            drop(held);
+            result
+        });
+        reporter.progress_done();
+        let mut report = reporter.snapshot();
+        if let Err(error) = &result {
+            let severity = self.severity_of(error);
+            report = fail(report, error, severity);
+            self.code = self.stop.signal().map(Code::Signal);
+        }
+        self.finish(report)
+    }
+
+    fn begin(&mut self, report: &mut Report) {
+        let begun = files::private_directory(&self.state)
+            .and_then(|()| journal::begin(&self.state, report, &self.stop));
+        match begun {
+            Ok(begun) => {
+                for run in &begun.interrupted {
+                    report.findings.push(
+                        Finding::new(
+                            journal::INTERRUPTED,
+                            Severity::Medium,
+                            &run.task,
+                            format!(
+                                "the run of {} that began {:.0} was killed",
+                                run.task, run.started_at
+                            ),
+                        )
+                        .hint(format!("empire-maint history --task {}", run.task)),
+                    );
+                }
+                self.journal = Some(begun);
+            }
+            Err(error) => report.findings.push(unwritable(&self.state, &error)),
+        }
+    }
+
+    /// A lock that somebody else holds is normal once; the third time in a row it is not.
+    fn severity_of(&self, error: &anyhow::Error) -> Severity {
+        match error::kind_of(error) {
+            Kind::Locked if !self.locked_before() => Severity::Low,
+            kind if kind.could_not_start() => Severity::High,
+            _ => self.severity,
+        }
+    }
+
+    fn locked_before(&self) -> bool {
+        let filter = journal::Filter {
+            task: Some(self.entry.name.to_owned()),
+            most: 3,
+            ..journal::Filter::default()
+        };
+        let runs = journal::runs(&self.state, &filter).unwrap_or_default();
+        let ended: Vec<_> = runs.iter().filter(|run| run.state == "finished").collect();
+        ended.len() >= 2
+            && ended[..2].iter().all(|run| {
+                run.status.as_deref() == Some("unknown")
+                    && run
+                        .summary
+                        .as_deref()
+                        .is_some_and(|text| text.contains("is in use by"))
+            })
+    }
+
+    /// A run that never started is written down all the same.
+    fn refuse(&mut self, mut report: Report, error: &anyhow::Error) -> Report {
+        self.code = self.stop.signal().map(Code::Signal);
+        if !report.dry_run {
+            self.begin(&mut report);
+        }
+        let severity = self.severity_of(error);
+        self.finish(fail(report, error, severity))
+    }
+
+    fn finish(&mut self, mut report: Report) -> Report {
+        report.seal(self.now());
+        if let Some(folder) = &self.textfiles
+            && !report.dry_run
+            && let Err(error) = write_textfile(&mut report, &self.state, folder)
+        {
+            report.findings.push(
+                Finding::new(
+                    "metrics.unwritable",
+                    Severity::Medium,
+                    folder.display().to_string(),
+                    format!("{error:#}"),
+                )
+                .hint("[metrics] textfile_dir"),
+            );
+            report.seal(self.now());
+        }
+        if self.journal.is_some()
+            && let Err(error) = journal::finish(&self.state, &report)
+        {
+            report.findings.push(unwritable(&self.state, &error));
+            report.seal(self.now());
+        }
+        self.journal = None;
+        if let Some(code) = self.code {
+            report.exit_code = code.value();
+        }
+        report
+    }
+
+    /// The end of the run: the believed start and the time that really passed.
+    fn now(&self) -> Timestamp {
+        to_millis(match self.globals.now {
+            None => Timestamp::now(),
+            Some(start) => start
+                .checked_add(
+                    jiff::SignedDuration::try_from(self.clock.elapsed()).unwrap_or_default(),
+                )
+                .unwrap_or(start),
+        })
+    }
+}
+
+/// Finer than a millisecond only makes the report harder to read.
+fn to_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+struct Prepared {
+    task: Box<dyn Task>,
+    elsewhere: Vec<Finding>,
+}
+
+fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
+    Finding::new(
+        journal::UNWRITABLE,
+        Severity::Medium,
+        state.display().to_string(),
+        format!("this run cannot be written down: {error:#}"),
+    )
+    .hint("run as root, or set [state] dir to a folder that this user can write")
+}
+
+/// Where state goes without a configured place: systemd's, the system's for root, the user's own otherwise.
+fn default_state() -> PathBuf {
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let own = || {
+        variable("XDG_STATE_HOME")
+            .map(|path| path.join("empire-maint"))
+            .or_else(|| variable("HOME").map(|path| path.join(".local/state/empire-maint")))
+    };
+    variable("STATE_DIRECTORY")
+        .or_else(|| if machine::is_root() { None } else { own() })
+        .unwrap_or_else(|| PathBuf::from("/var/lib/empire-maint"))
+}
+
+fn progress(style: Style) -> Option<Arc<dyn Progress>> {
+    if style.quiet {
+        return None;
+    }
+    output::Line::on_terminal().map(|line| Arc::new(line) as Arc<dyn Progress>)
+}
+
+fn person(style: Style) -> Option<Arc<dyn Ask>> {
+    if style.quiet || style.format != output::Format::Human {
+        return None;
+    }
+    output::Terminal::here(style.color).map(|terminal| Arc::new(terminal) as Arc<dyn Ask>)
+}
+
+fn take_locks(task: &dyn Task, context: &Context) -> anyhow::Result<Vec<Held>> {
+    let locks = task.locks(context);
+    let mut held = Vec::new();
+    for lock in &locks {
+        held.extend(context.take(lock, task.patience())?);
+    }
+    Ok(held)
+}
+
+/// Runs the task on a thread of its own and waits with a limit, so that what no flag can reach (name resolution, a dead mount)
+/// cannot hold the run. A task inside publishing or swapping is waited for.
+fn watch(task: Box<dyn Task>, context: &Context, reporter: &Reporter) -> anyhow::Result<()> {
+    let (send, receive) = channel();
+    let (context_there, reporter_there) = (context.clone(), reporter.clone());
+    std::thread::Builder::new()
+        .name(context.task.to_string())
+        .spawn(move || {
+            if !task.locks(&context_there).is_empty() {
+                machine::be_polite(&context_there.stop);
+            }
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                task.run(&context_there, &reporter_there)
+            }));
+            let _ = send.send(result.unwrap_or_else(|panic| Err(panicked(&*panic))));
+        })
+        .context("cannot start a thread")?;
+    let mut asked = None;
+    loop {
+        match receive.recv_timeout(HEARTBEAT) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(panicked(&"the task's thread ended"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Err(error) = context.stop.check()
+            && !context.stop.shielded()
+            && asked.get_or_insert_with(Instant::now).elapsed() > GRACE
+        {
+            return Err(error.context("the task did not stop by itself"));
+        }
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Failure::new(Kind::Panic, format!("a defect of this program: {text}"))
+        .hint("please report it with the output of the same command and --json")
+        .into()
+}
+
+/// Puts an error into the report, with the finding that monitoring and alerts go by.
+fn fail(mut report: Report, error: &anyhow::Error, severity: Severity) -> Report {
+    let failure = FailureReport::from_error(error);
+    let mut finding = Finding::new(TASK_FAILED, severity, &report.task, format!("{error:#}"));
+    finding.hint.clone_from(&failure.hint);
+    report.findings.push(finding);
+    report.failure = Some(failure);
+    report.seal(report.started_at);
+    report
+}
+
+fn write_textfile(report: &mut Report, state: &Path, folder: &Path) -> anyhow::Result<()> {
+    let last = journal::last_success(state, &report.task).unwrap_or_default();
+    let reporter = Reporter::new(report.clone(), None, None);
+    reporter.act(
+        Step {
+            kind: "write",
+            target: folder.display().to_string(),
+            reason: "metrics for Prometheus".into(),
+        },
+        |permit: &Permit| output::textfile(permit, folder, report, last),
+    )?;
+    Ok(())
+}
+
+/// The last station: one object or one text, and the code that it says.
+fn conclude(report: Report, style: Style) -> Code {
+    output::print(&report, style);
+    Code::Status(report.status)
+}

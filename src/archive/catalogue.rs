@@ -1,0 +1,208 @@
+//! What backups there are of one series, newest first, and the lock that guards them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::manifest::Manifest;
+use super::name::{Content, Name};
+use crate::error::{Failure, missing, refused};
+use crate::sys::files;
+use crate::sys::lock::Lock;
+use crate::units;
+
+/// One backup as it stands in the folder.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// Its name.
+    pub name: Name,
+    /// The data.
+    pub path: PathBuf,
+    /// Bytes of the data.
+    pub size: u64,
+    /// What is known of it.
+    pub standing: Standing,
+}
+
+/// How much is known of a backup.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// It has its manifest.
+    Known(Box<Manifest>),
+    /// It has none: made by hand or by another tool.
+    Foreign,
+    /// Its manifest cannot be read, and why.
+    Unreadable(String),
+}
+
+impl Backup {
+    /// A backup anywhere, by the path of its data; its manifest and index are looked for beside it.
+    pub fn at(path: &Path) -> anyhow::Result<Self> {
+        let meta = files::link_metadata(path)
+            .with_context(|| format!("cannot look at {}", path.display()))?
+            .ok_or_else(|| missing(format!("there is no backup {}", path.display())))?;
+        if !meta.is_file() {
+            return Err(refused(format!("{} is not a regular file", path.display())).into());
+        }
+        let file = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let standing = standing(&manifest_path(path), None)?;
+        let (series, created) = match &standing {
+            Standing::Known(manifest) => (manifest.series.clone(), manifest.created_at),
+            _ => (file.clone(), Timestamp::try_from(meta.modified()?)?),
+        };
+        let content = match &standing {
+            Standing::Known(manifest) => manifest.content,
+            _ if file.ends_with(".tar.gz") => Content::Tar,
+            _ => Content::Sqlite,
+        };
+        Ok(Self {
+            name: Name {
+                series,
+                stem: file
+                    .trim_end_matches(".gz")
+                    .trim_end_matches(".db")
+                    .trim_end_matches(".tar")
+                    .to_owned(),
+                stamp: created,
+                content,
+            },
+            path: path.to_owned(),
+            size: meta.len(),
+            standing,
+        })
+    }
+
+    /// The index beside the data.
+    pub fn index_path(&self) -> PathBuf {
+        files::with_suffix(&self.path, ".idx")
+    }
+
+    /// The manifest, where there is one.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match &self.standing {
+            Standing::Known(manifest) => Some(manifest),
+            _ => None,
+        }
+    }
+
+    /// The instant of the snapshot.
+    pub fn created_at(&self) -> Timestamp {
+        self.manifest()
+            .map_or(self.name.stamp, |manifest| manifest.created_at)
+    }
+
+    /// The age of what could be brought back: of the data where it is known, else of the snapshot.
+    pub fn data_as_of(&self) -> Timestamp {
+        self.manifest()
+            .and_then(|manifest| manifest.database.as_ref()?.data_as_of)
+            .unwrap_or_else(|| self.created_at())
+    }
+
+    /// True when it may be counted on.
+    pub fn is_good(&self) -> bool {
+        self.manifest()
+            .is_some_and(|manifest| manifest.is_good() && manifest.gz.size == self.size)
+    }
+
+    /// True when retention keeps its hands off.
+    pub fn is_pinned(&self) -> bool {
+        self.manifest()
+            .is_some_and(|manifest| manifest.pinned.is_some())
+    }
+}
+
+/// Every backup of a series, newest first. Links and anything that is not a file are no backups.
+pub fn catalogue(folder: &Path, series: &str) -> anyhow::Result<Vec<Backup>> {
+    let mut found = Vec::new();
+    for entry in files::list(folder)? {
+        let file = entry.file_name();
+        let Some(name) = file.to_str().and_then(|file| Name::parse(series, file)) else {
+            continue;
+        };
+        let path = entry.path();
+        let Some(meta) = files::link_metadata(&path)?.filter(std::fs::Metadata::is_file) else {
+            continue;
+        };
+        let standing = standing(&name.manifest(folder), Some(&name.stem))?;
+        found.push(Backup {
+            name,
+            path,
+            size: meta.len(),
+            standing,
+        });
+    }
+    found.sort_by(|a, b| (b.created_at(), &b.name.stem).cmp(&(a.created_at(), &a.name.stem)));
+    Ok(found)
+}
+
+fn manifest_path(data: &Path) -> PathBuf {
+    files::with_suffix(data, ".json")
+}
+
+/// What the manifest says, if there is one and it is this backup's.
+fn standing(manifest: &Path, stem: Option<&str>) -> anyhow::Result<Standing> {
+    if files::link_metadata(manifest)?.is_none() {
+        return Ok(Standing::Foreign);
+    }
+    Ok(match Manifest::read(manifest) {
+        Ok(manifest) if stem.is_none_or(|stem| stem == manifest.backup) => {
+            Standing::Known(manifest.into())
+        }
+        Ok(manifest) => Standing::Unreadable(format!("it is the manifest of {}", manifest.backup)),
+        Err(error) => Standing::Unreadable(format!("{error:#}")),
+    })
+}
+
+/// The size of the newest backup against the median of its five predecessors: share in percent, and that median.
+/// `None` with fewer than five.
+pub fn size_against_median(newest: u64, before: &[Backup]) -> Option<(f64, u64)> {
+    let mut sizes: Vec<u64> = before
+        .iter()
+        .filter(|backup| backup.is_good())
+        .take(5)
+        .map(|backup| backup.size)
+        .collect();
+    if sizes.len() < 5 {
+        return None;
+    }
+    sizes.sort_unstable();
+    Some((units::percent(newest, sizes[2]), sizes[2]))
+}
+
+/// Finds a backup by what a person would type: a path, a file name or its stem.
+pub fn find(folder: &Path, all: &[String], wanted: &str) -> anyhow::Result<Backup> {
+    let file = Path::new(wanted)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    for series in all {
+        for backup in catalogue(folder, series)? {
+            if backup.name.file() == file || backup.name.stem == file {
+                return Ok(backup);
+            }
+        }
+    }
+    Err(not_found(folder, wanted).into())
+}
+
+fn not_found(folder: &Path, wanted: &str) -> Failure {
+    missing(format!(
+        "there is no backup {wanted} in {}",
+        folder.display()
+    ))
+    .hint("empire-maint backup list")
+}
+
+/// Held by whoever adds, changes, removes or swaps in backups of a series.
+pub fn series_lock(folder: &Path, series: &str) -> Lock {
+    Lock {
+        path: folder.join(format!(".{series}.lock")),
+        what: format!("the backups of {series} in {}", folder.display()),
+        optional: false,
+    }
+}

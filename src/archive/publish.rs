@@ -1,0 +1,329 @@
+//! The commit protocol: a draft is verified, a verified one is published, and only a published one lets retention remove anything.
+//! Stages are types, so that what must not happen does not compile.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::manifest::{Manifest, Verified as Verification, VerifiedLevel};
+use super::name::{Content, Name, Part};
+use super::read::{Depth, Expected, Limits, extract, extract_serially};
+use crate::report::Permit;
+use crate::sys::{Stop, files};
+
+/// Part files that are complete and synced, and that nobody has looked at yet.
+pub struct Draft {
+    folder: PathBuf,
+    name: Name,
+}
+
+/// A draft whose every stored byte was read back and found right.
+pub struct Verified {
+    draft: Draft,
+    manifest: Manifest,
+}
+
+/// A backup that is there, whatever happens next.
+pub struct Published {
+    /// Its name.
+    pub name: Name,
+    /// Its manifest.
+    pub manifest: Manifest,
+}
+
+impl Draft {
+    pub(super) fn new(folder: &Path, name: &Name) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            name: name.clone(),
+        }
+    }
+
+    /// Removes the parts. What cannot be removed now, the next sweep removes.
+    pub fn discard(&self, permit: &Permit) {
+        for part in Part::ALL {
+            let _ = files::remove(permit, &self.name.part(&self.folder, part));
+        }
+    }
+
+    /// Reads every stored byte back and compares it with its digest.
+    pub fn verify(
+        self,
+        permit: &Permit,
+        mut manifest: Manifest,
+        verification: Verification,
+        limits: &Limits<'_>,
+    ) -> anyhow::Result<Verified> {
+        let gz = self.name.part(&self.folder, Part::Gz);
+        let index = self.name.part(&self.folder, Part::Index);
+        let figures = manifest.index.clone().context("a draft has an index")?;
+        let expected = Expected {
+            gz: &gz,
+            index: &index,
+            plain: &manifest.plain,
+            stored: &manifest.gz,
+            figures: &figures,
+        };
+        match extract(&expected, Depth::Stored, None, limits) {
+            Ok(_) => {
+                manifest.verified = Some(verification);
+                Ok(Verified {
+                    draft: self,
+                    manifest,
+                })
+            }
+            Err(error) => {
+                self.discard(permit);
+                Err(error.context("the backup does not read back as it was written"))
+            }
+        }
+    }
+}
+
+impl Verified {
+    /// Gives the parts their final names; the manifest's is the commit. Never cut short by a time limit.
+    pub fn publish(self, permit: &Permit, stop: &Stop) -> anyhow::Result<Published> {
+        let _shield = stop.shield();
+        let Draft { folder, name } = &self.draft;
+        let intent = name.part(folder, Part::Manifest);
+        let written = self.manifest.to_bytes().and_then(|bytes| {
+            files::write_new_synced(permit, &intent, &bytes)?;
+            files::sync_directory(folder)
+        });
+        if let Err(error) = written {
+            self.draft.discard(permit);
+            return Err(error);
+        }
+        finish(permit, folder, name)?;
+        Ok(Published {
+            name: self.draft.name,
+            manifest: self.manifest,
+        })
+    }
+}
+
+/// Everything after the intent is on disk: whoever finds the intent after a crash does the same.
+fn finish(permit: &Permit, folder: &Path, name: &Name) -> anyhow::Result<()> {
+    for (part, target) in [
+        (Part::Gz, name.gz(folder)),
+        (Part::Index, name.index(folder)),
+    ] {
+        let from = name.part(folder, part);
+        if files::link_metadata(&from)?.is_some() {
+            files::rename_new(permit, &from, &target)?;
+        }
+    }
+    files::sync_directory(folder)?;
+    files::rename_new(
+        permit,
+        &name.part(folder, Part::Manifest),
+        &name.manifest(folder),
+    )?;
+    files::sync_directory(folder)
+}
+
+/// Replaces the manifest of a published backup in one step: verified again, pinned, found bad.
+pub fn rewrite_manifest(
+    permit: &Permit,
+    folder: &Path,
+    name: &Name,
+    manifest: &Manifest,
+) -> anyhow::Result<()> {
+    let part = name.part(folder, Part::Manifest);
+    files::remove(permit, &part)?;
+    files::write_new_synced(permit, &part, &manifest.to_bytes()?)?;
+    files::rename_over(permit, &part, &name.manifest(folder))?;
+    files::sync_directory(folder)
+}
+
+/// Removes a published backup: first its promise, then its data.
+pub fn remove(permit: &Permit, folder: &Path, name: &Name) -> anyhow::Result<()> {
+    files::rename_over(permit, &name.manifest(folder), &name.doomed(folder))?;
+    files::sync_directory(folder)?;
+    finish_removal(permit, folder, name)
+}
+
+fn finish_removal(permit: &Permit, folder: &Path, name: &Name) -> anyhow::Result<()> {
+    for path in [name.gz(folder), name.index(folder), name.doomed(folder)] {
+        files::remove(permit, &path)?;
+    }
+    files::sync_directory(folder)
+}
+
+/// What a killed run left behind, put right under the series' lock. Returns what was done, for the report.
+pub fn sweep(
+    permit: &Permit,
+    folder: &Path,
+    series: &str,
+    limits: &Limits<'_>,
+) -> anyhow::Result<Vec<String>> {
+    let mut done = Vec::new();
+    for leftover in leftovers(folder, series)? {
+        let Leftover { name, kind } = leftover;
+        match kind {
+            Kind::Doomed => {
+                finish_removal(permit, folder, &name)?;
+                done.push(format!("finished the removal of {}", name.file()));
+            }
+            Kind::Parts if can_be_finished(folder, &name, limits)? => {
+                finish(permit, folder, &name)?;
+                done.push(format!("finished publishing {}", name.file()));
+            }
+            Kind::Parts => {
+                abandon(permit, folder, &name)?;
+                done.push(format!("removed what a killed run left of {}", name.file()));
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// True when there is something for [`sweep`] to do.
+pub fn has_leftovers(folder: &Path, series: &str) -> anyhow::Result<bool> {
+    Ok(!leftovers(folder, series)?.is_empty())
+}
+
+struct Leftover {
+    name: Name,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Parts,
+    Doomed,
+}
+
+/// Every backup of the series that has a part file or a doomed manifest, once each.
+fn leftovers(folder: &Path, series: &str) -> anyhow::Result<Vec<Leftover>> {
+    let mut found: Vec<Leftover> = Vec::new();
+    for entry in files::list(folder)? {
+        let file = entry.file_name();
+        let Some(file) = file.to_str() else { continue };
+        let (stem, kind) = if let Some(doomed) = file.strip_suffix(".json.del") {
+            (doomed, Kind::Doomed)
+        } else if let Some(part) = file
+            .strip_prefix('.')
+            .and_then(|file| file.strip_suffix(".part"))
+        {
+            let stem = part
+                .strip_suffix(".idx")
+                .or_else(|| part.strip_suffix(".json"))
+                .unwrap_or(part);
+            (stem, Kind::Parts)
+        } else {
+            continue;
+        };
+        let Some(name) = Name::parse(series, stem) else {
+            continue;
+        };
+        let known = found
+            .iter()
+            .any(|other| other.kind == kind && other.name == name);
+        if !known {
+            found.push(Leftover { name, kind });
+        }
+    }
+    Ok(found)
+}
+
+/// True when the intent is whole and the data it speaks of is too.
+fn can_be_finished(folder: &Path, name: &Name, limits: &Limits<'_>) -> anyhow::Result<bool> {
+    if files::link_metadata(&name.manifest(folder))?.is_some() {
+        return Ok(false); // a rewrite that was killed: the published manifest stands
+    }
+    let Ok(manifest) = Manifest::read(&name.part(folder, Part::Manifest)) else {
+        return Ok(false);
+    };
+    let part = name.part(folder, Part::Gz);
+    let gz = match files::link_metadata(&part)? {
+        Some(_) => part,
+        None => name.gz(folder),
+    };
+    Ok(manifest.backup == name.stem && has_digest(&gz, name.content, &manifest, limits)?)
+}
+
+fn has_digest(
+    gz: &Path,
+    content: Content,
+    manifest: &Manifest,
+    limits: &Limits<'_>,
+) -> anyhow::Result<bool> {
+    if files::link_metadata(gz)?.map(|meta| meta.len()) != Some(manifest.gz.size) {
+        return Ok(false);
+    }
+    let read = extract_serially(gz, content, manifest.plain.size, None, limits);
+    limits.stop.check()?;
+    Ok(read.is_ok_and(|read| read.gz == manifest.gz && read.plain == manifest.plain))
+}
+
+/// Removes parts, and final names only where an intent says that they are ours: that of an adoption speaks of data which
+/// somebody else made, and has no index.
+fn abandon(permit: &Permit, folder: &Path, name: &Name) -> anyhow::Result<()> {
+    let published = files::link_metadata(&name.manifest(folder))?.is_some();
+    let intent = name.part(folder, Part::Manifest);
+    let ours = |manifest: Manifest| manifest.backup == name.stem && manifest.index.is_some();
+    if !published && Manifest::read(&intent).is_ok_and(ours) {
+        files::remove(permit, &name.index(folder))?;
+        files::remove(permit, &name.gz(folder))?;
+        files::sync_directory(folder)?;
+    }
+    for part in Part::ALL {
+        files::remove(permit, &name.part(folder, part))?;
+    }
+    files::sync_directory(folder)
+}
+
+/// A name for a backup of `at`. Several in one second take the following seconds, behind one another, so that names sort as
+/// the backups were made; a backup that a wrong clock dated far ahead is not followed.
+pub fn free_name(
+    folder: &Path,
+    series: &str,
+    at: Timestamp,
+    content: Content,
+) -> anyhow::Result<Name> {
+    const BURST: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+    const SECOND: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+    let now = Name::new(series, at, content).stamp;
+    let mut newest = None;
+    for entry in files::list(folder)? {
+        let file = entry.file_name();
+        let file = file.to_string_lossy();
+        let data = [".idx", ".json", ".json.del", ".part"]
+            .iter()
+            .fold(file.trim_start_matches('.'), |name, end| {
+                name.trim_end_matches(end)
+            });
+        let taken = Name::parse(series, data).map(|name| name.stamp);
+        newest =
+            newest.max(taken.filter(|taken| *taken >= now && taken.duration_since(now) < BURST));
+    }
+    let free = match newest {
+        Some(newest) => newest.checked_add(SECOND)?,
+        None => now,
+    };
+    Ok(Name::new(series, free, content))
+}
+
+/// A manifest for a backup that somebody else made, after everything in it was read.
+pub fn adopt(
+    permit: &Permit,
+    folder: &Path,
+    name: &Name,
+    manifest: &Manifest,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        manifest
+            .verified
+            .as_ref()
+            .is_some_and(|verified| verified.level >= VerifiedLevel::Checked),
+        "only a verified backup can be adopted"
+    );
+    debug_assert!(manifest.index.is_none());
+    let part = name.part(folder, Part::Manifest);
+    files::remove(permit, &part)?;
+    files::write_new_synced(permit, &part, &manifest.to_bytes()?)?;
+    files::rename_new(permit, &part, &name.manifest(folder))?;
+    files::sync_directory(folder)
+}

@@ -1,0 +1,94 @@
+//! What is backed up and where backups go: the configuration, resolved.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::config::sections::{Backup, Databases};
+use crate::error::missing;
+
+/// The series that is the program's own memory.
+pub const JOURNAL: &str = "journal";
+/// The series of everything that is no database.
+pub const FILES: &str = "files";
+
+/// The configured databases and the folder of their backups.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Where backups are.
+    pub folder: PathBuf,
+    /// In the order of the configuration.
+    pub databases: Vec<Source>,
+}
+
+/// One live database.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The name of its series.
+    pub name: String,
+    /// Absolute.
+    pub path: PathBuf,
+    /// Tables without which it is not what it should be.
+    pub expect_tables: Vec<String>,
+    /// Table to column: how old its data is.
+    pub freshness: BTreeMap<String, String>,
+}
+
+impl Store {
+    /// Reads `[backup]` and `[[database]]`.
+    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
+        let mut databases = Vec::new();
+        for database in config.get::<Databases>()?.0 {
+            if databases
+                .iter()
+                .any(|other: &Source| other.name == database.name)
+            {
+                return Err(crate::error::config(format!(
+                    "two [[database]] have the name '{}'",
+                    database.name
+                ))
+                .into());
+            }
+            databases.push(Source {
+                path: config.path(&database.path)?,
+                name: database.name,
+                expect_tables: database.expect_tables,
+                freshness: database.freshness,
+            });
+        }
+        Ok(Self {
+            folder: config.path(&config.get::<Backup>()?.dir)?,
+            databases,
+        })
+    }
+
+    /// The configured database of that name.
+    pub fn database(&self, name: &str) -> anyhow::Result<&Source> {
+        let names = || {
+            self.databases
+                .iter()
+                .map(|database| database.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        self.databases
+            .iter()
+            .find(|database| database.name == name)
+            .ok_or_else(|| {
+                missing(format!(
+                    "there is no database '{name}' in the configuration"
+                ))
+                .hint(format!("there are: {}", names()))
+                .into()
+            })
+    }
+
+    /// Every series: the databases, the journal, the files.
+    pub fn series(&self) -> Vec<String> {
+        self.databases
+            .iter()
+            .map(|database| database.name.clone())
+            .chain([JOURNAL.to_owned(), FILES.to_owned()])
+            .collect()
+    }
+}

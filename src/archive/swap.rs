@@ -1,0 +1,371 @@
+//! Puts a restored database in the place of a live one. Killed at any point, either the old or the new database is in place and
+//! whole, the other one is beside it, and a rerun reads the intent and finishes the job.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{self, Failure, Kind, refused};
+use crate::report::Permit;
+use crate::sqlite;
+use crate::sys::files::{self, Identity};
+use crate::sys::{Stop, machine};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const LARGEST_INTENT: u64 = 64 << 10;
+
+/// What a restore is about to do; on disk before it does any of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// The backup that is being restored.
+    pub backup: String,
+    /// The database that was there.
+    pub old: Identity,
+    /// The restored one.
+    pub new: Identity,
+    /// The name under which the old one is kept.
+    pub aside: PathBuf,
+    /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
+    pub was_wal: bool,
+}
+
+/// One swap.
+pub struct Swap<'a> {
+    /// The live path.
+    pub target: &'a Path,
+    /// The restored database beside it: checked, owned and synced.
+    pub part: &'a Path,
+    /// The backup that it came from.
+    pub backup: &'a str,
+    /// Decides the dated name.
+    pub now: Timestamp,
+    /// Signals and time limits.
+    pub stop: &'a Stop,
+}
+
+/// Where a restore writes before the swap.
+pub fn part_path(target: &Path) -> PathBuf {
+    beside(target, ".restore.part")
+}
+
+fn intent_path(target: &Path) -> PathBuf {
+    beside(target, ".restore.json")
+}
+
+/// The intent while it is being written: half of one would stop every rerun.
+fn unfinished_intent_path(target: &Path) -> PathBuf {
+    beside(target, ".restore.json.part")
+}
+
+/// The old database on its way back.
+fn back_path(target: &Path) -> PathBuf {
+    beside(target, ".restore.back")
+}
+
+/// `.app.db` and a suffix, in the same folder.
+fn beside(target: &Path, suffix: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(suffix);
+    target.with_file_name(name)
+}
+
+/// The intent of a restore that did not come to its end, if there is one.
+pub fn pending_swap(target: &Path) -> anyhow::Result<Option<Intent>> {
+    let path = intent_path(target);
+    if files::link_metadata(&path)?.is_none() {
+        return Ok(None);
+    }
+    let content = files::read_small(&path, LARGEST_INTENT)?;
+    let intent: Intent = serde_json::from_slice(&content)
+        .with_context(|| format!("{} is not readable", path.display()))?;
+    // Whoever may write beside the database must not make root rename files elsewhere.
+    if intent.aside.parent() != target.parent() {
+        return Err(refused(format!("{} names a file in another folder", path.display())).into());
+    }
+    Ok(Some(intent))
+}
+
+/// What a rerun found of an earlier restore.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Healed {
+    /// The new database is in place; the old one is under the given name.
+    Swapped(PathBuf),
+    /// The old database is in place as it was.
+    NotSwapped,
+}
+
+/// Finishes what a killed restore began: forwards where the swap had happened, backwards where it had not.
+pub fn heal(
+    permit: &Permit,
+    target: &Path,
+    intent: &Intent,
+    stop: &Stop,
+) -> anyhow::Result<Healed> {
+    let directory = files::parent(target);
+    let current = files::identity(target)?;
+    files::remove(permit, &back_path(target))?;
+    if current == Some(intent.new) {
+        files::remove(permit, &intent_path(target))?;
+        files::sync_directory(directory)?;
+        return Ok(Healed::Swapped(intent.aside.clone()));
+    }
+    anyhow::ensure!(
+        current == Some(intent.old),
+        Failure::new(
+            Kind::Failed,
+            format!(
+                "{} is neither the database from before the interrupted restore nor the restored one",
+                target.display()
+            )
+        )
+        .hint(format!(
+            "look at {} and {}, then remove {}",
+            target.display(),
+            intent.aside.display(),
+            intent_path(target).display()
+        ))
+    );
+    for (side, aside) in side_pairs(target, &intent.aside) {
+        if files::link_metadata(&aside)?.is_some() {
+            files::rename_new(permit, &aside, &side)?;
+        }
+    }
+    if files::identity(&intent.aside)? == Some(intent.old) {
+        files::remove(permit, &intent.aside)?;
+    }
+    files::sync_directory(directory)?;
+    if intent.was_wal {
+        set_wal(target, stop)?;
+    }
+    files::remove(permit, &intent_path(target))?;
+    files::sync_directory(directory)?;
+    Ok(Healed::NotSwapped)
+}
+
+/// Removes the parts of a restore that did not come to its swap.
+pub fn sweep_part(permit: &Permit, target: &Path) -> anyhow::Result<()> {
+    let part = part_path(target);
+    anyhow::ensure!(
+        files::identity(&part)?.is_none() || files::identity(&part)? != files::identity(target)?,
+        "{} is the live database itself",
+        part.display()
+    );
+    files::remove(permit, &part)?;
+    files::remove(permit, &unfinished_intent_path(target))
+}
+
+/// Gives the restored database a path where there is none yet.
+pub fn place(permit: &Permit, part: &Path, target: &Path) -> anyhow::Result<()> {
+    files::rename_new(permit, part, target)?;
+    files::sync_directory(files::parent(target))
+}
+
+/// Swaps, checks with `sound`, and swaps back when that fails. Returns the name under which the old database is kept.
+pub fn swap(
+    permit: &Permit,
+    swap: &Swap<'_>,
+    sound: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let _shield = swap.stop.shield();
+    let target = swap.target;
+    let directory = files::parent(target);
+    let identity = |path: &Path| -> anyhow::Result<Identity> {
+        files::identity(path)?.with_context(|| format!("{} is gone", path.display()))
+    };
+    let aside = free_aside(target, swap.now)?;
+    let old = open_old(target, swap.stop)?;
+    let intent = Intent {
+        backup: swap.backup.to_owned(),
+        old: identity(target)?,
+        new: identity(swap.part)?,
+        aside: aside.clone(),
+        was_wal: matches!(&old, Old::Sound { was_wal: true, .. }),
+    };
+    let mut bytes = serde_json::to_vec_pretty(&intent)?;
+    bytes.push(b'\n');
+    let unfinished = unfinished_intent_path(target);
+    files::remove(permit, &unfinished)?;
+    files::write_new_synced(permit, &unfinished, &bytes)?;
+    files::rename_new(permit, &unfinished, &intent_path(target))?;
+    files::sync_directory(directory)?;
+    let swapped = old.shut_out(target, swap.stop).and_then(|old| {
+        files::link(permit, target, &aside)?;
+        files::sync_directory(directory)?;
+        if matches!(old, Old::Damaged) {
+            set_side_files_aside(permit, target, &aside)?;
+        }
+        files::rename_over(permit, swap.part, target)?;
+        files::sync_directory(directory)?;
+        Ok(old)
+    });
+    let old = match swapped {
+        Ok(old) => old,
+        Err(error) => {
+            heal(permit, target, &intent, swap.stop).context("cannot put the old database back")?;
+            return Err(error);
+        }
+    };
+    drop(old); // the lock on the old file, held until nobody can open it under its name any more
+    if let Err(error) = require_no_side_files(target).and_then(|()| sound()) {
+        put_back(permit, target, &intent, swap.stop)?;
+        return Err(
+            error.context("the restored database did not pass; the old one is back in place")
+        );
+    }
+    files::remove(permit, &intent_path(target))?;
+    files::sync_directory(directory)?;
+    Ok(aside)
+}
+
+/// The database that is about to be replaced.
+enum Old {
+    Sound {
+        connection: Connection,
+        was_wal: bool,
+    },
+    /// SQLite cannot read it: its write-ahead log cannot be folded in and goes aside with it.
+    Damaged,
+}
+
+fn open_old(target: &Path, stop: &Stop) -> anyhow::Result<Old> {
+    if files::metadata(target)?.is_some_and(|meta| meta.len() == 0) {
+        return Ok(Old::Damaged); // created by a typo, or all that a full disk left
+    }
+    let connection = match sqlite::open_writable(target, stop, PATIENCE) {
+        Err(error) if error::kind_of(&error) == Kind::Damaged => return Ok(Old::Damaged),
+        other => other?,
+    };
+    let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+    match mode {
+        Ok(mode) => Ok(Old::Sound {
+            connection,
+            was_wal: mode.eq_ignore_ascii_case("wal"),
+        }),
+        Err(error) if is_damage(&error) => Ok(Old::Damaged),
+        Err(error) => Err(sqlite::explain(error, target, stop)),
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+    )
+}
+
+impl Old {
+    /// Folds the write-ahead log in and locks everybody out, readers too. Succeeds only when nobody else has the database open.
+    fn shut_out(self, target: &Path, stop: &Stop) -> anyhow::Result<Self> {
+        let Self::Sound {
+            connection,
+            was_wal,
+        } = self
+        else {
+            return Ok(self);
+        };
+        let busy = || -> anyhow::Error { in_use(target).into() };
+        let mode = connection.query_row("PRAGMA journal_mode=DELETE", [], |row| {
+            row.get::<_, String>(0)
+        });
+        match mode {
+            Ok(mode) if mode.eq_ignore_ascii_case("delete") => {}
+            Ok(_) => return Err(busy()),
+            Err(error) if is_damage(&error) => return Ok(Self::Damaged),
+            Err(error) if is_busy(&error) => return Err(busy()),
+            Err(error) => return Err(sqlite::explain(error, target, stop)),
+        }
+        match connection.execute_batch("BEGIN EXCLUSIVE") {
+            Ok(()) => Ok(Self::Sound {
+                connection,
+                was_wal,
+            }),
+            Err(error) if is_busy(&error) => Err(busy()),
+            Err(error) => Err(sqlite::explain(error, target, stop)),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// The refusal that names who has the database open.
+pub fn in_use(target: &Path) -> Failure {
+    let [wal, shm, journal] = sqlite::side_files(target);
+    let holders = machine::holders(&[target.to_owned(), wal, shm, journal]);
+    let who = match holders.as_slice() {
+        [] => "another process".to_owned(),
+        holders => holders
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    refused(format!("{} is open in {who}", target.display()))
+        .hint("stop it first, or let --stop-app stop and start the application")
+}
+
+fn side_pairs(target: &Path, aside: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    sqlite::side_files(target)
+        .into_iter()
+        .zip(sqlite::side_files(aside))
+}
+
+/// Gives the side files of a database that is not there, or not readable, the dated name of that database.
+pub fn set_side_files_aside(permit: &Permit, target: &Path, aside: &Path) -> anyhow::Result<()> {
+    for (side, aside) in side_pairs(target, aside) {
+        if files::link_metadata(&side)?.is_some() {
+            files::rename_new(permit, &side, &aside)?;
+        }
+    }
+    files::sync_directory(files::parent(target))
+}
+
+fn require_no_side_files(target: &Path) -> anyhow::Result<()> {
+    for side in sqlite::side_files(target) {
+        anyhow::ensure!(
+            files::link_metadata(&side)?.is_none(),
+            "{} appeared while the database was swapped",
+            side.display()
+        );
+    }
+    Ok(())
+}
+
+fn put_back(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow::Result<()> {
+    let again = back_path(target);
+    files::remove(permit, &again)?;
+    files::link(permit, &intent.aside, &again)?;
+    files::rename_over(permit, &again, target)?;
+    files::sync_directory(files::parent(target))?;
+    heal(permit, target, intent, stop)?;
+    Ok(())
+}
+
+fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
+    let connection = sqlite::open_writable(target, stop, PATIENCE)?;
+    connection
+        .query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))
+        .map_err(|error| sqlite::explain(error, target, stop))
+}
+
+/// `app.db.before-restore-20261124T030000Z`, or the next free second.
+pub fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<PathBuf> {
+    let mut at = now;
+    loop {
+        let stamp = at.strftime("%Y%m%dT%H%M%SZ");
+        let aside = files::with_suffix(target, &format!(".before-restore-{stamp}"));
+        if files::link_metadata(&aside)?.is_none() {
+            return Ok(aside);
+        }
+        at = at.checked_add(jiff::SignedDuration::from_secs(1))?;
+    }
+}

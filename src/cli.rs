@@ -1,0 +1,193 @@
+//! The command line: global options, one help template, and the commands of the registry and of `meta`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use jiff::Timestamp;
+
+use crate::exit;
+use crate::meta;
+use crate::output::{Color, Format, Style};
+use crate::tasks::TASKS;
+use crate::units::Length;
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// The configuration file
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The application's root, instead of [app] root
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// What standard output carries
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Human)]
+    format: Format,
+    /// Short for --format json
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print nothing when there is nothing to say; the exit code never changes
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Print info findings and metrics too
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Change nothing, list what would be done
+    #[arg(short = 'n', long, global = true)]
+    pub dry_run: bool,
+    /// Send no alert for this run
+    #[arg(long, global = true)]
+    pub no_alert: bool,
+    /// How long to wait for a lock, as in 10m
+    #[arg(long, global = true, value_name = "DURATION")]
+    lock_wait: Option<Length>,
+    /// How long the whole run may take, as in 2h
+    #[arg(long, global = true, value_name = "DURATION")]
+    timeout: Option<Length>,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    color: Color,
+    /// The time that the run believes in, for tests
+    #[arg(long, global = true, hide = true, value_name = "TIME")]
+    pub now: Option<Timestamp>,
+}
+
+impl Globals {
+    /// How to print.
+    pub fn style(&self) -> Style {
+        Style {
+            format: if self.json { Format::Json } else { self.format },
+            quiet: self.quiet,
+            verbose: self.verbose,
+            color: self.color,
+        }
+    }
+
+    /// `--lock-wait`.
+    pub fn lock_wait(&self) -> Option<Duration> {
+        self.lock_wait.map(|length| length.0)
+    }
+
+    /// `--timeout`.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(|length| length.0)
+    }
+}
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// The whole command line.
+pub fn command() -> Command {
+    let root = Command::new("empire-maint")
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(exit::TABLE)
+        .styles(STYLES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .infer_subcommands(false);
+    // The options' own documentation would become the program's.
+    let root = Globals::augment_args(root)
+        .about("Maintenance of a small production server, run by cron: backups that restore");
+    let tasks = TASKS.iter().map(|entry| (entry.command)());
+    root.subcommands(tasks)
+        .subcommands(meta::commands())
+        .mut_subcommands(|command| command.after_help(exit::TABLE).styles(STYLES))
+}
+
+/// What was typed, taken apart.
+pub struct Invocation {
+    /// Options of every command.
+    pub globals: Globals,
+    /// The command.
+    pub name: String,
+    /// Its own arguments.
+    pub matches: ArgMatches,
+}
+
+/// Takes the command line apart; the error is clap's own, which is also how it answers `--help`.
+pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let Some((name, sub)) = matches.subcommand() else {
+        return Err(command.error(clap::error::ErrorKind::MissingSubcommand, "no command"));
+    };
+    let mut deepest = sub;
+    while let Some((_, sub)) = deepest.subcommand() {
+        deepest = sub;
+    }
+    Ok(Invocation {
+        globals: Globals::from_arg_matches(deepest)?,
+        name: name.to_owned(),
+        matches: sub.clone(),
+    })
+}
+
+/// What can be told of a command line that makes no sense: the report about that still has to have a form.
+pub struct Guess {
+    /// The command that was probably meant.
+    pub task: String,
+    /// How to print.
+    pub style: Style,
+}
+
+/// Guesses without understanding.
+pub fn guess(arguments: &[OsString]) -> Guess {
+    let words: Vec<_> = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|word| word.to_str())
+        .collect();
+    let known = |word: &&&str| {
+        TASKS.iter().any(|entry| entry.name == **word) || meta::NAMES.contains(*word)
+    };
+    let task = words.iter().find(known).map_or("empire-maint", |word| word);
+    let json = words.contains(&"--json")
+        || words.contains(&"--format=json")
+        || words.windows(2).any(|pair| pair == ["--format", "json"]);
+    Guess {
+        task: task.to_owned(),
+        style: Style {
+            format: if json { Format::Json } else { Format::Human },
+            ..Style::default()
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Invocation {
+        let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+        parse(&words).expect("parses")
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_work_before_and_behind_the_command() {
+        for line in [
+            "empire-maint --dry-run --json backup list",
+            "empire-maint backup -n --json list",
+            "empire-maint backup list -n --json",
+        ] {
+            let invocation = parsed(line);
+            assert!(invocation.globals.dry_run, "{line}");
+            assert_eq!(invocation.globals.style().format, Format::Json, "{line}");
+            assert_eq!(invocation.name, "backup");
+        }
+    }
+}

@@ -1,0 +1,507 @@
+//! The configuration: where it is found, how each section is read, where each value came from.
+//! Sections are parsed one by one, so that a typo in one that a task does not read stops neither tonight's backup nor its alert.
+
+mod docs;
+pub mod sections;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context as _;
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+pub use docs::{commented_file, described_keys, schema};
+
+use crate::error::{self, Failure};
+use crate::report::{Finding, Severity};
+use crate::sys::{files, machine};
+
+/// Finding id: a section that this task does not read is broken.
+pub const INVALID: &str = "config.invalid";
+
+/// The environment variable that names the configuration file.
+pub const VARIABLE: &str = "EMPIRE_MAINT_CONFIG";
+
+const SYSTEM_FILE: &str = "/etc/empire-maint/config.toml";
+const OWN_FILE: &str = "empire-maint.toml";
+const LARGEST: u64 = 1 << 20;
+
+/// One `[section]` or `[[section]]`: pure data with the plan's values as its default.
+pub trait Section: Serialize + DeserializeOwned + JsonSchema + Default {
+    /// The name in the file.
+    const NAME: &'static str;
+}
+
+/// What `config check`, `config show`, `config init` and the schema need to know of a section's type.
+pub struct SectionEntry {
+    /// The name in the file.
+    pub name: &'static str,
+    check: fn(&Config) -> anyhow::Result<serde_json::Value>,
+    defaults: fn() -> serde_json::Result<serde_json::Value>,
+    schema: fn(&mut schemars::SchemaGenerator) -> Schema,
+}
+
+/// Makes the entry of one section type.
+pub const fn section<S: Section>() -> SectionEntry {
+    SectionEntry {
+        name: S::NAME,
+        check: |config| Ok(serde_json::to_value(config.get::<S>()?)?),
+        defaults: || serde_json::to_value(S::default()),
+        schema: |generator| generator.subschema_for::<S>(),
+    }
+}
+
+/// The file as it was found, or the defaults.
+pub struct Config {
+    source: Option<PathBuf>,
+    text: &'static str,
+    tables: Vec<(String, Spanned<DeValue<'static>>)>,
+    broken: Vec<Broken>,
+    root: Option<PathBuf>,
+    read: Mutex<BTreeSet<&'static str>>,
+}
+
+/// A syntax error that the parser could recover from.
+struct Broken {
+    section: Option<String>,
+    message: String,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Not in the file.
+    Default,
+    /// The line of the file, counted from 1.
+    Line(usize),
+}
+
+impl Config {
+    /// Finds and reads the file: `explicit`, else `$EMPIRE_MAINT_CONFIG`, else the system's, else (not as root) the one here.
+    pub fn load(explicit: Option<&Path>, root: Option<&Path>) -> anyhow::Result<Self> {
+        let source = match explicit {
+            Some(path) => Some(path.to_owned()),
+            None => find()?,
+        };
+        let text = match &source {
+            None => String::new(),
+            Some(path) => read(path)?,
+        };
+        Self::parse(source, text, root.map(Path::to_owned))
+    }
+
+    /// The defaults alone.
+    pub fn defaults(root: Option<&Path>) -> Self {
+        Self {
+            source: None,
+            text: "",
+            tables: Vec::new(),
+            broken: Vec::new(),
+            root: root.map(Path::to_owned),
+            read: Mutex::default(),
+        }
+    }
+
+    fn parse(source: Option<PathBuf>, text: String, root: Option<PathBuf>) -> anyhow::Result<Self> {
+        require_shallow(&text)?;
+        // Read once and needed until the end: the parsed values borrow from it.
+        let text: &'static str = text.leak();
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut config = Self {
+            source,
+            text,
+            tables: table
+                .into_inner()
+                .into_iter()
+                .map(|(name, value)| (name.into_inner().into_owned(), value))
+                .collect(),
+            root,
+            ..Self::defaults(None)
+        };
+        if let Some(first) = errors.first() {
+            config.require_recovered(first)?;
+        }
+        config.broken = errors
+            .iter()
+            .map(|error| Broken {
+                section: error.span().and_then(|span| config.section_at(span.start)),
+                message: config.place(error.span(), error.message()),
+            })
+            .collect();
+        Ok(config)
+    }
+
+    /// Where the parser lost a section altogether, nobody knows what the operator wanted.
+    fn require_recovered(&self, error: &toml::de::Error) -> anyhow::Result<()> {
+        let lost = headers(self.text)
+            .any(|(_, name)| !self.tables.iter().any(|(table, _)| *table == name));
+        if lost {
+            return Err(error::config(self.place(error.span(), error.message())).into());
+        }
+        Ok(())
+    }
+
+    /// The file that was read.
+    pub fn source(&self) -> Option<&Path> {
+        self.source.as_deref()
+    }
+
+    /// Reads one section: the defaults, with what the file says in their place.
+    pub fn get<S: Section>(&self) -> anyhow::Result<S> {
+        self.read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(S::NAME);
+        if let Some(broken) = self.broken.iter().find(|broken| {
+            broken
+                .section
+                .as_deref()
+                .is_none_or(|section| section == S::NAME)
+        }) {
+            return Err(error::config(broken.message.clone()).into());
+        }
+        let Some((_, value)) = self.tables.iter().find(|(name, _)| name == S::NAME) else {
+            return Ok(S::default());
+        };
+        S::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
+            let (message, hint) = explain(error.message());
+            let mut failure = error::config(self.place(error.span(), &message));
+            failure.hint = hint;
+            failure.into()
+        })
+    }
+
+    /// The application's root: `--root`, else `[app] root`.
+    pub fn app_root(&self) -> anyhow::Result<PathBuf> {
+        match &self.root {
+            Some(root) => Ok(std::path::absolute(root)?),
+            None => Ok(self.get::<sections::App>()?.root),
+        }
+    }
+
+    /// A configured path; a relative one starts at the application's root.
+    pub fn path(&self, path: &Path) -> anyhow::Result<PathBuf> {
+        Ok(std::path::absolute(self.app_root()?.join(path))?)
+    }
+
+    /// What is wrong in sections that nobody has read so far; and sections that do not exist.
+    pub fn problems_elsewhere(&self) -> Vec<Finding> {
+        let read = self
+            .read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.problems(|name| !read.contains(name))
+            .into_iter()
+            .map(|(subject, failure)| {
+                let mut finding = Finding::new(INVALID, Severity::High, subject, failure.message);
+                finding.hint = failure
+                    .hint
+                    .or_else(|| Some("empire-maint config check".to_owned()));
+                finding
+            })
+            .collect()
+    }
+
+    /// Everything that is wrong in the wanted sections, by section name.
+    pub fn problems(&self, wanted: impl Fn(&str) -> bool) -> Vec<(String, Failure)> {
+        let mut found = Vec::new();
+        for (name, value) in &self.tables {
+            if !wanted(name) {
+                continue;
+            }
+            match sections::ALL.iter().find(|entry| entry.name == name) {
+                Some(entry) => {
+                    if let Err(error) = (entry.check)(self) {
+                        let failure = error::failure_in(&error).map_or_else(
+                            || error::config(format!("{error:#}")),
+                            |failure| Failure {
+                                kind: failure.kind,
+                                message: failure.message.clone(),
+                                hint: failure.hint.clone(),
+                            },
+                        );
+                        found.push((name.clone(), failure));
+                    }
+                }
+                None => {
+                    let message =
+                        self.place(Some(value.span()), &format!("unknown section [{name}]"));
+                    let mut failure = error::config(message);
+                    failure.hint = nearest(name, sections::ALL.iter().map(|entry| entry.name))
+                        .map(|near| format!("did you mean [{near}]?"));
+                    found.push((name.clone(), failure));
+                }
+            }
+        }
+        found
+    }
+
+    /// Every section as it is in force.
+    pub fn effective(&self) -> anyhow::Result<Vec<(&'static str, serde_json::Value)>> {
+        sections::ALL
+            .iter()
+            .map(|entry| Ok((entry.name, (entry.check)(self)?)))
+            .collect()
+    }
+
+    /// Where the value of `section` and, in it, `key` came from.
+    pub fn origin(&self, section: &str, key: Option<&str>) -> Origin {
+        let Some((_, value)) = self.tables.iter().find(|(name, _)| name == section) else {
+            return Origin::Default;
+        };
+        match (key, value.get_ref()) {
+            (Some(key), DeValue::Table(table)) => table
+                .iter()
+                .find(|(name, _)| name.get_ref() == key)
+                .map_or(Origin::Default, |(name, _)| {
+                    Origin::Line(self.line(name.span().start).0)
+                }),
+            _ => Origin::Line(self.line(value.span().start).0),
+        }
+    }
+
+    /// `file:line: message`, with the key that stands there.
+    fn place(&self, span: Option<Range<usize>>, message: &str) -> String {
+        let file = self
+            .source
+            .as_deref()
+            .unwrap_or(Path::new("configuration"))
+            .display();
+        match span {
+            None => format!("{file}: {message}"),
+            Some(span) => {
+                let (number, line) = self.line(span.start);
+                let section = self
+                    .section_at(span.start)
+                    .map(|name| format!(" in [{name}]"))
+                    .unwrap_or_default();
+                let key = line.split('=').next().unwrap_or_default().trim();
+                let key = if line.contains('=') && !key.is_empty() {
+                    format!(", key {key}")
+                } else {
+                    String::new()
+                };
+                let message = message.replace('\n', "; ");
+                format!("{file}:{number}{section}{key}: {message}")
+            }
+        }
+    }
+
+    fn line(&self, offset: usize) -> (usize, &'static str) {
+        let offset = offset.min(self.text.len());
+        let before = self.text.get(..offset).unwrap_or_default();
+        let number = before.matches('\n').count() + 1;
+        (
+            number,
+            self.text.lines().nth(number - 1).unwrap_or_default(),
+        )
+    }
+
+    fn section_at(&self, offset: usize) -> Option<String> {
+        headers(self.text)
+            .take_while(|(start, _)| *start <= offset)
+            .last()
+            .map(|(_, name)| name)
+    }
+}
+
+/// The first file that is there, of those that need not be named.
+fn find() -> anyhow::Result<Option<PathBuf>> {
+    if let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        return Ok(Some(path.into()));
+    }
+    let mut candidates = vec![PathBuf::from(SYSTEM_FILE)];
+    if !machine::is_root() {
+        candidates.push(PathBuf::from(OWN_FILE));
+    }
+    for candidate in candidates {
+        if files::metadata(&candidate)
+            .with_context(|| format!("cannot look at {}", candidate.display()))?
+            .is_some()
+        {
+            return Ok(Some(candidate));
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let meta = files::metadata(path)
+        .map_err(|error| error::config(format!("cannot read {shown}: {error}")))?
+        .ok_or_else(|| {
+            error::config(format!("there is no configuration file {shown}"))
+                .hint(format!("empire-maint config init > {shown}"))
+        })?;
+    if !meta.is_file() {
+        return Err(error::config(format!("{shown} is not a file")).into());
+    }
+    require_ours(path, &meta)?;
+    if meta.len() > LARGEST {
+        return Err(error::config(format!("{shown} is larger than 1 MiB")).into());
+    }
+    let real = std::fs::canonicalize(path)?;
+    let content =
+        files::read_small(&real, LARGEST).map_err(|error| error::config(format!("{error:#}")))?;
+    let text = String::from_utf8(content).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
+        error::config(format!("{shown}:{line}: not valid UTF-8"))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+}
+
+/// As root, a file or directory that somebody else can write would let them run commands as root.
+fn require_ours(path: &Path, meta: &std::fs::Metadata) -> anyhow::Result<()> {
+    if !machine::is_root() {
+        return Ok(());
+    }
+    let real = std::fs::canonicalize(path)?;
+    let directory = files::parent(&real).to_owned();
+    let directory_meta = std::fs::metadata(&directory)?;
+    for (path, meta) in [(real.as_path(), meta), (&directory, &directory_meta)] {
+        use std::os::unix::fs::MetadataExt as _;
+        let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+        if !machine::is_ours(meta) && !sticky {
+            return Err(error::config(format!(
+                "{} belongs to somebody else or can be written by others, so root does not use it",
+                path.display()
+            ))
+            .hint(format!("chown root {0} && chmod go-w {0}", path.display()))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// The parser is recursive: ten thousand brackets must be an error, not a stack overflow.
+fn require_shallow(text: &str) -> anyhow::Result<()> {
+    for (number, line) in text.lines().enumerate() {
+        let depth = line.bytes().filter(|b| matches!(b, b'[' | b'{')).count();
+        let dots = line
+            .split(['=', '#'])
+            .next()
+            .unwrap_or_default()
+            .matches('.')
+            .count();
+        if depth > 200 || dots > 200 {
+            return Err(error::config(format!("line {}: nested too deeply", number + 1)).into());
+        }
+    }
+    Ok(())
+}
+
+/// Offset and first name of every line that looks like a section header.
+fn headers(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let mut offset = 0;
+    text.split_inclusive('\n').filter_map(move |line| {
+        let start = offset;
+        offset += line.len();
+        let inner = line.trim_start().strip_prefix('[')?;
+        let inner = inner.strip_prefix('[').unwrap_or(inner);
+        let name: String = inner
+            .trim_start()
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+            .collect();
+        (!name.is_empty()).then_some((start, name))
+    })
+}
+
+/// serde's "unknown field" message, turned into a sentence with the nearest valid key.
+fn explain(message: &str) -> (String, Option<String>) {
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return (message.to_owned(), None);
+    };
+    let mut names = rest.split('`').step_by(2);
+    let unknown = names.next().unwrap_or_default();
+    let near = nearest(unknown, names);
+    (
+        format!("unknown key '{unknown}'"),
+        near.map(|near| format!("did you mean '{near}'?")),
+    )
+}
+
+fn nearest<'a>(unknown: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    valid
+        .map(|name| (strsim::jaro_winkler(unknown, name), name))
+        .filter(|(score, _)| *score > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sections::{App, Backup, Databases};
+    use super::*;
+
+    fn parse(text: &str) -> anyhow::Result<Config> {
+        Config::parse(Some("c.toml".into()), text.to_owned(), None)
+    }
+
+    #[test]
+    fn a_list_in_the_file_replaces_the_default_whole() {
+        let config = parse("[[database]]\nname = \"one\"\npath = \"one.db\"\n").expect("parses");
+        let databases: Databases = config.get().expect("is valid");
+        assert_eq!(databases.0.len(), 1);
+        assert_eq!(Databases::default().0.len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_section_and_the_nearest() {
+        let config = parse("[app]\nroot = \"/srv\"\n\n[backup]\nthread = 2\n").expect("parses");
+        let error = config.get::<Backup>().expect_err("unknown key");
+        assert_eq!(
+            error.to_string(),
+            "c.toml:5 in [backup], key thread: unknown key 'thread'"
+        );
+        let failure = error::failure_in(&error).expect("a failure");
+        assert_eq!(failure.hint.as_deref(), Some("did you mean 'threads'?"));
+        assert!(
+            config.get::<App>().is_ok(),
+            "another section is not touched"
+        );
+    }
+
+    #[test]
+    fn a_broken_section_that_nobody_reads_is_a_finding() {
+        let config = parse("[backup]\nthreads = \"many\"\n[gpuu]\nx = 1\n").expect("parses");
+        let _ = config.get::<App>();
+        let subjects: Vec<_> = config
+            .problems_elsewhere()
+            .into_iter()
+            .map(|finding| finding.subject)
+            .collect();
+        assert_eq!(subjects, ["backup", "gpuu"]);
+    }
+
+    #[test]
+    fn a_syntax_error_stays_in_its_section() {
+        let config =
+            parse("[app]\nroot = \"/srv\"\n[verify]\nscratch_dir = = 3\n[backup]\nthreads = 2\n")
+                .expect("recovers");
+        assert_eq!(config.get::<Backup>().expect("reads").threads, 2);
+        assert!(config.get::<sections::Verify>().is_err());
+    }
+
+    #[test]
+    fn a_syntax_error_that_swallows_sections_is_fatal() {
+        assert!(parse("[app]\nroot = \"\"\"/srv\n[backup]\nthreads = 2\n").is_err());
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_at_once() {
+        assert!(parse(&format!("[app]\nx = {}", "[".repeat(10_000))).is_err());
+    }
+}

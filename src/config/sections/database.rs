@@ -1,0 +1,79 @@
+//! `[[database]]`: the live SQLite databases.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::Section;
+
+/// All of them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Databases(pub Vec<Database>);
+
+/// A live SQLite database: what backup, verify-backup and restore know.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// the names of its backups start with it
+    #[serde(deserialize_with = "file_name_part")]
+    pub name: String,
+    /// the database file
+    pub path: PathBuf,
+    /// a database without these tables is not backed up but reported
+    #[serde(default)]
+    pub expect_tables: Vec<String>,
+    /// columns that hold when a row was written, by table: how old the data in a backup is
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(example = example_freshness())]
+    pub freshness: BTreeMap<String, String>,
+}
+
+fn example_freshness() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([("trades", "created_at")])
+}
+
+/// Names that the program uses for what it always takes along.
+pub const RESERVED: [&str; 2] = ["journal", "files"];
+
+fn file_name_part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let fine = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    if name.is_empty()
+        || name.len() > 100
+        || name.starts_with(['.', '-', ' '])
+        || !name.chars().all(fine)
+    {
+        return Err(de::Error::custom(format!(
+            "'{}' cannot start a file name: use letters, digits, '_', '-', '.'",
+            name.escape_debug()
+        )));
+    }
+    if RESERVED.contains(&name.as_str()) {
+        return Err(de::Error::custom(format!(
+            "'{name}' is the name of what empire-maint takes along itself"
+        )));
+    }
+    Ok(name)
+}
+
+impl Default for Databases {
+    fn default() -> Self {
+        let database = |name: &str, path: &str, tables: &[&str]| Database {
+            name: name.into(),
+            path: path.into(),
+            expect_tables: tables.iter().map(|&table| table.into()).collect(),
+            freshness: BTreeMap::new(),
+        };
+        Self(vec![
+            database("app_db", "data/app.db", &["users", "deals", "trades"]),
+            database("rag_db", "data/rag.db", &[]),
+        ])
+    }
+}
+
+impl Section for Databases {
+    const NAME: &'static str = "database";
+}

@@ -1,0 +1,30 @@
+//! One pure-data type a section. The list is what check, schema and init go through.
+
+mod app;
+mod backup;
+mod database;
+mod metrics;
+mod schedule;
+mod state;
+mod verify;
+
+pub use app::App;
+pub use backup::{Backup, FileSource, Keep, Level};
+pub use database::{Database, Databases};
+pub use metrics::Metrics;
+pub use schedule::Schedule;
+pub use state::State;
+pub use verify::Verify;
+
+use super::{Section, SectionEntry, section};
+
+/// Every section there is, in the order of the file.
+pub const ALL: &[SectionEntry] = &[
+    section::<App>(),
+    section::<State>(),
+    section::<Metrics>(),
+    section::<Databases>(),
+    section::<Backup>(),
+    section::<Verify>(),
+    section::<Schedule>(),
+];

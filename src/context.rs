@@ -1,0 +1,59 @@
+//! What a run knows besides its own settings: the time, read once; the host; whether anything may change; when to stop.
+//! Cloneable, and holds no connection.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::journal;
+use crate::sys::Stop;
+use crate::sys::lock::{Held, Lock};
+
+/// Given to every task.
+#[derive(Clone)]
+pub struct Context {
+    /// The command that runs.
+    pub task: Arc<str>,
+    /// One cut-off for the whole run.
+    pub now: Timestamp,
+    /// The calendar's zone.
+    pub zone: TimeZone,
+    /// This machine.
+    pub host: Arc<str>,
+    /// True when nothing may change.
+    pub dry_run: bool,
+    /// Signals and time limits.
+    pub stop: Stop,
+    /// `--lock-wait`, where it was given.
+    pub lock_wait: Option<Duration>,
+    /// Journal, run files, task locks.
+    pub state: Arc<PathBuf>,
+}
+
+impl Context {
+    /// The lock that lets one run of this task go on at a time.
+    pub fn task_lock(&self) -> Lock {
+        Lock {
+            path: self.state.join("locks").join(format!("{}.lock", self.task)),
+            what: format!("the task {}", self.task),
+            optional: true,
+        }
+    }
+
+    /// Takes a lock unless this is a dry run, which changes nothing and so needs none.
+    pub fn take(&self, lock: &Lock, patience: Duration) -> anyhow::Result<Option<Held>> {
+        if self.dry_run {
+            return Ok(None);
+        }
+        lock.take(self.lock_wait.unwrap_or(patience), self.now, &self.stop)
+    }
+
+    /// What the last run of this task remembered; `None` where there is none, or no journal.
+    pub fn recall(&self, key: &str) -> Option<Value> {
+        journal::recall(&self.state, &self.task, key).ok().flatten()
+    }
+}

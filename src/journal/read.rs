@@ -1,0 +1,164 @@
+//! Queries over past runs.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{open_for_reading, run_file};
+use crate::sys::lock;
+
+/// Which runs are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only this task.
+    pub task: Option<String>,
+    /// Only runs that ended with this status.
+    pub status: Option<String>,
+    /// Only runs that began at or after this moment.
+    pub since: Option<Timestamp>,
+    /// At most so many, the newest.
+    pub most: u32,
+}
+
+/// One past run.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Run {
+    /// Its id.
+    pub run_id: String,
+    /// The command.
+    pub task: String,
+    /// When it began.
+    #[schemars(with = "String")]
+    pub started_at: Timestamp,
+    /// How long it took, ms; absent while it runs.
+    pub duration_ms: Option<i64>,
+    /// True for a dry run.
+    pub dry_run: bool,
+    /// running, finished or interrupted.
+    pub state: String,
+    /// ok, warning, critical or unknown; absent while it runs.
+    pub status: Option<String>,
+    /// What the process ended with.
+    pub exit_code: Option<u8>,
+    /// One line.
+    pub summary: Option<String>,
+    /// What it found.
+    pub findings: Vec<PastFinding>,
+}
+
+/// A finding of a past run.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PastFinding {
+    /// Stable id.
+    pub id: String,
+    /// How urgent.
+    pub severity: String,
+    /// What it is about.
+    pub subject: String,
+    /// The sentence.
+    pub message: String,
+}
+
+/// Past runs, newest first; none where there is no journal yet.
+pub fn runs(state: &Path, filter: &Filter) -> anyhow::Result<Vec<Run>> {
+    let Some(connection) = open_for_reading(state)? else {
+        return Ok(Vec::new());
+    };
+    // A run that was killed says so to whoever looks first, who may not be able to write it down.
+    let mut statement = connection.prepare(
+        "WITH dead AS (SELECT value AS id FROM json_each(?5)),
+         runs AS (
+           SELECT id, task, started_ms, finished_ms, dry_run, exit_code, summary,
+             iif(main.runs.state = 'running' AND id IN dead, 'interrupted', state) AS state,
+             iif(main.runs.state = 'running' AND id IN dead, 'critical', status) AS status
+           FROM main.runs)
+         SELECT id, task, started_ms, finished_ms, dry_run, state, status, exit_code, summary FROM runs
+         WHERE (?1 IS NULL OR task = ?1)
+           AND (?2 IS NULL OR status = ?2 OR state = ?2)
+           AND (?3 IS NULL OR started_ms >= ?3)
+         ORDER BY started_ms DESC, id DESC LIMIT ?4",
+    )?;
+    let rows = statement.query_map(
+        params![
+            filter.task,
+            filter.status,
+            filter.since.map(|since| since.as_millisecond()),
+            filter.most,
+            serde_json::to_string(&dead(&connection, state)?)?,
+        ],
+        |row| {
+            let started: i64 = row.get(2)?;
+            let finished: Option<i64> = row.get(3)?;
+            Ok(Run {
+                run_id: row.get(0)?,
+                task: row.get(1)?,
+                started_at: Timestamp::from_millisecond(started).unwrap_or_default(),
+                duration_ms: finished.map(|finished| finished - started),
+                dry_run: row.get(4)?,
+                state: row.get(5)?,
+                status: row.get(6)?,
+                exit_code: row.get(7)?,
+                summary: row.get(8)?,
+                findings: Vec::new(),
+            })
+        },
+    )?;
+    let mut runs = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut statement = connection
+        .prepare("SELECT id, severity, subject, message FROM findings WHERE run_id = ?1")?;
+    for run in &mut runs {
+        run.findings = statement
+            .query_map([&run.run_id], |row| {
+                Ok(PastFinding {
+                    id: row.get(0)?,
+                    severity: row.get(1)?,
+                    subject: row.get(2)?,
+                    message: row.get(3)?,
+                })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+    }
+    Ok(runs)
+}
+
+/// The ids of those that say `running` and whose lock nobody holds.
+fn dead(connection: &Connection, state: &Path) -> anyhow::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT id FROM runs WHERE state = 'running'")?;
+    let mut running = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    running.retain(|id| lock::is_free(&run_file(state, id)).unwrap_or(false));
+    Ok(running)
+}
+
+/// When the task last ended well (exit code 0 or 1) in a run that was not dry.
+pub fn last_success(state: &Path, task: &str) -> anyhow::Result<Option<Timestamp>> {
+    let Some(connection) = open_for_reading(state)? else {
+        return Ok(None);
+    };
+    let finished: Option<i64> = connection.query_row(
+        "SELECT max(finished_ms) FROM runs WHERE task = ?1 AND exit_code IN (0, 1) AND dry_run = 0",
+        [task],
+        |row| row.get(0),
+    )?;
+    Ok(finished.and_then(|finished| Timestamp::from_millisecond(finished).ok()))
+}
+
+/// A remembered value of a task.
+pub fn recall(state: &Path, task: &str, key: &str) -> anyhow::Result<Option<Value>> {
+    let Some(connection) = open_for_reading(state)? else {
+        return Ok(None);
+    };
+    let text: Option<String> = connection
+        .query_row(
+            "SELECT value FROM remembered WHERE task = ?1 AND key = ?2",
+            [task, key],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+}

@@ -1,0 +1,159 @@
+//! Begin and finish of a run. A row says `running` for as long as somebody holds the lock on the run's own file:
+//! a row whose file can be locked belongs to a run that died.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::{open_for_writing, run_file};
+use crate::report::{Outcome, Report};
+use crate::sys::lock::{self, Held, Lock};
+use crate::sys::{Stop, files};
+
+/// A run that is written down as running, for as long as this value lives.
+pub struct Begun {
+    _held: Option<Held>,
+    /// Runs that died since the last command looked.
+    pub interrupted: Vec<Interrupted>,
+}
+
+/// An earlier run that was killed.
+pub struct Interrupted {
+    /// Its command.
+    pub task: String,
+    /// When it began.
+    pub started_at: Timestamp,
+}
+
+/// Writes the `running` row, after the run's own lock is held; finds those that died.
+pub fn begin(state: &Path, report: &Report, stop: &Stop) -> anyhow::Result<Begun> {
+    files::private_directory(&state.join("runs"))?;
+    files::private_directory(&state.join("locks"))?;
+    let lock = Lock {
+        path: run_file(state, &report.run_id),
+        what: format!("the run {}", report.run_id),
+        optional: false,
+    };
+    let held = lock.take(Duration::ZERO, report.started_at, stop)?;
+    let connection = open_for_writing(state)?;
+    let interrupted = find_interrupted(&connection, state, report.started_at)?;
+    connection.execute(
+        "INSERT INTO runs (id, task, host, version, started_ms, dry_run, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running')",
+        params![
+            report.run_id,
+            report.task,
+            report.host,
+            report.tool.version,
+            report.started_at.as_millisecond(),
+            report.dry_run,
+        ],
+    )?;
+    Ok(Begun {
+        _held: held,
+        interrupted,
+    })
+}
+
+fn find_interrupted(
+    connection: &Connection,
+    state: &Path,
+    now: Timestamp,
+) -> anyhow::Result<Vec<Interrupted>> {
+    let mut statement =
+        connection.prepare("SELECT id, task, started_ms FROM runs WHERE state = 'running'")?;
+    let running = statement
+        .query_map([], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut found = Vec::new();
+    for (id, task, started) in running {
+        let file = run_file(state, &id);
+        if !lock::is_free(&file)? {
+            continue;
+        }
+        let changed = connection.execute(
+            "UPDATE runs SET state = 'interrupted', status = 'critical', finished_ms = ?2, summary = 'killed before it could finish' WHERE id = ?1 AND state = 'running'",
+            params![id, now.as_millisecond()],
+        )?;
+        files::forget(&file);
+        if changed == 1 {
+            found.push(Interrupted {
+                task,
+                started_at: Timestamp::from_millisecond(started).unwrap_or(now),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Writes down everything that the run has to say, in one transaction.
+pub fn finish(state: &Path, report: &Report) -> anyhow::Result<()> {
+    let mut connection = open_for_writing(state)?;
+    let transaction = connection.transaction()?;
+    let id = &report.run_id;
+    let failure = report
+        .failure
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()?;
+    transaction.execute(
+        "UPDATE runs SET state = 'finished', finished_ms = ?2, status = ?3, exit_code = ?4, summary = ?5, failure = ?6 WHERE id = ?1",
+        params![
+            id,
+            report.finished_at.as_millisecond(),
+            report.status.word(),
+            report.exit_code,
+            report.summary,
+            failure,
+        ],
+    )?;
+    {
+        let mut insert = transaction
+            .prepare("INSERT INTO findings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+        for f in &report.findings {
+            insert.execute(params![
+                id,
+                f.id,
+                f.severity.word(),
+                f.subject,
+                f.message,
+                f.value,
+                f.unit,
+                f.threshold,
+                f.hint
+            ])?;
+        }
+        let mut insert = transaction.prepare("INSERT INTO metrics VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for m in &report.metrics {
+            let labels = serde_json::to_string(&m.labels)?;
+            insert.execute(params![id, m.name, m.value, m.unit, labels])?;
+        }
+        let mut insert = transaction.prepare("INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        for a in &report.actions {
+            let outcome = match a.outcome {
+                Outcome::Planned => "planned",
+                Outcome::Done => "done",
+                Outcome::Skipped => "skipped",
+                Outcome::Failed => "failed",
+            };
+            insert.execute(params![id, a.kind, a.target, a.reason, outcome])?;
+        }
+        let mut insert =
+            transaction.prepare("INSERT OR REPLACE INTO remembered VALUES (?1, ?2, ?3, ?4)")?;
+        if !report.dry_run {
+            for (key, value) in &report.remembered {
+                insert.execute(params![report.task, key, value.to_string(), id])?;
+            }
+        }
+    }
+    transaction.commit()?;
+    files::forget(&run_file(state, id));
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! The floor plan of `empire-maint`. One road for the data, and no way back:
+//!
+//! ```text
+//! argv → cli → config → resolve → Task → journal.begin → run → alerts → journal.finish → output → exit code
+//! ```
+//!
+//! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
+//! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
+//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite → archive → journal → context →
+//! output → task → tasks → demo → meta → cli → app.
+
+pub mod app;
+pub mod archive;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod demo;
+pub mod error;
+pub mod exit;
+pub mod journal;
+pub mod meta;
+pub mod output;
+pub mod report;
+pub mod sqlite;
+pub mod sys;
+pub mod task;
+pub mod tasks;
+pub mod units;

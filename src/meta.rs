@@ -1,0 +1,343 @@
+//! Commands that need no run: configuration, completions, manual, schema. They work with a broken configuration where they can.
+
+use std::collections::BTreeMap;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches as _, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use crate::cli::{self, Globals};
+use crate::config::{self, Config, Origin};
+use crate::demo;
+use crate::error::{missing, usage};
+use crate::report::{Document, Finding, Report, Severity};
+use crate::tasks::TASKS;
+
+/// Their names.
+pub const NAMES: [&str; 5] = ["config", "demo", "completions", "man", "schema"];
+
+/// Write, check or show the configuration
+#[derive(Args)]
+struct ConfigArguments {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print a full, commented configuration with the plan's defaults
+    Init,
+    /// Check every section; exit code 3 when one is wrong
+    Check,
+    /// Print every value in force and where it came from
+    Show,
+}
+
+/// Print the completions of a shell
+#[derive(Args)]
+struct CompletionsArguments {
+    /// The shell
+    shell: Shell,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Print a manual page
+#[derive(Args)]
+struct ManArguments {
+    /// A command, `empire-maint.toml` for the configuration, or nothing for the program itself
+    page: Option<String>,
+}
+
+/// Print the JSON Schema of the report or of the configuration
+#[derive(Args)]
+struct SchemaArguments {
+    /// Which
+    #[arg(value_enum, default_value_t = Which::Report)]
+    which: Which,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Which {
+    Report,
+    Config,
+}
+
+/// Their part of the command line.
+pub fn commands() -> Vec<Command> {
+    vec![
+        ConfigArguments::augment_args(Command::new("config")),
+        demo::Arguments::augment_args(Command::new("demo")),
+        CompletionsArguments::augment_args(Command::new("completions")),
+        ManArguments::augment_args(Command::new("man")),
+        SchemaArguments::augment_args(Command::new("schema")),
+    ]
+}
+
+/// Runs one of them into the report; `false` where the name is none of theirs.
+pub fn run(
+    name: &str,
+    matches: &ArgMatches,
+    globals: &Globals,
+    report: &mut Report,
+) -> Option<anyhow::Result<()>> {
+    let result = match name {
+        "config" => ConfigArguments::from_arg_matches(matches)
+            .map_err(anyhow::Error::from)
+            .and_then(|arguments| match arguments.command {
+                ConfigCommand::Init => text(report, config::commented_file()?),
+                ConfigCommand::Check => check(globals, report),
+                ConfigCommand::Show => show(globals, report),
+            }),
+        "demo" => demo::Arguments::from_arg_matches(matches)
+            .map_err(anyhow::Error::from)
+            .and_then(|arguments| demo::run(&arguments, globals, report)),
+        "completions" => CompletionsArguments::from_arg_matches(matches)
+            .map_err(anyhow::Error::from)
+            .and_then(|arguments| text(report, completions(arguments.shell)?)),
+        "man" => ManArguments::from_arg_matches(matches)
+            .map_err(anyhow::Error::from)
+            .and_then(|arguments| text(report, man(arguments.page.as_deref())?)),
+        "schema" => SchemaArguments::from_arg_matches(matches)
+            .map_err(anyhow::Error::from)
+            .and_then(|arguments| {
+                let schema = match arguments.which {
+                    Which::Report => report_schema(),
+                    Which::Config => config::schema().to_value(),
+                };
+                text(report, serde_json::to_string_pretty(&schema)? + "\n")
+            }),
+        _ => return None,
+    };
+    Some(result)
+}
+
+fn text(report: &mut Report, text: String) -> anyhow::Result<()> {
+    report.data = json!({ "text": text });
+    report.documents.push(Document::Text(text));
+    Ok(())
+}
+
+fn load(globals: &Globals) -> anyhow::Result<Config> {
+    Config::load(globals.config.as_deref(), globals.root.as_deref())
+}
+
+fn check(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
+    let config = load(globals)?;
+    let source = config
+        .source()
+        .map_or("the built-in defaults".to_owned(), |path| {
+            path.display().to_string()
+        });
+    let problems = config.problems(|_| true);
+    if problems.is_empty() {
+        report.summary = format!("{source}: every section is valid");
+        return Ok(());
+    }
+    for (subject, failure) in &problems {
+        let mut finding = Finding::new(
+            config::INVALID,
+            Severity::High,
+            subject,
+            failure.message.clone(),
+        );
+        finding.hint.clone_from(&failure.hint);
+        report.findings.push(finding);
+    }
+    let (_, first) = &problems[0];
+    let mut failure = crate::error::config(first.message.clone());
+    failure.hint.clone_from(&first.hint);
+    Err(failure.into())
+}
+
+fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
+    let config = load(globals)?;
+    let file = config
+        .source()
+        .map_or(String::new(), |path| path.display().to_string());
+    let place = |origin: Origin| match origin {
+        Origin::Default => "default".to_owned(),
+        Origin::Line(line) => format!("{file}:{line}"),
+    };
+    let mut shown = String::new();
+    let mut data = Map::new();
+    for (section, value) in config.effective()? {
+        let mut keys = Map::new();
+        match &value {
+            Value::Object(table) => {
+                shown.push_str(&format!("[{section}]\n"));
+                for (key, value) in table {
+                    let origin = match (section, key.as_str(), &globals.root) {
+                        ("app", "root", Some(_)) => "--root".to_owned(),
+                        _ => place(config.origin(section, Some(key))),
+                    };
+                    let value = match (section, key.as_str(), &globals.root) {
+                        ("app", "root", Some(root)) => json!(root),
+                        _ => value.clone(),
+                    };
+                    let assignment = format!("{key} = {}", toml::Value::try_from(&value)?);
+                    shown.push_str(&format!("{assignment:<56} # {origin}\n"));
+                    keys.insert(key.clone(), json!({"value": value, "origin": origin}));
+                }
+                data.insert(section.to_owned(), keys.into());
+            }
+            list => {
+                let origin = place(config.origin(section, None));
+                for item in list.as_array().into_iter().flatten() {
+                    shown.push_str(&format!("[[{section}]]{:<46} # {origin}\n", ""));
+                    shown.push_str(&toml::to_string(&toml::Value::try_from(item)?)?);
+                }
+                data.insert(section.to_owned(), json!({"value": list, "origin": origin}));
+            }
+        }
+        shown.push('\n');
+    }
+    report.data = data.into();
+    report.documents.push(Document::Text(shown));
+    Ok(())
+}
+
+fn completions(shell: Shell) -> anyhow::Result<String> {
+    use clap_complete::{Shell as Generator, generate};
+    let generator = match shell {
+        Shell::Bash => Generator::Bash,
+        Shell::Zsh => Generator::Zsh,
+        Shell::Fish => Generator::Fish,
+    };
+    let mut bytes = Vec::new();
+    generate(generator, &mut cli::command(), "empire-maint", &mut bytes);
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// The names of all manual pages with their sections of the manual.
+pub fn pages() -> Vec<(String, u8)> {
+    let mut pages = vec![
+        ("empire-maint".to_owned(), 8),
+        ("empire-maint.toml".to_owned(), 5),
+    ];
+    let commands = cli::command();
+    pages.extend(
+        commands
+            .get_subcommands()
+            .map(|command| (format!("empire-maint-{}", command.get_name()), 8)),
+    );
+    pages
+}
+
+fn man(page: Option<&str>) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let root = cli::command();
+    match page {
+        Some("empire-maint.toml") => return config_page(),
+        None => man_page(root, "empire-maint", &mut bytes)?,
+        Some(name) => {
+            let short = name.strip_prefix("empire-maint-").unwrap_or(name);
+            let command = root
+                .get_subcommands()
+                .find(|command| command.get_name() == short)
+                .ok_or_else(|| {
+                    missing(format!("there is no manual page '{name}'"))
+                        .hint("a command's name, empire-maint.toml, or nothing")
+                })?
+                .clone();
+            man_page(command, &format!("empire-maint-{short}"), &mut bytes)?;
+        }
+    }
+    Ok(String::from_utf8(bytes)?)
+}
+
+fn man_page(command: Command, title: &str, bytes: &mut Vec<u8>) -> anyhow::Result<()> {
+    let name = title.to_owned();
+    let command = command
+        .name(name.clone())
+        .bin_name(name.replacen("empire-maint-", "empire-maint ", 1))
+        .disable_help_flag(true);
+    clap_mangen::Man::new(command)
+        .title(title)
+        .section("8")
+        .source(concat!("empire-maint ", env!("CARGO_PKG_VERSION")))
+        .manual("System administration")
+        .date("2026-11-24")
+        .render(bytes)?;
+    Ok(())
+}
+
+fn config_page() -> anyhow::Result<String> {
+    use std::fmt::Write as _;
+    let mut page = format!(
+        ".TH empire-maint.toml 5 2026-11-24 \"empire-maint {}\" \"File formats\"\n.SH NAME\nempire\\-maint.toml \\- configuration of empire\\-maint\n.SH DESCRIPTION\nTOML. The first one found wins: \\-\\-config, $EMPIRE_MAINT_CONFIG, /etc/empire\\-maint/config.toml and, not as root, ./empire\\-maint.toml. Without one, the defaults below are in force. A list in the file replaces the default list whole. Durations take ms s m h d w, calendar spans mo and y too.\n.SH KEYS\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let escape = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
+    for key in config::described_keys()? {
+        let _ = writeln!(page, ".TP\n\\fB{}\\fR", escape(&key.name));
+        let _ = write!(page, "{}", escape(&key.description));
+        if !key.default.is_empty() {
+            let _ = write!(page, " Default: {}", escape(&key.default));
+        }
+        page.push('\n');
+    }
+    page.push_str(".SH SEE ALSO\nempire\\-maint(8)\n");
+    Ok(page)
+}
+
+/// The JSON Schema of every task's report: the frame, and for each task the layout of its `data`.
+pub fn report_schema() -> Value {
+    let mut generator = schemars::generate::SchemaSettings::draft2020_12().into_generator();
+    let frame = generator.subschema_for::<Report>().to_value();
+    let details: BTreeMap<&str, Value> = TASKS
+        .iter()
+        .map(|entry| (entry.name, (entry.detail)(&mut generator).to_value()))
+        .collect();
+    let rules: Vec<Value> = details
+        .into_iter()
+        .map(|(task, detail)| {
+            json!({
+                "if": {"properties": {
+                    "task": {"const": task},
+                    "data": {"minProperties": 1},
+                }},
+                "then": {"properties": {"data": detail}},
+            })
+        })
+        .collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "empire-maint report",
+        "allOf": [frame, {"allOf": rules}],
+        "$defs": generator.take_definitions(true),
+    })
+}
+
+/// A clap error as ours: bad usage is exit code 3, not clap's 2.
+pub fn usage_failure(error: &clap::Error) -> crate::error::Failure {
+    let text = error.to_string();
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or("bad usage");
+    let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let rest: Vec<_> = lines.map(str::trim).collect();
+    let tip = rest.iter().find_map(|line| line.strip_prefix("tip: "));
+    let failure = usage(message);
+    match tip {
+        Some(tip) => failure.hint(tip),
+        None => failure.hint("--help shows what is possible"),
+    }
+}
+
+/// `--help` and `--version` are answers, not errors.
+pub fn is_answer(error: &clap::Error) -> bool {
+    use clap::error::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    )
+}
+
+/// No command at all: the help is the best error message.
+pub fn is_bare(error: &clap::Error) -> bool {
+    error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}

@@ -1,0 +1,250 @@
+//! For people: documents, then what was done, then what was found, the verdict last where the eye is.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use anstyle::{AnsiColor, Style as Paint};
+use jiff::tz::TimeZone;
+
+use super::{Style, clean};
+use crate::report::{Action, Cell, Document, Finding, Outcome, Report, Severity, Status, Table};
+use crate::units::{Bytes, Length};
+
+const BOLD: Paint = Paint::new().bold();
+const DIM: Paint = Paint::new().dimmed();
+const GREEN: Paint = AnsiColor::Green.on_default().bold();
+const YELLOW: Paint = AnsiColor::Yellow.on_default().bold();
+const RED: Paint = AnsiColor::Red.on_default().bold();
+
+/// Prints the report: the failure to standard error, everything else to standard output.
+pub fn print(report: &Report, style: Style) -> io::Result<()> {
+    if style.quiet && report.failure.is_none() && report.worst() < Some(Severity::Medium) {
+        return Ok(());
+    }
+    let mut out = anstream::AutoStream::new(io::stdout().lock(), style.color.into());
+    if style.quiet {
+        write!(out, "{}", digest(report))?;
+        return out.flush();
+    }
+    for part in &report.documents {
+        write!(out, "{}", document(part))?;
+    }
+    if report.failure.is_some() {
+        out.flush()?;
+        let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
+        return write!(err, "{}", failure(report));
+    }
+    write!(out, "{}", body(report, style))?;
+    out.flush()
+}
+
+/// `HOST TASK STATUS: summary`, the command to run next, then what was found: what cron mails.
+fn digest(report: &Report) -> String {
+    let mut text = format!(
+        "{} {} {}: {}\n",
+        clean(&report.host),
+        report.task,
+        report.status.word().to_uppercase(),
+        clean(&report.summary)
+    );
+    let worst = report
+        .findings
+        .iter()
+        .filter(|finding| Some(finding.severity) == report.worst());
+    let hint = report
+        .failure
+        .as_ref()
+        .and_then(|failure| failure.hint.clone())
+        .or_else(|| worst.into_iter().find_map(|finding| finding.hint.clone()))
+        .unwrap_or_else(|| format!("empire-maint history --task {}", report.task));
+    let _ = writeln!(text, "next: {}", clean(&hint));
+    for finding in &report.findings {
+        if finding.severity >= Severity::Medium {
+            text.push_str(&finding_line(finding));
+        }
+    }
+    text
+}
+
+fn failure(report: &Report) -> String {
+    let mut text = String::new();
+    let Some(failure) = &report.failure else {
+        return text;
+    };
+    for finding in &report.findings {
+        if finding.severity >= Severity::Medium && finding.id != crate::report::TASK_FAILED {
+            text.push_str(&finding_line(finding));
+        }
+    }
+    let task = match report.task.as_str() {
+        "empire-maint" => String::new(),
+        task => format!(" {task}"),
+    };
+    let _ = writeln!(
+        text,
+        "empire-maint{task}: {RED}error{RED:#}: {}",
+        clean(&failure.message)
+    );
+    for cause in &failure.causes {
+        let _ = writeln!(text, "  caused by: {}", clean(cause));
+    }
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(text, "  {BOLD}hint{BOLD:#}: {}", clean(hint));
+    }
+    text
+}
+
+fn body(report: &Report, style: Style) -> String {
+    let mut text = String::new();
+    for action in &report.actions {
+        text.push_str(&action_line(action));
+    }
+    let least = if style.verbose {
+        Severity::Info
+    } else {
+        Severity::Low
+    };
+    for finding in report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity >= least)
+    {
+        text.push_str(&finding_line(finding));
+    }
+    if style.verbose {
+        for metric in &report.metrics {
+            let labels: Vec<_> = metric.labels.values().map(|value| clean(value)).collect();
+            let _ = writeln!(
+                text,
+                "  {DIM}{} {}{DIM:#} {} {}",
+                metric.name,
+                labels.join(" "),
+                metric.value,
+                metric.unit
+            );
+        }
+    }
+    if !report.summary.is_empty() {
+        let paint = match report.status {
+            Status::Ok => GREEN,
+            Status::Warning => YELLOW,
+            Status::Critical | Status::Unknown => RED,
+        };
+        let dry = if report.dry_run {
+            " (dry run: nothing was changed)"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "{BOLD}{}{BOLD:#}: {paint}{}{paint:#}: {}{dry}",
+            report.task,
+            report.status.word(),
+            clean(&report.summary)
+        );
+    }
+    text
+}
+
+fn action_line(action: &Action) -> String {
+    let word = match action.outcome {
+        Outcome::Planned => "would ",
+        Outcome::Done => "",
+        Outcome::Skipped => "skipped ",
+        Outcome::Failed => "FAILED ",
+    };
+    format!(
+        "  {DIM}{word}{}{DIM:#} {} {DIM}({}){DIM:#}\n",
+        action.kind,
+        clean(&action.target),
+        clean(&action.reason)
+    )
+}
+
+fn finding_line(finding: &Finding) -> String {
+    let paint = match finding.severity {
+        Severity::Info | Severity::Low => DIM,
+        Severity::Medium => YELLOW,
+        Severity::High | Severity::Critical => RED,
+    };
+    let mut text = format!(
+        "  {paint}{}{paint:#} {}: {}\n",
+        finding.severity.word(),
+        clean(&finding.subject),
+        clean(&finding.message)
+    );
+    if let Some(hint) = &finding.hint {
+        let _ = writeln!(text, "      {DIM}hint: {}{DIM:#}", clean(hint));
+    }
+    text
+}
+
+/// A document as text, with colour codes that the stream strips where nobody wants them.
+pub fn document(document: &Document) -> String {
+    match document {
+        Document::Text(text) => text.clone(),
+        Document::Table(table) => render_table(table),
+    }
+}
+
+fn render_table(table: &Table) -> String {
+    let mut text = String::new();
+    if !table.title.is_empty() {
+        let _ = writeln!(text, "{BOLD}{}{BOLD:#}", clean(&table.title));
+    }
+    let rows: Vec<Vec<(String, bool)>> = table
+        .rows
+        .iter()
+        .map(|row| row.iter().map(cell).collect())
+        .collect();
+    let widths: Vec<usize> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(at, name)| {
+            let cells = rows.iter().filter_map(|row| row.get(at));
+            cells
+                .map(|(text, _)| text.chars().count())
+                .chain([name.chars().count()])
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut line = String::from("  ");
+    for (name, width) in table.columns.iter().zip(&widths) {
+        let _ = write!(line, "{name:<width$}  ");
+    }
+    let _ = writeln!(text, "{DIM}{}{DIM:#}", line.trim_end());
+    for (row, cells) in rows.iter().zip(&table.rows) {
+        let mut line = String::from("  ");
+        for (((shown, right), cell), width) in row.iter().zip(cells).zip(&widths) {
+            let pad = " ".repeat(width.saturating_sub(shown.chars().count()));
+            let shown = match cell {
+                Cell::Bad(_) => format!("{RED}{shown}{RED:#}"),
+                _ => shown.clone(),
+            };
+            let _ = match right {
+                true => write!(line, "{pad}{shown}  "),
+                false => write!(line, "{shown}{pad}  "),
+            };
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// The text of a cell, and whether it stands to the right.
+fn cell(cell: &Cell) -> (String, bool) {
+    match cell {
+        Cell::Text(text) | Cell::Bad(text) => (clean(text), false),
+        Cell::Bytes(bytes) => (Bytes(*bytes).to_string(), true),
+        Cell::Time(time) => {
+            let local = time.to_zoned(TimeZone::system());
+            (local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string(), false)
+        }
+        Cell::Age(age) => (Length(*age).to_string(), true),
+        Cell::Percent(percent) => (format!("{percent:.0}%"), true),
+        Cell::Count(number) => (number.to_string(), true),
+        Cell::Empty => ("-".to_owned(), false),
+    }
+}

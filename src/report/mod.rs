@@ -1,0 +1,372 @@
+//! What every task returns: plain data, of which each output format and each alert is a rendering.
+//! A found problem is a [`Finding`]; failing to look is an error and becomes the [`FailureReport`].
+
+mod document;
+mod reporter;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use document::{Cell, Document, Table};
+pub use reporter::{Ask, Permit, Progress, Reporter, Step};
+
+use crate::error::{self, Kind};
+use crate::exit;
+pub use crate::exit::Status;
+
+/// The version of the JSON layout; adding keys does not change it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Finding id: the run itself failed.
+pub const TASK_FAILED: &str = "task.failed";
+
+/// How urgent a finding is, as the plan's escalation matrix has it (§10).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing, needs nobody.
+    Info,
+    /// Next maintenance window.
+    Low,
+    /// Within 4 hours.
+    Medium,
+    /// Within 1 hour.
+    High,
+    /// At once.
+    Critical,
+}
+
+impl Severity {
+    /// The lower-case word used in every format.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The plan's time to respond.
+    pub fn respond_within(self) -> Option<&'static str> {
+        match self {
+            Self::Info => None,
+            Self::Low => Some("next window"),
+            Self::Medium => Some("4h"),
+            Self::High => Some("1h"),
+            Self::Critical => Some("at once"),
+        }
+    }
+}
+
+/// One thing that was found. The id is stable: other people's monitoring depends on it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Finding {
+    /// Stable, dotted, lower case: `backup.stale`.
+    pub id: &'static str,
+    /// How urgent.
+    pub severity: Severity,
+    /// What it is about: a database name, a path, a device. Alerts are deduplicated on (host, id, subject).
+    pub subject: String,
+    /// A sentence with the number and the limit.
+    pub message: String,
+    /// The measured number, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Its unit: bytes, %, ms, s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<&'static str>,
+    /// The limit that was crossed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// The plan's time to respond to this severity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond_within: Option<&'static str>,
+    /// A command to run or a thing to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// A finding without number and hint.
+    pub fn new(
+        id: &'static str,
+        severity: Severity,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            id,
+            severity,
+            subject: subject.into(),
+            message: message.into(),
+            value: None,
+            unit: None,
+            threshold: None,
+            respond_within: severity.respond_within(),
+            hint: None,
+        }
+    }
+
+    /// Adds the measured number, its unit and the limit.
+    pub fn measured(mut self, value: f64, unit: &'static str, threshold: f64) -> Self {
+        self.value = Some(value);
+        self.unit = Some(unit);
+        self.threshold = Some(threshold);
+        self
+    }
+
+    /// Adds the next step.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// A number worth keeping: goes to the journal, to Prometheus and to Nagios.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Metric {
+    /// snake_case with its unit at the end: `backup_size_bytes`.
+    pub name: &'static str,
+    /// In base units.
+    #[serde(serialize_with = "whole_or_real")]
+    pub value: f64,
+    /// bytes, s, ms, %, or empty for a count.
+    pub unit: &'static str,
+    /// What it belongs to.
+    pub labels: BTreeMap<&'static str, String>,
+}
+
+/// Whole numbers without a fraction: `222298112`, not `222298112.0`.
+fn whole_or_real<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() < EXACT {
+        serializer.serialize_i64(*value as i64)
+    } else {
+        serializer.serialize_f64(*value)
+    }
+}
+
+/// What became of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Would be done, or was about to be done when the run ended.
+    Planned,
+    /// Done and durable.
+    Done,
+    /// Not needed after all.
+    Skipped,
+    /// Tried and not done.
+    Failed,
+}
+
+/// One change of the world, planned or done.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Action {
+    /// A verb: backup, delete, swap.
+    pub kind: &'static str,
+    /// What was changed.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Why the run as a whole failed.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct FailureReport {
+    /// Decides the exit code.
+    pub kind: Kind,
+    /// Lower case, names the thing.
+    pub message: String,
+    /// What led to it, outermost first.
+    pub causes: Vec<String>,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+impl FailureReport {
+    /// Flattens an error chain.
+    pub fn from_error(error: &anyhow::Error) -> Self {
+        let failure = error::failure_in(error);
+        Self {
+            kind: error::kind_of(error),
+            message: error.to_string(),
+            causes: error.chain().skip(1).map(ToString::to_string).collect(),
+            hint: failure.and_then(|failure| failure.hint.clone()),
+        }
+    }
+}
+
+/// The program that wrote the report.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Tool {
+    /// Always `empire-maint`.
+    pub name: &'static str,
+    /// Semantic version.
+    pub version: &'static str,
+}
+
+impl Default for Tool {
+    fn default() -> Self {
+        Self {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// Everything that one run has to say.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Report {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Who wrote it.
+    pub tool: Tool,
+    /// The command.
+    pub task: String,
+    /// UUID version 7: sorts by time.
+    pub run_id: String,
+    /// Where it ran.
+    pub host: String,
+    /// RFC 3339, UTC.
+    #[schemars(with = "String")]
+    pub started_at: Timestamp,
+    /// RFC 3339, UTC.
+    #[schemars(with = "String")]
+    pub finished_at: Timestamp,
+    /// Wall-clock time of the run, ms.
+    pub duration_ms: u64,
+    /// True when nothing was changed.
+    pub dry_run: bool,
+    /// The verdict.
+    pub status: Status,
+    /// The number that the process ends with.
+    pub exit_code: u8,
+    /// One line.
+    pub summary: String,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// What was measured.
+    pub metrics: Vec<Metric>,
+    /// What was changed.
+    pub actions: Vec<Action>,
+    /// The task's own typed detail.
+    pub data: Value,
+    /// Why the run failed, if it did.
+    pub failure: Option<FailureReport>,
+    /// Text or tables for people; programs read `data`.
+    #[serde(skip)]
+    pub documents: Vec<Document>,
+    /// Values that the next run of this task may recall; saved in the journal.
+    #[serde(skip)]
+    pub remembered: BTreeMap<String, Value>,
+}
+
+impl Report {
+    /// An empty report of a run that starts now.
+    pub fn new(task: &str, host: &str, started_at: Timestamp, dry_run: bool) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::default(),
+            task: task.to_owned(),
+            run_id: uuid::Uuid::now_v7().to_string(),
+            host: host.to_owned(),
+            started_at,
+            finished_at: started_at,
+            duration_ms: 0,
+            dry_run,
+            status: Status::Ok,
+            exit_code: 0,
+            summary: String::new(),
+            findings: Vec::new(),
+            metrics: Vec::new(),
+            actions: Vec::new(),
+            data: Value::Object(serde_json::Map::new()),
+            failure: None,
+            documents: Vec::new(),
+            remembered: BTreeMap::new(),
+        }
+    }
+
+    /// The most urgent finding, if any.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|finding| finding.severity).max()
+    }
+
+    /// Derives status and exit code from findings and failure: within a run that started, critical wins over unknown.
+    pub fn seal(&mut self, finished_at: Timestamp) {
+        self.finished_at = finished_at;
+        self.duration_ms = u64::try_from(
+            finished_at
+                .duration_since(self.started_at)
+                .as_millis()
+                .max(0),
+        )
+        .unwrap_or(u64::MAX);
+        self.status = match (&self.failure, self.worst()) {
+            (Some(failure), _) if failure.kind.could_not_start() => Status::Unknown,
+            (Some(failure), _) => exit::status_of_failure(failure.kind),
+            (None, Some(Severity::High | Severity::Critical)) => Status::Critical,
+            (None, Some(Severity::Medium)) => Status::Warning,
+            (None, _) => Status::Ok,
+        };
+        self.exit_code = exit::Code::Status(self.status).value();
+        if let Some(failure) = &self.failure {
+            self.summary.clone_from(&failure.message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Failure, refused};
+
+    fn report() -> Report {
+        Report::new("backup", "web1", Timestamp::UNIX_EPOCH, false)
+    }
+
+    #[test]
+    fn status_follows_the_worst_finding() {
+        for (severity, status, code) in [
+            (Severity::Info, Status::Ok, 0),
+            (Severity::Low, Status::Ok, 0),
+            (Severity::Medium, Status::Warning, 1),
+            (Severity::High, Status::Critical, 2),
+            (Severity::Critical, Status::Critical, 2),
+        ] {
+            let mut report = report();
+            report
+                .findings
+                .push(Finding::new("x.y", severity, "s", "m"));
+            report.seal(Timestamp::UNIX_EPOCH);
+            assert_eq!((report.status, report.exit_code), (status, code));
+        }
+    }
+
+    #[test]
+    fn what_could_not_start_is_unknown_whatever_was_found() {
+        let mut report = report();
+        report
+            .findings
+            .push(Finding::new("task.failed", Severity::Critical, "s", "m"));
+        report.failure = Some(FailureReport::from_error(&refused("target exists").into()));
+        report.seal(Timestamp::UNIX_EPOCH);
+        assert_eq!(report.exit_code, 3);
+        report.failure = Some(FailureReport::from_error(
+            &Failure::new(Kind::TimeLimit, "too long").into(),
+        ));
+        report.seal(Timestamp::UNIX_EPOCH);
+        assert_eq!(report.exit_code, 2);
+    }
+}

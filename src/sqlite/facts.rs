@@ -1,0 +1,280 @@
+//! What is true of a database inside one snapshot: its soundness, schema, row counts and the age of its data.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::moment::moment;
+use super::{explain, quote};
+use crate::error::{Failure, Kind};
+use crate::sys::Stop;
+
+/// Part of every manifest; computed again from each restored copy and compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    /// Bytes a page.
+    pub page_size: u32,
+    /// Pages in the snapshot.
+    pub page_count: u64,
+    /// BLAKE3 over type, name, table and SQL of every schema entry.
+    pub schema_hash: String,
+    /// Rows of every ordinary and shadow table.
+    pub tables: BTreeMap<String, u64>,
+    /// Rows that point to no parent.
+    pub foreign_key_violations: u64,
+    /// Newest value of the configured freshness columns.
+    #[schemars(with = "Option<String>")]
+    pub data_as_of: Option<Timestamp>,
+}
+
+impl Facts {
+    /// In which points another set of facts differs; freshness columns may be configured anew, so they do not count.
+    pub fn differs(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        if (self.page_size, self.page_count) != (other.page_size, other.page_count) {
+            found.push(format!(
+                "{} pages of {} bytes instead of {} of {}",
+                other.page_count, other.page_size, self.page_count, self.page_size
+            ));
+        }
+        if self.schema_hash != other.schema_hash {
+            found.push("another schema".to_owned());
+        }
+        for (table, rows) in &self.tables {
+            let found_rows = other.tables.get(table);
+            if found_rows != Some(rows) {
+                let shown = found_rows.map_or("no".to_owned(), u64::to_string);
+                found.push(format!("table {table} has {shown} rows instead of {rows}"));
+            }
+        }
+        found
+    }
+}
+
+/// Which check of the b-trees to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    Quick,
+    Full,
+}
+
+/// quick_check, foreign_key_check, schema hash, row counts and data age, on a connection that stands in a read transaction.
+/// A corrupt database is an error; a foreign-key violation is a figure.
+pub fn facts(
+    connection: &Connection,
+    path: &Path,
+    freshness: &BTreeMap<String, String>,
+    stop: &Stop,
+) -> anyhow::Result<Facts> {
+    require_sound(connection, path, Check::Quick, stop)?;
+    look(connection, path, freshness, stop)
+}
+
+/// The same with the full integrity_check, which compares every index with its table.
+pub fn full_check(
+    connection: &Connection,
+    path: &Path,
+    freshness: &BTreeMap<String, String>,
+    stop: &Stop,
+) -> anyhow::Result<Facts> {
+    require_sound(connection, path, Check::Full, stop)?;
+    look(connection, path, freshness, stop)
+}
+
+fn require_sound(
+    connection: &Connection,
+    path: &Path,
+    check: Check,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let pragma = match check {
+        Check::Quick => "PRAGMA quick_check",
+        Check::Full => "PRAGMA integrity_check",
+    };
+    let problems = strings(connection, pragma).map_err(|error| explain(error, path, stop))?;
+    if problems.len() == 1 && problems[0] == "ok" {
+        return Ok(());
+    }
+    let shown = problems
+        .iter()
+        .take(3)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    Err(Failure::new(
+        Kind::Damaged,
+        format!(
+            "{} is corrupt ({} problems): {shown}",
+            path.display(),
+            problems.len()
+        ),
+    )
+    .hint(format!(
+        "keep the file; the newest verified backup: empire-maint backup list; look: sqlite3 -readonly '{}' 'PRAGMA integrity_check'",
+        path.display()
+    ))
+    .into())
+}
+
+fn look(
+    connection: &Connection,
+    path: &Path,
+    freshness: &BTreeMap<String, String>,
+    stop: &Stop,
+) -> anyhow::Result<Facts> {
+    let look = || -> rusqlite::Result<Facts> {
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        Ok(Facts {
+            page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
+            page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
+            schema_hash: schema_hash(connection)?,
+            tables: row_counts(connection)?,
+            foreign_key_violations: count_rows(connection, "PRAGMA foreign_key_check")?,
+            data_as_of: data_as_of(connection, freshness)?,
+        })
+    };
+    look().map_err(|error| explain(error, path, stop))
+}
+
+fn strings(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare(sql)?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+fn count_rows(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut number = 0;
+    while rows.next()?.is_some() {
+        number += 1;
+    }
+    Ok(number)
+}
+
+fn schema_hash(connection: &Connection) -> rusqlite::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut statement = connection.prepare(
+        "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY type, name, tbl_name",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        for column in 0..4 {
+            let bytes = row.get_ref(column)?.as_bytes().unwrap_or_default();
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Rows of every ordinary and shadow table. Views run somebody else's SQL and virtual tables somebody else's code: not counted.
+pub fn row_counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let names = strings(
+        connection,
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow') AND name <> 'sqlite_schema'",
+    )?;
+    names
+        .into_iter()
+        .map(|name| {
+            let sql = format!("SELECT count(*) FROM main.{}", quote(&name));
+            let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+            Ok((name, u64::try_from(rows).unwrap_or(0)))
+        })
+        .collect()
+}
+
+/// Refuses a database without its expected tables, or without any: whatever it is, it is not the one that was meant.
+pub fn require_tables(
+    connection: &Connection,
+    path: &Path,
+    expected: &[String],
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let tables = strings(
+        connection,
+        "SELECT name FROM sqlite_schema WHERE type = 'table'",
+    )
+    .map_err(|error| explain(error, path, stop))?;
+    let missing: Vec<_> = expected
+        .iter()
+        .filter(|name| !tables.iter().any(|table| table.eq_ignore_ascii_case(name)))
+        .map(String::as_str)
+        .collect();
+    if tables.is_empty() {
+        return Err(Failure::new(
+            Kind::Damaged,
+            format!("{} has no tables at all", path.display()),
+        )
+        .hint("is this the right file? [[database]] path")
+        .into());
+    }
+    if !missing.is_empty() {
+        return Err(Failure::new(
+            Kind::Damaged,
+            format!(
+                "{} lacks the expected tables: {}",
+                path.display(),
+                missing.join(", ")
+            ),
+        )
+        .hint("is this the right database? [[database]] path and expect_tables")
+        .into());
+    }
+    Ok(())
+}
+
+fn data_as_of(
+    connection: &Connection,
+    freshness: &BTreeMap<String, String>,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut newest = None;
+    for (table, column) in freshness {
+        let sql = format!("SELECT max({}) FROM main.{}", quote(column), quote(table));
+        let value = connection.query_row(&sql, [], |row| Ok(moment(row.get_ref(0)?)))?;
+        newest = newest.max(value);
+    }
+    Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn facts_of_a_database_with_odd_names() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE \"a \"\"b\"\" c\"(x INTEGER PRIMARY KEY);
+                 INSERT INTO \"a \"\"b\"\" c\" VALUES (1), (2);
+                 CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+                 CREATE VIRTUAL TABLE f USING fts5(body);
+                 INSERT INTO f VALUES ('hello');
+                 CREATE VIEW endless AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c;
+                 CREATE TABLE trades(created_at);
+                 INSERT INTO trades VALUES ('2026-11-24 03:00:00'), ('2025-01-01 00:00:00');
+                 CREATE TABLE child(p REFERENCES w(k));
+                 INSERT INTO child VALUES ('nobody');",
+            )
+            .or_else(|_| connection.execute_batch("PRAGMA foreign_keys=OFF; INSERT INTO child VALUES ('nobody')"))
+            .expect("creates");
+        let stop = Stop::after(Duration::from_secs(60));
+        let freshness = BTreeMap::from([("trades".to_owned(), "created_at".to_owned())]);
+        let facts = full_check(&connection, Path::new("memory"), &freshness, &stop).expect("sound");
+        assert_eq!(facts.tables["a \"b\" c"], 2);
+        assert_eq!(facts.tables["f_content"], 1);
+        assert!(!facts.tables.contains_key("endless"));
+        assert_eq!(facts.foreign_key_violations, 1);
+        assert_eq!(
+            facts.data_as_of.map(|t| t.to_string()).as_deref(),
+            Some("2026-11-24T03:00:00Z")
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! Live SQLite databases. Only SQLite ever opens one: another open and close of the file inside this process would silently
+//! drop the locks that SQLite holds on it (POSIX advisory locks belong to the process, <https://sqlite.org/howtocorrupt.html> §2.2).
+
+mod facts;
+mod identifier;
+mod moment;
+mod open;
+mod snapshot;
+
+pub use facts::{Facts, facts, full_check, require_tables, row_counts};
+pub use identifier::quote;
+pub use open::{
+    explain, header_size, open_private, open_readonly, open_writable, require_database_file,
+    side_files,
+};
+pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
+
+/// The SQLite that is built in.
+pub fn version() -> &'static str {
+    rusqlite::version()
+}

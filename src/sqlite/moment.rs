@@ -1,0 +1,68 @@
+//! A point in time out of a column: ISO text or an epoch number, told apart by its size.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::types::ValueRef;
+
+/// The time that a value means; `None` where it means none. Text without a zone is UTC, as SQLite's own functions have it.
+pub fn moment(value: ValueRef<'_>) -> Option<Timestamp> {
+    match value {
+        ValueRef::Integer(number) => epoch(number),
+        ValueRef::Text(text) => {
+            let text = std::str::from_utf8(text).ok()?.trim();
+            if let Ok(number) = text.parse::<i64>() {
+                return epoch(number);
+            }
+            let iso = text.replacen(' ', "T", 1);
+            iso.parse().ok().or_else(|| {
+                let civil: DateTime = iso.parse().ok()?;
+                civil
+                    .to_zoned(TimeZone::UTC)
+                    .ok()
+                    .map(|zoned| zoned.timestamp())
+            })
+        }
+        ValueRef::Real(number) if number > 1e9 => epoch(number as i64),
+        _ => None,
+    }
+}
+
+/// Seconds, milliseconds, microseconds or nanoseconds: each range covers 1973 to 5138 and none overlaps the next.
+fn epoch(number: i64) -> Option<Timestamp> {
+    let duration = match number.unsigned_abs() {
+        0..100_000_000 => return None,
+        100_000_000..100_000_000_000 => SignedDuration::from_secs(number),
+        100_000_000_000..100_000_000_000_000 => SignedDuration::from_millis(number),
+        100_000_000_000_000..100_000_000_000_000_000 => SignedDuration::from_micros(number),
+        _ => SignedDuration::from_nanos(number),
+    };
+    Timestamp::from_duration(duration).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_spellings() {
+        let expected: Timestamp = "2026-11-24T03:00:00Z".parse().expect("a time");
+        let seconds = expected.as_second();
+        for text in [
+            "2026-11-24 03:00:00",
+            "2026-11-24T03:00:00Z",
+            "2026-11-24T04:00:00+01:00",
+        ] {
+            assert_eq!(
+                moment(ValueRef::Text(text.as_bytes())),
+                Some(expected),
+                "{text}"
+            );
+        }
+        for factor in [1, 1_000, 1_000_000, 1_000_000_000] {
+            assert_eq!(moment(ValueRef::Integer(seconds * factor)), Some(expected));
+        }
+        assert_eq!(moment(ValueRef::Text(b"soon")), None);
+        assert_eq!(moment(ValueRef::Null), None);
+    }
+}

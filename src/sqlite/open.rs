@@ -1,0 +1,221 @@
+//! The one place where a connection is made: limits, safety switches, and the run's stop as progress and busy handler.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::{Failure, Kind, missing};
+use crate::sys::{Stop, files};
+
+const STEPS_BETWEEN_CHECKS: i32 = 20_000;
+
+/// Opens for reading and never creates. A schema from outside is not trusted: no functions with side effects run from it.
+pub fn open_readonly(path: &Path, stop: &Stop, patience: Duration) -> anyhow::Result<Connection> {
+    require_database_file(path)?;
+    let connection = open(path, path, OpenFlags::SQLITE_OPEN_READ_ONLY, stop, patience)?;
+    connection
+        .execute_batch("PRAGMA query_only=ON")
+        .map_err(|error| explain(error, path, stop))?;
+    Ok(connection)
+}
+
+/// Opens for writing and never creates.
+pub fn open_writable(path: &Path, stop: &Stop, patience: Duration) -> anyhow::Result<Connection> {
+    require_database_file(path)?;
+    open(
+        path,
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE,
+        stop,
+        patience,
+    )
+}
+
+/// Opens a copy that nobody else can be writing: no locks, and no side files made beside it.
+pub fn open_private(path: &Path, stop: &Stop) -> anyhow::Result<Connection> {
+    let uri = private_uri(path);
+    require_database_file(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = open(path, Path::new(&uri), flags, stop, Duration::ZERO)?;
+    // integrity_check looks index entries up in their tables, all over the file.
+    connection
+        .execute_batch("PRAGMA cache_size=-24576")
+        .map_err(|error| explain(error, path, stop))?;
+    Ok(connection)
+}
+
+/// `file:…?immutable=1`, with every byte that means something in a URI escaped (<https://sqlite.org/uri.html>).
+fn private_uri(path: &Path) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                uri.push(char::from(*byte));
+            }
+            _ => {
+                let _ = write!(uri, "%{byte:02X}");
+            }
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
+}
+
+fn open(
+    path: &Path,
+    name: &Path,
+    flags: OpenFlags,
+    stop: &Stop,
+    patience: Duration,
+) -> anyhow::Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection =
+        Connection::open_with_flags(name, flags).map_err(|error| explain(error, path, stop))?;
+    let watch = stop.clone();
+    connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || watch.asked()))?;
+    let watch = stop.clone();
+    let mut since = None;
+    connection.busy_handler(Some(move |attempt: i32| {
+        let started = *match attempt {
+            0 => since.insert(Instant::now()),
+            _ => since.get_or_insert_with(Instant::now),
+        };
+        std::thread::sleep(Duration::from_millis(5));
+        !watch.asked() && started.elapsed() < patience
+    }))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection
+        .execute_batch("PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY")
+        .map_err(|error| explain(error, path, stop))?;
+    Ok(connection)
+}
+
+/// Refuses, by `stat` alone, what cannot be a database: nothing there, no file, an empty one.
+pub fn require_database_file(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let meta = files::metadata(path)
+        .with_context(|| format!("cannot look at {shown}"))?
+        .ok_or_else(|| {
+            missing(format!("there is no database {shown}"))
+                .hint("the path stands in [[database]] of the configuration")
+        })?;
+    anyhow::ensure!(meta.is_file(), "{shown} is not a file");
+    anyhow::ensure!(
+        meta.len() > 0,
+        "{shown} is empty (0 bytes), which is not a database"
+    );
+    Ok(())
+}
+
+/// The files that SQLite keeps beside a database.
+pub fn side_files(path: &Path) -> [PathBuf; 3] {
+    ["-wal", "-shm", "-journal"].map(|suffix| files::with_suffix(path, suffix))
+}
+
+/// The size of the database that a header announces; `None` where the bytes are no SQLite header
+/// (<https://sqlite.org/fileformat2.html#the_database_header>).
+pub fn header_size(header: &[u8]) -> Option<u64> {
+    let header: &[u8; 100] = header.get(..100)?.try_into().ok()?;
+    if &header[..16] != b"SQLite format 3\0" {
+        return None;
+    }
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size if size >= 512 && size.is_power_of_two() => u64::from(size),
+        _ => return None,
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    Some(page_size * u64::from(pages))
+}
+
+/// An SQLite error in the operator's words, with the next step. An interruption is the stop that caused it.
+pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
+    let shown = path.display();
+    let code = error.sqlite_error_code();
+    let hint = match code {
+        Some(ErrorCode::OperationInterrupted) => match stop.check() {
+            Err(stopped) => return stopped.context(format!("reading {shown}")),
+            Ok(()) => None,
+        },
+        Some(ErrorCode::DatabaseCorrupt) => Some(format!(
+            "restore the newest verified backup: empire-maint restore; look first: sqlite3 -readonly '{shown}' 'PRAGMA integrity_check'"
+        )),
+        Some(ErrorCode::NotADatabase) => {
+            Some(format!("look at it: head -c 16 '{shown}'; encrypted databases are not supported"))
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Some("another process holds a lock: try again in a quiet minute, or find it with: fuser -v FILE".to_owned())
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Some(
+            "run as root or as the application's user: reading a WAL database needs write access to its directory"
+                .to_owned(),
+        ),
+        Some(ErrorCode::DiskFull) => Some("free some space".to_owned()),
+        _ => None,
+    };
+    let failure = Failure {
+        kind: match code {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::Damaged,
+            _ => Kind::Failed,
+        },
+        message: format!("{shown}: {error}"),
+        hint,
+    };
+    failure.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stop() -> Stop {
+        Stop::after(Duration::from_secs(60))
+    }
+
+    #[test]
+    fn nothing_is_ever_created() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("typo.db");
+        assert!(open_readonly(&path, &stop(), Duration::ZERO).is_err());
+        assert!(open_writable(&path, &stop(), Duration::ZERO).is_err());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_hostile_view_is_stopped_by_the_time_limit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("bomb.db");
+        let writer = Connection::open(&path).expect("creates");
+        writer
+            .execute_batch(
+                "CREATE VIEW users AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c",
+            )
+            .expect("creates");
+        let stop = Stop::after(Duration::from_millis(300));
+        let connection = open_readonly(&path, &stop, Duration::ZERO).expect("opens");
+        let error = connection
+            .query_row("SELECT count(*) FROM users", [], |row| row.get::<_, i64>(0))
+            .map_err(|error| explain(error, &path, &stop))
+            .expect_err("never ends by itself");
+        assert_eq!(crate::error::kind_of(&error), Kind::TimeLimit);
+    }
+
+    #[test]
+    fn the_header_announces_the_size() {
+        let mut header = [0u8; 100];
+        header[..16].copy_from_slice(b"SQLite format 3\0");
+        header[16] = 0x10;
+        header[31] = 5;
+        assert_eq!(header_size(&header), Some(5 * 4096));
+        header[16..18].copy_from_slice(&[0, 1]);
+        assert_eq!(header_size(&header), Some(5 * 65_536));
+        header[16..18].copy_from_slice(&[0, 3]);
+        assert_eq!(header_size(&header), None);
+    }
+}

@@ -1,0 +1,452 @@
+//! A consistent view of a live database: one read transaction that streams the pages, and beside it a second one that sees
+//! exactly the same state, so that the SQL checks run while the pages are compressed.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rusqlite::Connection;
+
+use super::{explain, open_readonly, side_files};
+use crate::error::{Failure, Kind};
+use crate::sys::scratch::Scratch;
+use crate::sys::{Stop, files};
+use crate::units::{Bytes, Length};
+
+// The pages are read through SQLite itself (https://sqlite.org/dbpage.html); a build without it has no snapshot method.
+const _: () = assert!(
+    has_dbpage(option_env!("LIBSQLITE3_FLAGS")),
+    "build with LIBSQLITE3_FLAGS=-DSQLITE_ENABLE_DBPAGE_VTAB, as .cargo/config.toml does"
+);
+
+const fn has_dbpage(flags: Option<&str>) -> bool {
+    const NEEDLE: &[u8] = b"-DSQLITE_ENABLE_DBPAGE_VTAB";
+    let Some(flags) = flags else { return false };
+    let flags = flags.as_bytes();
+    let mut start = 0;
+    while start + NEEDLE.len() <= flags.len() {
+        let mut at = 0;
+        while at < NEEDLE.len() && flags[start + at] == NEEDLE[at] {
+            at += 1;
+        }
+        if at == NEEDLE.len() {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAIRING: Duration = Duration::from_secs(2);
+
+/// What bounds a snapshot.
+pub struct SnapshotOptions<'a> {
+    /// Stop reading when the write-ahead log grows past this.
+    pub max_wal: Bytes,
+    /// How long writers of a database that is not in WAL mode may be held up.
+    pub max_lock: Length,
+    /// Where such a database is copied to first.
+    pub scratch: &'a Path,
+    /// Signals and time limits.
+    pub stop: &'a Stop,
+}
+
+/// One state of a database, held until dropped.
+pub struct Snapshot {
+    reader: Connection,
+    /// Absent where writers never paused long enough to open two equal views: the checks then run on the reader.
+    checker: Option<Connection>,
+    path: PathBuf,
+    wal: PathBuf,
+    max_wal: Bytes,
+    stop: Stop,
+    page_size: usize,
+    page_count: u64,
+    journal_mode: String,
+    held: Option<Duration>,
+    _scratch: Option<Scratch>,
+}
+
+impl Snapshot {
+    /// Opens the view. A database in WAL mode is read in place; any other is copied to scratch under its read lock first.
+    pub fn take(path: &Path, options: &SnapshotOptions<'_>) -> anyhow::Result<Self> {
+        let reader = open_readonly(path, options.stop, PATIENCE)?;
+        let mode = text(&reader, "PRAGMA journal_mode", path, options.stop)?;
+        if mode.eq_ignore_ascii_case("wal") {
+            let mut snapshot = Self::view(path, options)?;
+            snapshot.journal_mode = mode;
+            return Ok(snapshot);
+        }
+        let scratch = Scratch::new(options.scratch)?;
+        let (copy, file) = scratch.file("copy.db")?;
+        let held = copy_locked(&reader, path, file, options)?;
+        drop(reader);
+        let mut snapshot = Self::view(&copy, options)?;
+        snapshot.journal_mode = mode;
+        snapshot.held = Some(held);
+        snapshot._scratch = Some(scratch);
+        Ok(snapshot)
+    }
+
+    fn view(path: &Path, options: &SnapshotOptions<'_>) -> anyhow::Result<Self> {
+        let (reader, checker) = pair(path, options.stop)?;
+        let number = |sql: &str| -> anyhow::Result<u64> {
+            reader
+                .query_row(sql, [], |row| row.get::<_, i64>(0))
+                .map(|number| u64::try_from(number).unwrap_or(0))
+                .map_err(|error| explain(error, path, options.stop))
+        };
+        let page_size = usize::try_from(number("PRAGMA page_size")?)?;
+        let page_count = number("PRAGMA page_count")?;
+        let [wal, ..] = side_files(path);
+        anyhow::ensure!(page_count > 0, "{} has no pages", path.display());
+        Ok(Self {
+            page_size,
+            page_count,
+            reader,
+            checker,
+            path: path.to_owned(),
+            wal,
+            max_wal: options.max_wal,
+            stop: options.stop.clone(),
+            journal_mode: String::new(),
+            held: None,
+            _scratch: None,
+        })
+    }
+
+    /// Refuses a database that lacks one of these tables, or has none.
+    pub fn require_tables(&self, expected: &[String]) -> anyhow::Result<()> {
+        super::require_tables(&self.reader, &self.path, expected, &self.stop)
+    }
+
+    /// Bytes of the whole database in this state.
+    pub fn size(&self) -> u64 {
+        self.page_count * self.page_size as u64
+    }
+
+    /// `wal`, `delete`, …: what the database itself uses.
+    pub fn journal_mode(&self) -> &str {
+        &self.journal_mode
+    }
+
+    /// How long writers were held up, where they were.
+    pub fn writers_held(&self) -> Option<Duration> {
+        self.held
+    }
+
+    /// The two halves, to be used on two threads.
+    pub fn split(&mut self) -> (Pages<'_>, Checks<'_>) {
+        let checks = match &mut self.checker {
+            Some(checker) => Checks::Beside(checker),
+            None => Checks::Afterwards,
+        };
+        let pages = Pages {
+            connection: &mut self.reader,
+            path: &self.path,
+            wal: &self.wal,
+            max_wal: self.max_wal,
+            stop: &self.stop,
+            page_size: self.page_size,
+            page_count: self.page_count,
+            wal_peak: 0,
+        };
+        (pages, checks)
+    }
+
+    /// The file that SQLite reads, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Where the SQL checks run.
+pub enum Checks<'a> {
+    /// On a second connection that sees the same state, at the same time.
+    Beside(&'a mut Connection),
+    /// On the reader, once the pages are through.
+    Afterwards,
+}
+
+/// The pages of a snapshot.
+pub struct Pages<'a> {
+    connection: &'a mut Connection,
+    path: &'a Path,
+    wal: &'a Path,
+    max_wal: Bytes,
+    stop: &'a Stop,
+    page_size: usize,
+    page_count: u64,
+    wal_peak: u64,
+}
+
+impl Pages<'_> {
+    /// Writes every page in order; errs when one is missing, or when the reader makes the write-ahead log grow too far.
+    pub fn write_to(&mut self, sink: &mut dyn Write) -> anyhow::Result<()> {
+        let mut looked = Instant::now();
+        let peak = &mut self.wal_peak;
+        *peak = require_small_wal(self.wal, self.max_wal)?;
+        stream(
+            self.connection,
+            self.path,
+            self.stop,
+            self.page_size,
+            self.page_count,
+            |page| {
+                if looked.elapsed() >= Duration::from_secs(1) {
+                    looked = Instant::now();
+                    self.stop.check()?;
+                    *peak = (*peak).max(require_small_wal(self.wal, self.max_wal)?);
+                }
+                sink.write_all(page)?;
+                Ok(())
+            },
+        )
+    }
+
+    /// The largest that the write-ahead log was seen at, bytes.
+    pub fn wal_peak(&self) -> u64 {
+        self.wal_peak
+    }
+
+    /// The connection, once the pages are through.
+    pub fn connection(&self) -> &Connection {
+        self.connection
+    }
+}
+
+fn require_small_wal(wal: &Path, most: Bytes) -> anyhow::Result<u64> {
+    let size = files::metadata(wal)?.map_or(0, |meta| meta.len());
+    if size > most.0 {
+        return Err(Failure::new(
+            Kind::Failed,
+            format!(
+                "{} grew to {} while the backup read the database (limit {most})",
+                wal.display(),
+                Bytes(size)
+            ),
+        )
+        .hint("run the backup in a quieter hour, or raise [backup] max_wal")
+        .into());
+    }
+    Ok(size)
+}
+
+fn stream(
+    connection: &Connection,
+    path: &Path,
+    stop: &Stop,
+    page_size: usize,
+    page_count: u64,
+    mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let wrong = |error| explain(error, path, stop);
+    let mut statement = connection
+        .prepare("SELECT pgno, data FROM sqlite_dbpage('main')")
+        .map_err(wrong)?;
+    let mut rows = statement.query([]).map_err(wrong)?;
+    let mut expected = 1;
+    while let Some(row) = rows.next().map_err(wrong)? {
+        let number: i64 = row.get(0).map_err(wrong)?;
+        let page = row.get_ref(1).map_err(wrong)?;
+        let page = page.as_blob().context("a page is not a blob")?;
+        anyhow::ensure!(
+            u64::try_from(number) == Ok(expected) && page.len() == page_size,
+            "{}: page {expected} is missing from the snapshot",
+            path.display()
+        );
+        expected += 1;
+        each(page)?;
+    }
+    anyhow::ensure!(
+        expected - 1 == page_count,
+        "{}: the snapshot has {} of {page_count} pages",
+        path.display(),
+        expected - 1
+    );
+    Ok(())
+}
+
+/// Two read transactions on one state. A third connection proves it: `data_version` changes with every commit of somebody else
+/// (<https://sqlite.org/pragma.html#pragma_data_version>), so where it is the same before and after both began, nothing came between.
+fn pair(path: &Path, stop: &Stop) -> anyhow::Result<(Connection, Option<Connection>)> {
+    let witness = open_readonly(path, stop, PATIENCE)?;
+    let reader = open_readonly(path, stop, PATIENCE)?;
+    let checker = open_readonly(path, stop, PATIENCE)?;
+    let wrong = |error| explain(error, path, stop);
+    let version = || witness.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
+    let started = Instant::now();
+    loop {
+        let before = version().map_err(wrong)?;
+        begin(&reader).map_err(wrong)?;
+        begin(&checker).map_err(wrong)?;
+        if version().map_err(wrong)? == before {
+            return Ok((reader, Some(checker)));
+        }
+        if started.elapsed() > PAIRING {
+            return Ok((reader, None));
+        }
+        stop.check()?;
+        for connection in [&reader, &checker] {
+            connection.execute_batch("ROLLBACK").map_err(wrong)?;
+        }
+    }
+}
+
+/// BEGIN alone takes no snapshot; the first read does.
+fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN")?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+}
+
+/// Copies a database that is not in WAL mode, as fast as the disk allows, while its writers wait. Refuses when they would wait too long.
+fn copy_locked(
+    connection: &Connection,
+    path: &Path,
+    copy: File,
+    options: &SnapshotOptions<'_>,
+) -> anyhow::Result<Duration> {
+    let wrong = |error| explain(error, path, options.stop);
+    begin(connection).map_err(wrong)?;
+    let started = Instant::now();
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let page_size = usize::try_from(number("PRAGMA page_size").map_err(wrong)?)?;
+    let page_count = u64::try_from(number("PRAGMA page_count").map_err(wrong)?)?;
+    crate::sys::space::require(
+        options.scratch,
+        page_count * page_size as u64,
+        "a copy of the database",
+    )?;
+    let mut sink = std::io::BufWriter::with_capacity(1 << 20, copy);
+    let (mut done, mut looked) = (0u64, 0u64);
+    stream(
+        connection,
+        path,
+        options.stop,
+        page_size,
+        page_count,
+        |page| {
+            done += 1;
+            if done - looked >= 1024 {
+                looked = done;
+                options.stop.check()?;
+                let elapsed = started.elapsed();
+                let estimate = elapsed.mul_f64(page_count as f64 / done as f64);
+                if elapsed > Duration::from_millis(100) && estimate > options.max_lock.0 {
+                    return Err(too_long(path, estimate, options.max_lock));
+                }
+            }
+            sink.write_all(page)?;
+            Ok(())
+        },
+    )?;
+    connection.execute_batch("ROLLBACK").map_err(wrong)?;
+    let held = started.elapsed();
+    sink.flush()?;
+    Ok(held)
+}
+
+fn too_long(path: &Path, estimate: Duration, limit: Length) -> anyhow::Error {
+    Failure::new(
+        Kind::Failed,
+        format!(
+            "{} is not in WAL mode and its writers would wait {} (limit {limit})",
+            path.display(),
+            Length(estimate)
+        ),
+    )
+    .hint(format!(
+        "sqlite3 '{}' 'PRAGMA journal_mode=WAL' once, or raise [backup] max_lock",
+        path.display()
+    ))
+    .into()
+}
+
+fn text(connection: &Connection, sql: &str, path: &Path, stop: &Stop) -> anyhow::Result<String> {
+    connection
+        .query_row(sql, [], |row| row.get(0))
+        .map_err(|error| explain(error, path, stop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn options<'a>(scratch: &'a Path, stop: &'a Stop) -> SnapshotOptions<'a> {
+        SnapshotOptions {
+            max_wal: Bytes(1 << 30),
+            max_lock: Length::from_millis(5000),
+            scratch,
+            stop,
+        }
+    }
+
+    #[test]
+    fn both_halves_see_one_state_while_a_writer_commits() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("live.db");
+        let writer = Connection::open(&path).expect("creates");
+        writer
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; CREATE TABLE t(n); INSERT INTO t VALUES (0)")
+            .expect("sets up");
+        let done = AtomicBool::new(false);
+        let stop = Stop::after(Duration::from_secs(60));
+        std::thread::scope(|scope| {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    writer
+                        .execute("UPDATE t SET n = n + 1", [])
+                        .expect("writes");
+                }
+            });
+            let mut paired = 0;
+            for _ in 0..200 {
+                let (reader, checker) = pair(&path, &stop).expect("pairs");
+                let Some(checker) = checker else { continue };
+                let value = |connection: &Connection| {
+                    connection
+                        .query_row("SELECT n FROM t", [], |row| row.get::<_, i64>(0))
+                        .expect("reads")
+                };
+                assert_eq!(value(&reader), value(&checker));
+                paired += 1;
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(paired > 100, "only {paired} of 200 could be paired");
+        });
+    }
+
+    #[test]
+    fn the_pages_are_the_database() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (size, mode) in [(512, "WAL"), (4096, "DELETE"), (65_536, "WAL")] {
+            let path = folder.path().join(format!("{size}.db"));
+            let writer = Connection::open(&path).expect("creates");
+            writer
+                .execute_batch(&format!(
+                    "PRAGMA page_size={size}; PRAGMA journal_mode={mode}; CREATE TABLE t(x);
+                     WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n<2000)
+                     INSERT INTO t SELECT randomblob(100) FROM c;"
+                ))
+                .expect("fills");
+            let stop = Stop::after(Duration::from_secs(60));
+            let mut snapshot =
+                Snapshot::take(&path, &options(folder.path(), &stop)).expect("is taken");
+            assert_eq!(snapshot.writers_held().is_some(), mode == "DELETE");
+            let mut bytes = Vec::new();
+            snapshot.split().0.write_to(&mut bytes).expect("streams");
+            drop(snapshot);
+            writer
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                .expect("checkpoints");
+            drop(writer);
+            let stored = std::fs::read(&path).expect("reads");
+            assert!(bytes == stored, "page size {size}, {mode}");
+        }
+    }
+}

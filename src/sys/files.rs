@@ -1,0 +1,376 @@
+//! Files that survive: exclusive creation, fsync of file and directory, rename without replacing, atomic replacement.
+//! Every mutator asks for a [`Permit`], so that a dry run cannot reach it.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustix::fs::{Advice, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
+
+use crate::error::{Failure, Kind};
+use crate::report::Permit;
+
+const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
+/// A file's identity: device and inode.
+pub type Identity = (u64, u64);
+
+/// Device and inode of what `path` leads to, `None` where there is nothing.
+pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
+    Ok(metadata(path)?.map(|meta| (meta.dev(), meta.ino())))
+}
+
+/// `stat`, with `None` for "there is nothing". Safe on a live database: nothing is opened.
+pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    absent_is_none(fs::metadata(path))
+}
+
+/// `lstat`, with `None` for "there is nothing".
+pub fn link_metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    absent_is_none(fs::symlink_metadata(path))
+}
+
+fn absent_is_none(result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
+    match result {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nothing has that name; a file where a folder should be means the same.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// `name` with `suffix` behind its whole file name: `app.db` and `-wal` give `app.db-wal`.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The directory a path lies in; `.` for a bare name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Opens a regular file for reading; refuses a link, and anything that is not a file, without ever blocking on it.
+pub fn open_regular(path: &Path) -> anyhow::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(NOFOLLOW | OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    anyhow::ensure!(
+        file.metadata()?.is_file(),
+        "{} is not a regular file",
+        path.display()
+    );
+    Ok(file)
+}
+
+/// Creates a file that must not exist yet, readable by its owner only.
+pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(NOFOLLOW)
+        .open(path)
+        .with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// Opens or creates a lock file; its content is a note about the holder and nothing else.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(NOFOLLOW)
+        .open(path)
+}
+
+/// Makes a file's bytes and metadata durable.
+pub fn sync(file: &File, path: &Path) -> anyhow::Result<()> {
+    file.sync_all()
+        .with_context(|| format!("cannot sync {}", path.display()))
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_directory(path: &Path) -> anyhow::Result<()> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .with_context(|| format!("cannot sync the directory {}", path.display()))
+}
+
+/// Asks the kernel to forget what it caches of a file, so that the next read comes from the disk. Advice only.
+pub fn drop_cache(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// Renames within one file system; errs when the new name is taken.
+pub fn rename_new(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            // A file system without RENAME_NOREPLACE (NFS, some FUSE): link fails on a taken name too.
+            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
+        }
+        other => other.map_err(io::Error::from),
+    }
+    .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+/// Renames within one file system; what has the new name is replaced.
+pub fn rename_over(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::rename(from, to)
+        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+/// A second name for the same file; errs when the name is taken.
+pub fn link(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::hard_link(from, to)
+        .with_context(|| format!("cannot link {} as {}", from.display(), to.display()))
+}
+
+/// Removes a name; one that is not there is fine.
+pub fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a whole small file and makes it durable, before anybody can see it under `path`.
+pub fn write_new_synced(permit: &Permit, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let mut file = create_new(permit, path)?;
+    file.write_all(content)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    sync(&file, path)
+}
+
+/// Replaces a small file in one step: temporary file beside it, fsync, rename, fsync of the directory.
+/// The new file keeps owner, group and mode of the old one; without an old one it gets `mode`.
+pub fn replace(_: &Permit, path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
+    let directory = parent(path);
+    let describe = || format!("cannot write {}", path.display());
+    let mut file = tempfile::Builder::new()
+        .prefix(".empire-maint-")
+        .tempfile_in(directory)
+        .with_context(describe)?;
+    file.write_all(content).with_context(describe)?;
+    let old = link_metadata(path)?.filter(Metadata::is_file);
+    let mode = old.as_ref().map_or(mode, |old| old.mode() & 0o7777);
+    if let Some(old) = &old {
+        own_like(file.as_file(), old)?;
+    }
+    rustix::fs::fchmod(file.as_file(), Mode::from_raw_mode(mode)).with_context(describe)?;
+    sync(file.as_file(), path)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(describe)?;
+    sync_directory(directory)
+}
+
+/// Gives a file the owner and group of another; only root can and only root tries.
+pub fn own_like(file: &File, like: &Metadata) -> anyhow::Result<()> {
+    let own = file.metadata()?;
+    if rustix::process::geteuid().is_root() && (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+        rustix::fs::fchown(
+            file,
+            Some(Uid::from_raw(like.uid())),
+            Some(Gid::from_raw(like.gid())),
+        )
+        .context("cannot change the owner")?;
+    }
+    Ok(())
+}
+
+/// Sets a file's permission bits.
+pub fn set_mode(file: &File, mode: u32) -> anyhow::Result<()> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o7777)).context("cannot change the mode")
+}
+
+/// Creates a directory and its parents, for its owner only; one that exists is left as it is.
+pub fn create_directory(_: &Permit, path: &Path) -> anyhow::Result<()> {
+    private_directory(path)
+}
+
+/// The same for the program's own state and scratch, which needs no permit.
+pub fn private_directory(path: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot create the directory {}", path.display()))
+}
+
+/// Refuses, as root, a directory in which somebody else could swap our files under our hands.
+pub fn require_trusted_directory(path: &Path) -> anyhow::Result<()> {
+    let meta = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    anyhow::ensure!(meta.is_dir(), "{} is not a directory", path.display());
+    let sticky = meta.mode() & 0o1000 != 0;
+    if rustix::process::geteuid().is_root() && meta.mode() & 0o002 != 0 && !sticky {
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("{} is writable by everybody", path.display()),
+        )
+        .hint(format!("chmod o-w {}", path.display()))
+        .into());
+    }
+    Ok(())
+}
+
+/// Says clearly when a folder cannot be read; one that is not there is fine, and empty.
+pub fn require_readable_directory(path: &Path) -> anyhow::Result<()> {
+    match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::new(
+            Kind::Missing,
+            format!("cannot read {}: {error}", path.display()),
+        )
+        .hint("run as root or as the owner of that folder")
+        .into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot list {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a new file of our own, in a folder of our own.
+pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    create_private(path)?
+        .write_all(content)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes a file of our own state, which is not worth an error.
+pub fn forget(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
+/// A new file of our own, in a folder of our own: state or scratch, which need no permit.
+pub fn create_private(path: &Path) -> anyhow::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// The entries of a directory, sorted by name; none where it is not there.
+pub fn list(path: &Path) -> anyhow::Result<Vec<fs::DirEntry>> {
+    let describe = || format!("cannot list {}", path.display());
+    let reader = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.with_context(describe)?,
+    };
+    let mut entries = reader
+        .collect::<io::Result<Vec<_>>>()
+        .with_context(describe)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    Ok(entries)
+}
+
+/// Reads a small file that must be regular; refuses one of more than `limit` bytes.
+pub fn read_small(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let file = open_regular(path)?;
+    let mut content = Vec::new();
+    file.take(limit + 1)
+        .read_to_end(&mut content)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    anyhow::ensure!(
+        content.len() as u64 <= limit,
+        "{} is larger than {limit} bytes",
+        path.display()
+    );
+    Ok(content)
+}
+
+/// What a walk meets.
+pub struct Walked {
+    /// The path, below the walk's start.
+    pub path: PathBuf,
+    /// `lstat` of it.
+    pub meta: Metadata,
+}
+
+/// Walks a tree without following links, skipping by device and inode what must not be opened.
+/// `visit` decides for each directory whether to enter it.
+pub fn walk(
+    start: &Path,
+    skip: &dyn Fn(Identity) -> bool,
+    visit: &mut dyn FnMut(Walked) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    for entry in list(start)? {
+        let path = entry.path();
+        let Some(meta) = link_metadata(&path)? else {
+            continue; // gone since it was listed
+        };
+        if skip((meta.dev(), meta.ino())) {
+            continue;
+        }
+        let directory = meta.is_dir();
+        if visit(Walked {
+            path: path.clone(),
+            meta,
+        })? && directory
+        {
+            walk(&path, skip, visit)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_name_is_never_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, "new").expect("writes");
+        fs::write(&to, "old").expect("writes");
+        assert!(rename_new(&Permit::for_tests(), &from, &to).is_err());
+        assert_eq!(fs::read_to_string(&to).expect("reads"), "old");
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (victim, link) = (folder.path().join("victim"), folder.path().join("link"));
+        fs::write(&victim, "secret").expect("writes");
+        std::os::unix::fs::symlink(&victim, &link).expect("links");
+        assert!(open_regular(&link).is_err());
+        assert!(create_new(&Permit::for_tests(), &link).is_err());
+    }
+
+    #[test]
+    fn replacing_keeps_the_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        fs::write(&path, "old").expect("writes");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+        replace(&Permit::for_tests(), &path, b"new", 0o600).expect("replaces");
+        assert_eq!(fs::metadata(&path).expect("stat").mode() & 0o777, 0o640);
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "new");
+    }
+}

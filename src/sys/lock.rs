@@ -1,0 +1,125 @@
+//! Locks that die with their process: `flock` on a file that is never unlinked, with a note about who holds it.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::{Stop, files};
+use crate::error::{Failure, Kind};
+
+/// A lock that a task wants before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Where the lock file is.
+    pub path: PathBuf,
+    /// What is locked, for messages: `the backups of app_db`.
+    pub what: String,
+    /// True when the run goes on where the lock file itself cannot be made (a read-only /run).
+    pub optional: bool,
+}
+
+/// A lock that is held; released when dropped or when the process dies.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "held, never read")] File);
+
+const POLL: Duration = Duration::from_millis(100);
+
+impl Lock {
+    /// Takes the lock, waiting up to `wait`. `None` where an optional lock file cannot be made.
+    pub fn take(
+        &self,
+        wait: Duration,
+        now: Timestamp,
+        stop: &Stop,
+    ) -> anyhow::Result<Option<Held>> {
+        let mut file = match files::open_lock(&self.path) {
+            Ok(file) => file,
+            Err(_) if self.optional => return Ok(None),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("cannot open the lock {}", self.path.display()));
+            }
+        };
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => {
+                    return Err(error)
+                        .with_context(|| format!("cannot lock {}", self.path.display()));
+                }
+            }
+            if started.elapsed() >= wait {
+                return Err(self.refusal(&mut file, wait).into());
+            }
+            std::thread::sleep(stop.left(POLL)?);
+        }
+        // The note only helps the message of whoever waits; a full disk must not stop the holder.
+        let _ = note(&mut file, now);
+        Ok(Some(Held(file)))
+    }
+
+    fn refusal(&self, file: &mut File, wait: Duration) -> Failure {
+        let mut holder = String::new();
+        let _ = file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| file.take(200).read_to_string(&mut holder));
+        let holder = match holder.trim() {
+            "" => "another process".to_owned(),
+            note => note.to_owned(),
+        };
+        Failure::new(Kind::Locked, format!("{} is in use by {holder}", self.what)).hint(format!(
+            "waited {}; --lock-wait 10m waits longer",
+            crate::units::Length(wait)
+        ))
+    }
+}
+
+fn note(file: &mut File, now: Timestamp) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    writeln!(file, "process {} since {now:.0}", std::process::id())
+}
+
+/// True when nobody holds a lock on the file at `path`: its owner is dead. A file that is not there was never locked.
+pub fn is_free(path: &Path) -> std::io::Result<bool> {
+    match File::open(path) {
+        Ok(file) => Ok(file.try_lock_shared().is_ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::kind_of;
+
+    #[test]
+    fn the_second_is_told_who_holds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = Lock {
+            path: folder.path().join("lock"),
+            what: "the backups of app_db".into(),
+            optional: false,
+        };
+        let stop = Stop::after(Duration::from_secs(5));
+        let held = lock
+            .take(Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+            .expect("free");
+        assert!(held.is_some());
+        let error = lock
+            .take(Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+            .expect_err("held");
+        assert_eq!(kind_of(&error), Kind::Locked);
+        assert!(error.to_string().contains(&std::process::id().to_string()));
+        assert!(!is_free(&lock.path).expect("looks"));
+        drop(held);
+        assert!(is_free(&lock.path).expect("looks"));
+    }
+}

@@ -1,0 +1,117 @@
+//! Who and where we are, how politely we run, and which processes hold a file open.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use super::{Stop, files, process};
+
+/// This machine's name.
+pub fn host() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Who is at work, for the record: the user behind sudo, else the user's number.
+pub fn user() -> String {
+    std::env::var("SUDO_USER")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()))
+}
+
+/// New files are for their owner only, from the first moment they exist.
+pub fn private_umask() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// True when the effective user is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// True when a file belongs to the effective user.
+pub fn is_own(meta: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    meta.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// True when a file or directory belongs to root or to us and nobody else can write it.
+pub fn is_ours(meta: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = rustix::process::geteuid().as_raw();
+    (meta.uid() == 0 || meta.uid() == own) && meta.mode() & 0o022 == 0
+}
+
+/// Nice 10 and the lowest best-effort I/O priority for the calling thread and all that it starts.
+/// Politeness is not worth an error: where the system refuses, the run goes on.
+pub fn be_polite(stop: &Stop) {
+    let _ = rustix::process::nice(10);
+    let thread = rustix::thread::gettid();
+    let mut command = process::command(Path::new("/usr/bin/ionice"));
+    command.args(["-c2", "-n7", "-p"]);
+    command.arg(thread.as_raw_nonzero().to_string());
+    if Path::new("/usr/bin/ionice").exists()
+        && let Ok(limit) = stop.left(Duration::from_secs(2))
+    {
+        let _ = process::run(command, limit);
+    }
+}
+
+/// The number of threads to use: the configured one, or one for each core, never more than 16.
+pub fn threads(configured: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if configured == 0 { cores } else { configured }.clamp(1, 16)
+}
+
+/// Another process that has one of the files open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Process id.
+    pub pid: i32,
+    /// Its name, as the kernel has it.
+    pub name: String,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// The other processes that have one of `paths` open, as far as we may see them.
+pub fn holders(paths: &[PathBuf]) -> Vec<Holder> {
+    let wanted: Vec<_> = paths
+        .iter()
+        .filter_map(|path| files::identity(path).ok().flatten())
+        .collect();
+    let own = Pid::as_raw(Some(rustix::process::getpid()));
+    let mut found = Vec::new();
+    for entry in files::list(Path::new("/proc")).unwrap_or_default() {
+        let Some(pid) = number(&entry.file_name()).filter(|pid| *pid != own) else {
+            continue;
+        };
+        let descriptors = fs::read_dir(entry.path().join("fd"));
+        let holds = descriptors.into_iter().flatten().flatten().any(|fd| {
+            // stat through the /proc link: nothing is opened.
+            matches!(files::identity(&fd.path()), Ok(Some(identity)) if wanted.contains(&identity))
+        });
+        if holds {
+            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            found.push(Holder {
+                pid,
+                name: name.trim().to_owned(),
+            });
+        }
+    }
+    found
+}
+
+fn number(name: &OsString) -> Option<i32> {
+    name.to_str()?.parse().ok()
+}

@@ -1,0 +1,152 @@
+//! The one value for signals, the run's time limit and the limits of single calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Failure, Kind};
+use crate::units::Length;
+
+const SIGNALS: [(i32, &str); 3] = [
+    (signal_hook::consts::SIGINT, "SIGINT"),
+    (signal_hook::consts::SIGTERM, "SIGTERM"),
+    (signal_hook::consts::SIGHUP, "SIGHUP"),
+];
+
+/// Asked between steps and given to every outside call. Clones share one state.
+#[derive(Clone)]
+pub struct Stop {
+    signal: Arc<AtomicUsize>,
+    expired: Arc<AtomicBool>,
+    shields: Arc<AtomicUsize>,
+    started: Instant,
+    limit: Duration,
+}
+
+impl Stop {
+    /// A run that may take `limit` from now on.
+    pub fn after(limit: Duration) -> Self {
+        Self {
+            signal: Arc::default(),
+            expired: Arc::default(),
+            shields: Arc::default(),
+            started: Instant::now(),
+            limit,
+        }
+    }
+
+    /// The same signals and shields, another limit, counted from now.
+    pub fn with_limit(&self, limit: Duration) -> Self {
+        Self {
+            started: Instant::now(),
+            limit,
+            ..self.clone()
+        }
+    }
+
+    /// From now on SIGINT, SIGTERM and SIGHUP set this value instead of ending the process.
+    pub fn listen(&self) -> std::io::Result<()> {
+        for (signal, _) in SIGNALS {
+            let number = usize::try_from(signal).unwrap_or(0);
+            signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), number)?;
+        }
+        Ok(())
+    }
+
+    /// The signal that was received, if any.
+    pub fn signal(&self) -> Option<u8> {
+        u8::try_from(self.signal.load(Ordering::Relaxed))
+            .ok()
+            .filter(|signal| *signal != 0)
+    }
+
+    /// Errs once a signal came or the time is up.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.left(Duration::MAX).map(|_| ())
+    }
+
+    /// True once [`Stop::check`] errs; for callbacks that can only say yes or no.
+    pub fn asked(&self) -> bool {
+        self.signal().is_some() || self.expired() || self.started.elapsed() >= self.limit
+    }
+
+    /// The time left, never more than `at_most`: what every outside call gets as its own limit.
+    pub fn left(&self, at_most: Duration) -> anyhow::Result<Duration> {
+        if let Some(signal) = self.signal() {
+            let name = SIGNALS
+                .iter()
+                .find(|(number, _)| *number == i32::from(signal))
+                .map_or("a signal", |(_, name)| name);
+            return Err(Failure::new(Kind::Interrupted, format!("interrupted by {name}")).into());
+        }
+        let left = self.limit.saturating_sub(self.started.elapsed());
+        if left.is_zero() || self.expired() {
+            return Err(Failure::new(
+                Kind::TimeLimit,
+                format!("the time limit of {} was reached", Length(self.limit)),
+            )
+            .hint("--timeout sets another limit")
+            .into());
+        }
+        Ok(left.min(at_most))
+    }
+
+    /// How long the run may take in all.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Ends the run at its next check, whatever limit the clone at hand has.
+    pub fn expire(&self) {
+        self.expired.store(true, Ordering::Relaxed);
+    }
+
+    /// While the guard lives, the watchdog waits: publishing and swapping are never cut into.
+    pub fn shield(&self) -> Shield {
+        self.shields.fetch_add(1, Ordering::SeqCst);
+        Shield(Arc::clone(&self.shields))
+    }
+
+    /// True while a [`Shield`] lives.
+    pub fn shielded(&self) -> bool {
+        self.shields.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// See [`Stop::shield`].
+pub struct Shield(Arc<AtomicUsize>);
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::kind_of;
+
+    #[test]
+    fn the_limit_bounds_every_call() {
+        let stop = Stop::after(Duration::from_secs(60));
+        let left = stop.left(Duration::from_secs(10)).expect("time left");
+        assert_eq!(left, Duration::from_secs(10));
+        stop.expire();
+        let error = stop.check().expect_err("expired");
+        assert_eq!(kind_of(&error), Kind::TimeLimit);
+    }
+
+    #[test]
+    fn a_shield_counts() {
+        let stop = Stop::after(Duration::from_secs(60));
+        let shield = stop.shield();
+        assert!(stop.clone().shielded());
+        drop(shield);
+        assert!(!stop.shielded());
+    }
+}

@@ -1,0 +1,253 @@
+//! Everything that is no database, as one tar: what `[[backup.file]]` names, and the configuration itself.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::archive::Store;
+use crate::context::Context;
+use crate::report::{Finding, Reporter, Severity};
+use crate::sqlite;
+use crate::sys::files::{self, Identity};
+use crate::units;
+
+/// What is taken along.
+pub struct Selection {
+    /// Absolute.
+    pub paths: Vec<PathBuf>,
+    /// The file that was read.
+    pub configuration: Option<PathBuf>,
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.all().map(|path| path.display().to_string()).collect();
+        f.write_str(&shown.join(", "))
+    }
+}
+
+/// Configured databases, their side files, the backup folder and our own state: never read as plain files.
+pub fn untouchable(store: &Store, state: &Path) -> anyhow::Result<Vec<Identity>> {
+    let mut found = Vec::new();
+    found.extend(files::identity(state)?);
+    for database in &store.databases {
+        found.extend(files::identity(&database.path)?);
+        for side in sqlite::side_files(&database.path) {
+            found.extend(files::identity(&side)?);
+        }
+    }
+    found.extend(files::identity(&store.folder)?);
+    Ok(found)
+}
+
+impl Selection {
+    /// True when there is nothing to take along.
+    pub fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        self.paths.iter().chain(&self.configuration)
+    }
+
+    /// True when a path is taken along, by itself or inside a folder that is.
+    pub fn covers(&self, path: &Path) -> bool {
+        self.paths.iter().any(|own| path.starts_with(own))
+    }
+
+    /// Plain bytes, roughly.
+    pub fn size(&self, store: &Store, state: &Path) -> anyhow::Result<u64> {
+        let mut total = 0;
+        self.each(store, state, &mut |_, meta| {
+            total += 1024 + meta.len();
+            Ok(())
+        })?;
+        Ok(total)
+    }
+
+    /// Visits every file, folder and link, in a stable order; returns how many were skipped because they are not plain files.
+    fn each(
+        &self,
+        store: &Store,
+        state: &Path,
+        visit: &mut dyn FnMut(&Path, &std::fs::Metadata) -> anyhow::Result<()>,
+    ) -> anyhow::Result<u64> {
+        let untouchable = untouchable(store, state)?;
+        let skipped = Cell::new(0);
+        let skip = |identity: Identity| {
+            let skip = untouchable.contains(&identity);
+            skipped.set(skipped.get() + u64::from(skip));
+            skip
+        };
+        for path in self.all() {
+            let meta = files::link_metadata(path)
+                .with_context(|| format!("cannot look at {}", path.display()))?
+                .with_context(|| format!("{} is not there; see [[backup.file]]", path.display()))?;
+            if skip((meta.dev(), meta.ino())) {
+                continue;
+            }
+            visit(path, &meta)?;
+            if meta.is_dir() {
+                files::walk(path, &skip, &mut |walked| {
+                    visit(&walked.path, &walked.meta)?;
+                    Ok(true)
+                })?;
+            }
+        }
+        Ok(skipped.get())
+    }
+
+    /// Streams the tar. A file that changes while it is read, and a database among the files, are findings.
+    pub fn write_tar(
+        &self,
+        sink: &mut dyn Write,
+        store: &Store,
+        context: &Context,
+        report: &Reporter,
+    ) -> anyhow::Result<()> {
+        let mut tar = tar::Builder::new(sink);
+        tar.follow_symlinks(false);
+        let skipped = self.each(store, &context.state, &mut |path, meta| {
+            context.stop.check()?;
+            let inside = path.strip_prefix("/").unwrap_or(path);
+            if meta.is_dir() {
+                tar.append_dir(inside, path)
+                    .with_context(|| format!("cannot add {}", path.display()))
+            } else if meta.is_symlink() {
+                let target = std::fs::read_link(path)?;
+                let mut header = tar::Header::new_gnu();
+                header.set_metadata(meta);
+                header.set_size(0);
+                tar.append_link(&mut header, inside, target)
+                    .with_context(|| format!("cannot add {}", path.display()))
+            } else if meta.is_file() {
+                append_file(&mut tar, path, inside, report)
+            } else {
+                report.find(Finding::new(
+                    "backup.file-skipped",
+                    Severity::Low,
+                    path.display().to_string(),
+                    "is neither a file nor a folder nor a link",
+                ));
+                Ok(())
+            }
+        })?;
+        tar.finish()?;
+        if skipped > 0 {
+            report.find(Finding::new(
+                "backup.databases-skipped",
+                Severity::Info,
+                "files",
+                format!(
+                    "{} left out of the archive: configured databases with their side files, backups, own state",
+                    units::count(skipped, "entry")
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn append_file(
+    tar: &mut tar::Builder<&mut dyn Write>,
+    path: &Path,
+    inside: &Path,
+    report: &Reporter,
+) -> anyhow::Result<()> {
+    let mut file = files::open_regular(path)?;
+    let meta = file.metadata()?;
+    let mut start = [0; 16];
+    let length = file.read(&mut start)?;
+    if start[..length] == *b"SQLite format 3\0" {
+        report.find(
+            Finding::new(
+                "backup.database-in-files",
+                Severity::Medium,
+                path.display().to_string(),
+                "is a database: copied as a file it would be inconsistent, so it was left out",
+            )
+            .hint(format!(
+                "[[database]]\nname = \"{}\"\npath = \"{}\"",
+                suggested_name(path),
+                path.display()
+            )),
+        );
+        return Ok(());
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(&meta);
+    header.set_size(meta.len());
+    let mut exact = Exact {
+        inner: io::Cursor::new(&start[..length]).chain(file),
+        left: meta.len(),
+        short: false,
+    };
+    tar.append_data(&mut header, inside, &mut exact)
+        .with_context(|| format!("cannot add {}", path.display()))?;
+    let now = files::metadata(path)?.map(|now| (now.len(), now.mtime(), now.mtime_nsec()));
+    if exact.short || now != Some((meta.len(), meta.mtime(), meta.mtime_nsec())) {
+        report.find(Finding::new(
+            "backup.file-changed",
+            Severity::Low,
+            path.display().to_string(),
+            "changed while it was read: the copy may be a mixture",
+        ));
+    }
+    Ok(())
+}
+
+/// A configured name for a database that was found: its file's name without the ending.
+pub fn suggested_name(path: &Path) -> String {
+    path.file_stem()
+        .map(|stem| {
+            stem.to_string_lossy()
+                .replace(|c: char| !c.is_alphanumeric(), "_")
+        })
+        .unwrap_or_default()
+}
+
+/// Exactly so many bytes, whatever becomes of the file meanwhile: a tar entry must be as long as its header says.
+struct Exact<R> {
+    inner: R,
+    left: u64,
+    short: bool,
+}
+
+impl<R: Read> Read for Exact<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        if most == 0 {
+            return Ok(0);
+        }
+        let mut length = self.inner.read(&mut buffer[..most])?;
+        if length == 0 {
+            self.short = true;
+            buffer[..most].fill(0);
+            length = most;
+        }
+        self.left -= length as u64;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_shrinks_is_padded_and_noticed() {
+        let mut exact = Exact {
+            inner: &b"abc"[..],
+            left: 5,
+            short: false,
+        };
+        let mut bytes = Vec::new();
+        exact.read_to_end(&mut bytes).expect("reads");
+        assert_eq!(bytes, b"abc\0\0");
+        assert!(exact.short);
+    }
+}

@@ -1,0 +1,285 @@
+//! `backup`: what it writes restores, whatever the source is like; what cannot be backed up is said.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::support::{BALANCE, Server, Writers, beside, fill, finding_ids, number, users, zcat};
+
+#[test]
+fn a_backup_is_a_plain_gzip_of_the_whole_database() {
+    let server = Server::new();
+    // Rows that are only in the write-ahead log: a connection that stays open keeps them there.
+    let open = Connection::open(server.database()).unwrap();
+    open.execute_batch(
+        "PRAGMA wal_autocheckpoint=0; INSERT INTO users (username) VALUES ('in the log')",
+    )
+    .unwrap();
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 0, "{report:#}");
+    let backups = server.list("app_db");
+    assert_eq!(backups.len(), 1);
+    let plain = server.path().join("plain.db");
+    zcat(&backups[0], &plain);
+    assert_eq!(users(&plain), 501);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(beside(&backups[0], ".json")).unwrap()).unwrap();
+    let zcat_again = server.path().join("again.db");
+    zcat(&backups[0], &zcat_again);
+    assert_eq!(
+        manifest["plain"]["blake3"],
+        blake3::hash(&fs::read(&zcat_again).unwrap())
+            .to_hex()
+            .as_str()
+    );
+    assert_eq!(manifest["database"]["tables"]["users"], 501);
+    assert_eq!(manifest["verified"]["level"], "checked");
+    drop(open);
+}
+
+#[test]
+fn four_writers_and_many_backups_each_a_consistent_moment() {
+    let server = Server::new();
+    let writers = Writers::start(&server.database(), 4);
+    let plain = server.path().join("plain.db");
+    let count = |path: &Path| number(path, "SELECT n FROM counter");
+    let mut last = 0;
+    let rounds = if std::env::var_os("SLOW_TESTS").is_some() {
+        300
+    } else {
+        25
+    };
+    for _ in 0..rounds {
+        let before = i64::try_from(writers.committed()).unwrap();
+        server.run("backup --database app_db").expect(0);
+        // Four writers may each have a commit that is not counted yet.
+        let after = i64::try_from(writers.committed()).unwrap() + 4;
+        zcat(server.list("app_db").last().unwrap(), &plain);
+        assert_eq!(number(&plain, "SELECT sum(balance) FROM accounts"), BALANCE);
+        let inside = count(&plain);
+        assert!(
+            before <= inside && inside <= after,
+            "{before} <= {inside} <= {after}"
+        );
+        assert!(inside >= last);
+        last = inside;
+        fs::remove_file(&plain).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(10));
+}
+
+#[test]
+fn every_page_size_and_kind_of_table_comes_back_bit_for_bit() {
+    let server = Server::empty().config("");
+    for size in [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536] {
+        let path = server.database();
+        for name in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&path, name));
+        }
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(&format!(
+                "PRAGMA page_size={size}; PRAGMA auto_vacuum=FULL; PRAGMA journal_mode=WAL;
+                 CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
+                 CREATE TABLE \"odd \"\"name\"\" here\" (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+                 CREATE VIRTUAL TABLE notes USING fts5(body);
+                 WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000)
+                   INSERT INTO users SELECT n, hex(randomblob(80)) FROM c;
+                 INSERT INTO \"odd \"\"name\"\" here\" VALUES ('a', 1);
+                 INSERT INTO notes VALUES ('hello world');
+                 DELETE FROM users WHERE id % 3 = 0;"
+            ))
+            .unwrap();
+        let (code, report) = server.json("backup --database app_db --fresh");
+        assert_eq!(code, 0, "page size {size}: {report:#}");
+        let backup = server.list("app_db").pop().unwrap();
+        connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .unwrap();
+        drop(connection);
+        let plain = server.path().join("plain.db");
+        zcat(&backup, &plain);
+        assert!(
+            fs::read(&plain).unwrap() == fs::read(&path).unwrap(),
+            "page size {size}"
+        );
+        server.run("verify-backup app_db").expect(0);
+    }
+}
+
+#[test]
+fn what_cannot_be_backed_up_is_critical_and_the_rest_is_done() {
+    let server = Server::new().config(
+        "[[database]]\nname = \"missing\"\npath = \"data/missing.db\"\n\
+         [[database]]\nname = \"empty\"\npath = \"data/empty.db\"\n\
+         [[database]]\nname = \"text\"\npath = \"data/text.db\"\n\
+         [[database]]\nname = \"folder\"\npath = \"data\"\n\
+         [[database]]\nname = \"other\"\npath = \"data/other.db\"\nexpect_tables = [\"users\"]\n\
+         [[database]]\nname = \"torn\"\npath = \"data/torn.db\"\n\
+         [[database]]\nname = \"last\"\npath = \"data/last.db\"\nexpect_tables = [\"users\"]",
+    );
+    let data = server.root().join("data");
+    fs::write(data.join("empty.db"), "").unwrap();
+    fs::write(
+        data.join("text.db"),
+        "not a database, whatever it is called".repeat(200),
+    )
+    .unwrap();
+    Connection::open(data.join("other.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE something (x)")
+        .unwrap();
+    fill(&data.join("torn.db"), 5000);
+    let torn = fs::OpenOptions::new()
+        .write(true)
+        .open(data.join("torn.db"))
+        .unwrap();
+    let length = torn.metadata().unwrap().len();
+    torn.set_len(length / 4096 / 2 * 4096).unwrap();
+    fill(&data.join("last.db"), 10);
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 2);
+    for bad in ["missing", "empty", "text", "folder", "other", "torn"] {
+        assert!(
+            finding_ids(&report, bad).contains(&"backup.failed".to_owned()),
+            "{bad}: {report:#}"
+        );
+        assert!(server.list(bad).is_empty(), "{bad}");
+        assert!(!data.join("missing.db").exists());
+    }
+    assert_eq!(server.list("app_db").len(), 1);
+    assert_eq!(server.list("last").len(), 1);
+    let leftovers: Vec<_> = fs::read_dir(server.backups())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("part") || name.contains("scratch"))
+        .collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_what_the_real_one_does() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    let before = server.fingerprint(&server.root());
+    let (code, dry) = server.json("backup --dry-run");
+    assert_eq!(code, 0);
+    assert_eq!(dry["dry_run"], true);
+    assert_eq!(server.fingerprint(&server.root()), before);
+    let kinds: Vec<_> = dry["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|action| (action["kind"].clone(), action["outcome"].clone()))
+        .collect();
+    assert!(
+        kinds.contains(&("backup".into(), "planned".into())),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn a_further_backup_copies_what_did_not_change() {
+    let server = Server::empty();
+    fill(&server.database(), 20_000);
+    server.run("backup").expect(0);
+    Connection::open(server.database())
+        .unwrap()
+        .execute_batch("UPDATE users SET username = 'changed' WHERE id = 7")
+        .unwrap();
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 0);
+    let outcome = &report["data"]["published"][0];
+    let (copied, members) = (
+        outcome["copied_members"].as_u64().unwrap(),
+        outcome["members"].as_u64().unwrap(),
+    );
+    assert!(
+        copied > members / 2 && copied < members,
+        "{copied} of {members}"
+    );
+    let plain = server.path().join("plain.db");
+    zcat(&server.list("app_db")[1], &plain);
+    assert_eq!(
+        number(
+            &plain,
+            "SELECT count(*) FROM users WHERE username = 'changed'"
+        ),
+        1
+    );
+    let (_, fresh) = server.json("backup --database app_db --fresh");
+    assert_eq!(fresh["data"]["published"][0]["copied_members"], 0);
+}
+
+#[test]
+fn files_are_taken_along_and_databases_among_them_are_not() {
+    let server = Server::new().config("[[backup.file]]\npath = \".\"");
+    fs::write(server.root().join("notes.txt"), "keep me").unwrap();
+    std::os::unix::fs::symlink("notes.txt", server.root().join("link")).unwrap();
+    fs::write(server.root().join("data/odd \"name\""), "me too").unwrap();
+    fill(&server.root().join("data/forgotten.db"), 5);
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 1, "{report:#}");
+    let forgotten = server.root().join("data/forgotten.db");
+    assert_eq!(
+        finding_ids(&report, &forgotten.display().to_string()),
+        ["backup.database-in-files"]
+    );
+    assert!(finding_ids(&report, "files").contains(&"backup.databases-skipped".to_owned()));
+    let to = server.path().join("unpacked");
+    let output = std::process::Command::new("tar")
+        .arg("tzf")
+        .arg(&server.list("files")[0])
+        .output()
+        .unwrap();
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && names.contains("config.toml"),
+        "{names}"
+    );
+    assert!(
+        !names.contains("app.db") && !names.contains("backups/"),
+        "{names}"
+    );
+    server
+        .run_args([
+            "restore".as_ref(),
+            "files".as_ref(),
+            "--to".as_ref(),
+            to.as_os_str(),
+        ])
+        .expect(0);
+    let root = to.join(server.root().strip_prefix("/").unwrap());
+    assert_eq!(
+        fs::read_to_string(root.join("notes.txt")).unwrap(),
+        "keep me"
+    );
+    assert_eq!(
+        fs::read_link(root.join("link")).unwrap(),
+        Path::new("notes.txt")
+    );
+    assert_eq!(
+        fs::read_to_string(root.join("data/odd \"name\"")).unwrap(),
+        "me too"
+    );
+}
+
+#[test]
+fn a_full_disk_stops_in_time_and_leaves_the_old_backups() {
+    let server = Server::new().config("[backup]\nreserve = \"900TiB\"");
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 2);
+    let findings = report["findings"].as_array().unwrap();
+    let failed = findings
+        .iter()
+        .find(|finding| finding["id"] == "backup.failed")
+        .unwrap();
+    let message = failed["message"].as_str().unwrap();
+    assert!(
+        message.contains("not enough space") && message.contains("needed"),
+        "{message}"
+    );
+    assert!(server.list("app_db").is_empty());
+}

@@ -1,0 +1,171 @@
+//! What the documentation tells people to type is what the program understands.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{BINARY, Server};
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// The command lines of the program in a text: in crontab lines, in blocks, and in code spans.
+fn lines_of(text: &str) -> Vec<Vec<String>> {
+    const BEFORE: [&str; 5] = ["sudo ", "/usr/local/bin/", "`", "$ ", "    "];
+    let mut found = Vec::new();
+    for line in text.lines() {
+        for (at, _) in line.match_indices("empire-maint ") {
+            let before = &line[..at];
+            if !before.is_empty() && !BEFORE.iter().any(|start| before.ends_with(start)) {
+                continue;
+            }
+            let command = line[at..]
+                .split(['|', '>', ';', '#', '`', '&'])
+                .next()
+                .unwrap();
+            found.push(words(command));
+        }
+    }
+    found
+}
+
+/// Splits at blanks, with double quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn every_command_in_the_documentation_parses() {
+    let mut seen = 0;
+    for file in [
+        "README.md",
+        "crontab.example",
+        "docs/backup-format.md",
+        "docs/findings.md",
+        "CONTRIBUTING.md",
+    ] {
+        for line in lines_of(&read(file)) {
+            let arguments: Vec<_> = line.iter().map(Into::into).collect();
+            if let Err(error) = empire_maint::cli::parse(&arguments) {
+                use clap::error::ErrorKind;
+                let answer = matches!(
+                    error.kind(),
+                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+                );
+                assert!(answer, "{file}: {}\n{error}", line.join(" "));
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "only {seen} commands were found");
+}
+
+#[test]
+fn cron_accepts_the_example() {
+    let text = read("crontab.example");
+    assert!(text.ends_with('\n'));
+    assert!(text.lines().any(|line| line.starts_with("PATH=")));
+    for line in text
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit() || c == '*'))
+    {
+        let command: Vec<_> = line.split_whitespace().skip(5).collect();
+        assert_eq!(command[0], "/usr/local/bin/empire-maint", "{line}");
+        assert!(command.contains(&"--quiet"), "{line}");
+        assert!(!line.replace("\\%", "").contains('%'), "{line}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), &text).unwrap();
+    let output = Command::new("crontab").arg("-T").arg(file.path()).output();
+    // Debian's cron before 3.0pl1-160 has no -T; there the lines above are what is checked.
+    if let Ok(output) = output
+        && !String::from_utf8_lossy(&output.stderr).contains("invalid option")
+    {
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// Every finding that the sources can emit is explained, and nothing that they cannot.
+#[test]
+fn findings_are_documented() {
+    let documented = read("docs/findings.md");
+    let mut ids = std::collections::BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            for word in code.split('"').skip(1).step_by(2) {
+                let known = [
+                    "backup.", "verify.", "restore.", "task.", "journal.", "config.", "metrics.",
+                ];
+                let plain = word
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
+                if plain
+                    && known.iter().any(|start| word.starts_with(start))
+                    && !word.ends_with(".db")
+                    && !word.ends_with(".toml")
+                {
+                    ids.insert(word.to_owned());
+                }
+            }
+        }
+    }
+    assert!(ids.len() > 15, "{ids:?}");
+    for id in &ids {
+        assert!(
+            documented.contains(&format!("`{id}`")),
+            "{id} is not in docs/findings.md"
+        );
+    }
+}
+
+#[test]
+fn the_manual_is_well_formed() {
+    if Command::new("mandoc").arg("-h").output().is_err() {
+        return;
+    }
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap() {
+        let path = entry.unwrap().path();
+        let output = Command::new("mandoc")
+            .args(["-T", "lint", "-W", "error"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            path.display(),
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+}
+
+/// The exit codes of the README are those of the program.
+#[test]
+fn the_readme_says_the_exit_codes() {
+    let readme = read("README.md");
+    for word in ["`0`", "`1`", "`2`", "`3`", "128"] {
+        assert!(readme.contains(word), "{word}");
+    }
+    let help = Server::empty().run("--help").expect(0).out;
+    assert!(help.contains("128+n"));
+    assert!(Path::new(BINARY).exists());
+}

@@ -1,0 +1,78 @@
+//! Files that the program prints and the repository holds are the same. Refresh them with:
+//! `UPDATE_GENERATED=1 cargo nextest run generated`
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::BINARY;
+
+fn print(arguments: &[&str]) -> String {
+    let output = Command::new(BINARY).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn same(file: &str, arguments: &[&str]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let printed = print(arguments);
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &printed).unwrap();
+    }
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored == printed,
+        "{file} is not what `empire-maint {}` prints; refresh with UPDATE_GENERATED=1 cargo nextest run generated",
+        arguments.join(" ")
+    );
+}
+
+#[test]
+fn completions_are_fresh() {
+    same("completions/empire-maint.bash", &["completions", "bash"]);
+    same("completions/_empire-maint", &["completions", "zsh"]);
+    same("completions/empire-maint.fish", &["completions", "fish"]);
+}
+
+#[test]
+fn manual_pages_are_fresh_and_none_is_left_over() {
+    let mut pages = vec![
+        "empire-maint.8".to_owned(),
+        "empire-maint.toml.5".to_owned(),
+    ];
+    same("man/empire-maint.8", &["man"]);
+    same("man/empire-maint.toml.5", &["man", "empire-maint.toml"]);
+    for command in empire_maint::cli::command().get_subcommands() {
+        let name = command.get_name();
+        let page = format!("empire-maint-{name}.8");
+        same(&format!("man/{page}"), &["man", name]);
+        pages.push(page);
+    }
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(pages.contains(&name), "man/{name} belongs to no command");
+    }
+}
+
+#[test]
+fn schemas_are_fresh() {
+    same("schema/report.json", &["schema", "report"]);
+    same("schema/config.json", &["schema", "config"]);
+}
+
+/// A real shell reads the completions.
+#[test]
+fn bash_takes_the_completions() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions/empire-maint.bash");
+    let script = format!(
+        "source {}; COMP_WORDS=(empire-maint ver); COMP_CWORD=1; function=$(complete -p empire-maint | sed 's/.*-F \\([^ ]*\\).*/\\1/'); $function empire-maint ver empire-maint; echo ${{COMPREPLY[@]}}",
+        file.display()
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "verify-backup",
+        "{output:?}"
+    );
+}

@@ -1,0 +1,331 @@
+//! A throw-away server: an application root with live databases, a configuration, a state folder, and the real binary on it.
+
+#![allow(dead_code)]
+
+pub mod faults;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_empire-maint");
+
+/// One server in a folder that goes away with it.
+pub struct Server {
+    folder: TempDir,
+    extra: String,
+}
+
+impl Server {
+    /// A root with `data/app.db` (the plan's tables, WAL, 500 users) and a configuration that names it.
+    pub fn new() -> Self {
+        let server = Self::empty();
+        fill(&server.database(), 500);
+        server
+    }
+
+    /// The same without the database.
+    pub fn empty() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("em-test-")
+            .tempdir()
+            .unwrap();
+        fs::create_dir_all(folder.path().join("root/data")).unwrap();
+        fs::create_dir_all(folder.path().join("etc")).unwrap();
+        let server = Self {
+            folder,
+            extra: String::new(),
+        };
+        server.write_config();
+        server
+    }
+
+    /// Adds lines to the configuration, behind the ones that every test has.
+    pub fn config(mut self, lines: &str) -> Self {
+        self.extra.push_str(lines);
+        self.extra.push('\n');
+        self.write_config();
+        self
+    }
+
+    /// Replaces the configuration whole.
+    pub fn raw_config(self, text: &str) -> Self {
+        fs::write(self.config_path(), text).unwrap();
+        self
+    }
+
+    fn write_config(&self) {
+        let text = format!(
+            "[app]\nroot = {:?}\n[state]\ndir = {:?}\n[schedule]\ntimezone = \"UTC\"\n[[database]]\nname = \"app_db\"\npath = \"data/app.db\"\nexpect_tables = [\"users\"]\n{}",
+            self.root(),
+            self.state(),
+            self.extra
+        );
+        fs::write(self.config_path(), text).unwrap();
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.path().join("root")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.root().join("data/app.db")
+    }
+
+    pub fn backups(&self) -> PathBuf {
+        self.root().join("backups")
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.path().join("etc/config.toml")
+    }
+
+    /// The binary with this server's configuration, in cron's environment: nothing inherited, no terminal, closed input.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("STATE_DIRECTORY", self.state())
+            .current_dir(self.path())
+            .stdin(std::process::Stdio::null())
+            .arg("--config")
+            .arg(self.config_path());
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a command line; words are split at blanks.
+    pub fn run(&self, line: &str) -> Ran {
+        self.run_args(line.split_whitespace())
+    }
+
+    pub fn run_args<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+        Ran::of(&mut self.command(arguments))
+    }
+
+    /// Runs with `--json` and takes the report.
+    pub fn json(&self, line: &str) -> (i32, Value) {
+        let ran = self.run(&format!("{line} --json"));
+        (ran.code, ran.json())
+    }
+
+    /// The data files of all backups of a series, oldest first by name.
+    pub fn list(&self, series: &str) -> Vec<PathBuf> {
+        let mut found: Vec<_> = fs::read_dir(self.backups())
+            .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+            .unwrap_or_default();
+        found.retain(|path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(&format!("{series}_")) && name.ends_with(".gz")
+        });
+        found.sort();
+        found
+    }
+
+    /// Everything under the server's folder with its content's digest: to show that nothing changed.
+    pub fn fingerprint(&self, below: &Path) -> Vec<(PathBuf, String)> {
+        let mut found = Vec::new();
+        let mut folders = vec![below.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = fs::read_dir(&folder) else {
+                continue;
+            };
+            for entry in entries {
+                let path = entry.unwrap().path();
+                let meta = fs::symlink_metadata(&path).unwrap();
+                let what = if meta.is_dir() {
+                    folders.push(path.clone());
+                    "folder".to_owned()
+                } else if meta.is_symlink() {
+                    format!("link to {:?}", fs::read_link(&path).unwrap())
+                } else {
+                    blake3::hash(&fs::read(&path).unwrap()).to_string()
+                };
+                found.push((path, what));
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// What a run printed and ended with.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn of(command: &mut Command) -> Self {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.output().unwrap();
+        Self {
+            code: status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&stdout).into_owned(),
+            err: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// The one JSON object on standard output, whose exit code is the process's.
+    pub fn json(&self) -> Value {
+        let value: Value = serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("not one JSON object ({error}): {self:?}"));
+        assert_eq!(value["exit_code"], self.code, "{self:?}");
+        value
+    }
+
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// The ids of a report's findings that are about `subject`, or all for an empty one.
+pub fn finding_ids(report: &Value, subject: &str) -> Vec<String> {
+    report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| subject.is_empty() || finding["subject"] == subject)
+        .map(|finding| finding["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The plan's tables with so many users, in WAL mode.
+pub fn fill(path: &Path, users: u32) {
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;
+             CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, last_login TEXT);
+             CREATE TABLE deals (id INTEGER PRIMARY KEY, title TEXT);
+             CREATE TABLE trades (id INTEGER PRIMARY KEY, created_at TEXT);
+             CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
+             CREATE TABLE counter (n INTEGER NOT NULL);
+             INSERT INTO counter VALUES (0);
+             WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100)
+               INSERT INTO accounts SELECT n, 1000 FROM c;",
+        )
+        .unwrap();
+    connection
+        .execute(
+            "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ?1)
+             INSERT INTO users SELECT n, 'user' || n || hex(randomblob(50)), '2026-11-24 03:00:00' FROM c",
+            [users],
+        )
+        .unwrap();
+}
+
+/// One number out of a database that nobody else uses.
+pub fn number(path: &Path, sql: &str) -> i64 {
+    Connection::open(path)
+        .unwrap()
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap()
+}
+
+/// Rows of `users`.
+pub fn users(path: &Path) -> i64 {
+    number(path, "SELECT count(*) FROM users")
+}
+
+/// The sum that every transfer keeps.
+pub const BALANCE: i64 = 100 * 1000;
+
+/// Writers that move money between accounts and count their commits, until dropped.
+pub struct Writers {
+    stop: Arc<AtomicBool>,
+    committed: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Writers {
+    pub fn start(path: &Path, number: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let committed = Arc::new(AtomicU64::new(0));
+        let threads = (0..number)
+            .map(|seed| {
+                let (path, stop, committed) = (path.to_owned(), stop.clone(), committed.clone());
+                std::thread::spawn(move || {
+                    let connection = Connection::open(path).unwrap();
+                    connection.busy_timeout(Duration::from_secs(60)).unwrap();
+                    connection.execute_batch("PRAGMA synchronous=OFF").unwrap();
+                    let mut state = seed * 7919 + 1;
+                    while !stop.load(Ordering::Relaxed) {
+                        state = state
+                            .wrapping_mul(6364136223846793005)
+                            .wrapping_add(1442695040888963407);
+                        let (from, to) = ((state >> 33) % 100 + 1, (state >> 43) % 100 + 1);
+                        connection
+                            .execute_batch(&format!(
+                                "BEGIN IMMEDIATE;
+                                 UPDATE accounts SET balance = balance - 7 WHERE id = {from};
+                                 UPDATE accounts SET balance = balance + 7 WHERE id = {to};
+                                 UPDATE counter SET n = n + 1;
+                                 COMMIT;"
+                            ))
+                            .unwrap();
+                        committed.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        Self {
+            stop,
+            committed,
+            threads,
+        }
+    }
+
+    /// Commits so far, at least.
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Inflates as an operator would without this program: `zcat`.
+pub fn zcat(gz: &Path, to: &Path) {
+    let output = Command::new("zcat").arg(gz).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    fs::write(to, output.stdout).unwrap();
+}
+
+/// `name` with something behind it.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

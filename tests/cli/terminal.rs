@@ -1,0 +1,69 @@
+//! At a terminal: a progress line, and a restore that asks. `script` gives the program a real pseudo-terminal.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use rusqlite::Connection;
+
+use crate::support::{BINARY, Server, fill, users};
+
+/// Runs a command line at a terminal, types `answer`, returns exit code and everything that was shown.
+fn at_terminal(server: &Server, line: &str, answer: &str) -> (i32, String) {
+    let typed = format!(
+        "{BINARY} --config {} {line}",
+        server.config_path().display()
+    );
+    let mut child = Command::new("script")
+        .args(["-qec", &typed, "/dev/null"])
+        .env("TERM", "xterm")
+        .env("STATE_DIRECTORY", server.state())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    (
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+#[test]
+fn a_restore_without_arguments_shows_the_choice_and_asks_for_the_name() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    Connection::open(server.database())
+        .unwrap()
+        .execute_batch("DELETE FROM users")
+        .unwrap();
+    let (code, shown) = at_terminal(&server, "restore", "");
+    assert_eq!(code, 3, "{shown}");
+    assert!(shown.contains("app_db: 1 verified backup"), "{shown}");
+    assert!(
+        shown.contains("kept under a dated name") && shown.contains("free; takes about"),
+        "{shown}"
+    );
+    assert_eq!(users(&server.database()), 0, "nothing was restored");
+    let (code, shown) = at_terminal(&server, "restore", "another");
+    assert_eq!(code, 3, "{shown}");
+    let (code, shown) = at_terminal(&server, "restore", "app_db");
+    assert_eq!(code, 0, "{shown}");
+    assert_eq!(users(&server.database()), 500);
+}
+
+#[test]
+fn progress_is_painted_on_a_terminal_and_nowhere_else() {
+    let server = Server::empty();
+    fill(&server.database(), 100_000);
+    let (code, shown) = at_terminal(&server, "backup", "");
+    assert_eq!(code, 0, "{shown}");
+    assert!(
+        shown.contains("backing up app_db: ") && shown.contains("/s, "),
+        "{shown}"
+    );
+    let ran = server.run("backup").expect(0);
+    assert!(!ran.err.contains("backing up"), "{}", ran.err);
+}
