@@ -143,6 +143,7 @@ impl Road<'_> {
             zone,
             host: report.host.as_str().into(),
             dry_run: report.dry_run,
+            attended: output::is_watched(),
             stop: self.stop.clone(),
             lock_wait: self.globals.lock_wait(),
             state: Arc::new(self.state.clone()),

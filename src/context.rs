@@ -26,6 +26,8 @@ pub struct Context {
     pub host: Arc<str>,
     /// True when nothing may change.
     pub dry_run: bool,
+    /// True when a person watches at a terminal: what is remembered from run to run is left to the runs of the schedule.
+    pub attended: bool,
     /// Signals and time limits.
     pub stop: Stop,
     /// `--lock-wait`, where it was given.

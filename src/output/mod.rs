@@ -8,7 +8,7 @@ mod progress;
 mod prometheus;
 mod prompt;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 
@@ -92,6 +92,11 @@ pub fn print_text(text: &str) {
 /// The help on standard error, where a command was missing.
 pub fn print_help_instead(help: &str) {
     let _ = io::stderr().write_all(help.as_bytes());
+}
+
+/// True when standard output or standard error is a terminal.
+pub fn is_watched() -> bool {
+    io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
 /// True when standard output will show colour.

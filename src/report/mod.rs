@@ -270,6 +270,18 @@ pub struct Report {
     /// Values that the next run of this task may recall; saved in the journal.
     #[serde(skip)]
     pub remembered: BTreeMap<String, Value>,
+    /// What this run looked at: an open alert about it that this run did not find again is resolved.
+    #[serde(skip)]
+    pub examined: Vec<Examined>,
+}
+
+/// That a run looked whether a finding holds, whatever the answer was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    /// The finding that would have been made.
+    pub id: &'static str,
+    /// About what; `None` for everything that the finding may be about.
+    pub subject: Option<String>,
 }
 
 impl Report {
@@ -295,6 +307,7 @@ impl Report {
             failure: None,
             documents: Vec::new(),
             remembered: BTreeMap::new(),
+            examined: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Action, Document, Finding, Metric, Outcome, Report, Severity};
+use super::{Action, Document, Examined, Finding, Metric, Outcome, Report, Severity};
 use crate::error;
 
 /// Proof that this run may change the world. Only [`Reporter::act`] makes one, so a dry run is enforced by types.
@@ -89,6 +89,18 @@ impl Reporter {
     /// Adds a finding.
     pub fn find(&self, finding: Finding) {
         self.with(|report| report.findings.push(finding));
+    }
+
+    /// Says that this run looked at `subject` for the finding `id`, well or not: an alert that is open and was not found again
+    /// is resolved by that, and by nothing else.
+    pub fn examined(&self, id: &'static str, subject: impl Into<String>) {
+        let subject = Some(subject.into());
+        self.with(|report| report.examined.push(Examined { id, subject }));
+    }
+
+    /// The same for every subject that the finding may be about.
+    pub fn examined_all(&self, id: &'static str) {
+        self.with(|report| report.examined.push(Examined { id, subject: None }));
     }
 
     /// Adds a metric.

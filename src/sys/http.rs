@@ -1,20 +1,121 @@
-//! One bounded HTTP request.
+//! One bounded HTTP request: no redirects, certificates checked by the system's roots or one given file, a bounded answer.
 
-use std::time::Duration;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use ureq::http;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// The status code that a GET of `url` answers within `limit`. Redirects are not followed.
-pub fn status(url: &str, limit: Duration) -> anyhow::Result<u16> {
+use super::files;
+
+const LARGEST_CA: u64 = 4 << 20;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Where; may hold a secret, so it is in no error.
+    pub url: &'a str,
+    /// What to call it in errors.
+    pub name: &'a str,
+    /// Sent with POST and this content type; without it the request is a GET.
+    pub body: Option<(&'a str, &'a [u8])>,
+    /// A file of certificates to trust instead of the system's.
+    pub ca_file: Option<&'a Path>,
+    /// For everything together.
+    pub limit: Duration,
+    /// Bytes of the answer's body that are wanted.
+    pub wanted: u64,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code; a redirect is not followed.
+    pub status: u16,
+    /// Seconds, where the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
+    /// From the call to the end of the wanted body.
+    pub took: Duration,
+}
+
+/// Asks once. An error means that there was no answer.
+pub fn send(request: &Request<'_>) -> anyhow::Result<Answer> {
+    let started = Instant::now();
+    let roots = match request.ca_file {
+        Some(file) => RootCerts::Specific(certificates(file)?.into()),
+        None => RootCerts::PlatformVerifier,
+    };
     let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(limit))
+        .timeout_global(Some(request.limit))
         .max_redirects(0)
+        .max_redirects_will_error(false)
         .http_status_as_error(false)
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
+        .user_agent(concat!("empire-maint/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent();
-    let answer = agent
-        .get(url)
-        .call()
-        .with_context(|| format!("no answer from {url}"))?;
-    Ok(answer.status().as_u16())
+    let result = match request.body {
+        None => agent.get(request.url).call(),
+        Some((kind, body)) => agent
+            .post(request.url)
+            .header(http::header::CONTENT_TYPE, kind)
+            .send(body),
+    };
+    let mut answer = result.map_err(|error| without_url(&error, request))?;
+    let retry_after = answer
+        .headers()
+        .get(http::header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    let mut body = Vec::new();
+    answer
+        .body_mut()
+        .as_reader()
+        .take(request.wanted)
+        .read_to_end(&mut body)
+        .with_context(|| format!("the answer from {} broke off", request.name))?;
+    Ok(Answer {
+        status: answer.status().as_u16(),
+        retry_after,
+        body,
+        took: started.elapsed(),
+    })
+}
+
+/// The status code that a GET of `url` answers within `limit`.
+pub fn status(url: &str, limit: Duration) -> anyhow::Result<u16> {
+    let request = Request {
+        url,
+        name: url,
+        limit,
+        ..Request::default()
+    };
+    Ok(send(&request)?.status)
+}
+
+/// The library's message, without the URL where it must not be shown.
+fn without_url(error: &ureq::Error, request: &Request<'_>) -> anyhow::Error {
+    let text = error.to_string();
+    let text = match request.url == request.name {
+        true => text,
+        false => text.replace(request.url, request.name),
+    };
+    anyhow::anyhow!("no answer from {}: {text}", request.name)
+}
+
+fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
+    let describe = || format!("cannot read certificates from {}", file.display());
+    let text = files::read_small(file, LARGEST_CA)?;
+    let mut found = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.with_context(describe)? {
+            found.push(certificate);
+        }
+    }
+    anyhow::ensure!(!found.is_empty(), "{}: there is none", describe());
+    Ok(found)
 }

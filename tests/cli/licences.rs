@@ -21,6 +21,10 @@ const ALLOWED: [&str; 14] = [
     "MIT-0",
     "Unicode-DFS-2016",
 ];
+/// Linked in two versions, and why.
+const TWICE: [&str; 1] = [
+    "getrandom", // ring 0.17 is still on 0.2
+];
 const DENIED: [&str; 2] = ["openssl-sys", "aws-lc-sys"];
 
 /// An SPDX expression: one allowed alternative of each conjunct is enough.
@@ -88,7 +92,7 @@ fn every_dependency_is_permissive_and_none_is_there_twice_without_reason() {
     }
     let twice: Vec<_> = versions
         .iter()
-        .filter(|(_, versions)| versions.len() > 1)
+        .filter(|(name, versions)| versions.len() > 1 && !TWICE.contains(&name.as_str()))
         .collect();
     assert!(twice.is_empty(), "linked twice: {twice:?}");
 }
