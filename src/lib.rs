@@ -25,4 +25,5 @@ pub mod sqlite;
 pub mod sys;
 pub mod task;
 pub mod tasks;
+pub mod text;
 pub mod units;

@@ -2,6 +2,7 @@
 //! Sections are parsed one by one, so that a typo in one that a task does not read stops neither tonight's backup nor its alert.
 
 mod docs;
+mod secret;
 pub mod sections;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+pub use secret::Secret;
 pub use docs::{commented_file, described_keys, schema};
 
 use crate::error::{self, Failure};

@@ -71,7 +71,53 @@ CREATE TABLE IF NOT EXISTS remembered (
   run_id TEXT NOT NULL,
   PRIMARY KEY (task, key)
 );
-PRAGMA user_version = 1;
+CREATE TABLE IF NOT EXISTS incidents (
+  number INTEGER PRIMARY KEY,
+  host TEXT NOT NULL,
+  finding TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  task TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  message TEXT NOT NULL,
+  hint TEXT,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL,
+  resolved_ms INTEGER,
+  acknowledged_by TEXT,
+  acknowledged_ms INTEGER
+);
+CREATE UNIQUE INDEX IF NOT EXISTS incidents_open ON incidents (host, finding, subject) WHERE resolved_ms IS NULL;
+CREATE TABLE IF NOT EXISTS told (
+  incident INTEGER NOT NULL REFERENCES incidents (number) ON DELETE CASCADE,
+  channel TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  severity TEXT NOT NULL,
+  escalated INTEGER NOT NULL,
+  resolved INTEGER NOT NULL,
+  PRIMARY KEY (incident, channel)
+);
+CREATE TABLE IF NOT EXISTS outbox (
+  id INTEGER PRIMARY KEY,
+  channel TEXT NOT NULL,
+  incident INTEGER,
+  created_ms INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  error TEXT,
+  event TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS outbox_by_channel ON outbox (channel, due_ms);
+CREATE TABLE IF NOT EXISTS mutes (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('silence', 'maintenance')),
+  finding TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  from_ms INTEGER NOT NULL,
+  until_ms INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  reason TEXT NOT NULL
+);
+PRAGMA user_version = 2;
 ";
 
 /// Where the journal is, below the state directory.
@@ -83,7 +129,8 @@ fn run_file(state: &Path, run_id: &str) -> PathBuf {
     state.join("runs").join(run_id)
 }
 
-fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
+/// The journal with every table, made where it is not there yet. Runs, alerts and what is remembered share it.
+pub fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
     let path = path(state);
     let describe = || format!("cannot open the journal {}", path.display());
     let connection = Connection::open(&path).with_context(describe)?;
@@ -93,8 +140,8 @@ fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
         .with_context(describe)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
-        0 => connection.execute_batch(SCHEMA).with_context(describe)?,
-        1 => {}
+        0 | 1 => connection.execute_batch(SCHEMA).with_context(describe)?,
+        2 => {}
         newer => anyhow::bail!(
             "{} was written by a newer version (layout {newer})",
             path.display()
@@ -104,7 +151,7 @@ fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
 }
 
 /// `None` where there is no journal yet.
-fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
+pub fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let path = path(state);
     if crate::sys::files::metadata(&path)
         .with_context(|| format!("cannot look at {}", path.display()))?

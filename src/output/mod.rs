@@ -1,6 +1,6 @@
 //! Renderings of a report. Each format reads a [`Report`] and nothing else; only this room prints.
 
-mod clean;
+
 mod human;
 mod json;
 mod nagios;
@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 
-pub use clean::clean;
+pub use crate::text::clean;
 pub use progress::Line;
 pub use prometheus::textfile;
 pub use prompt::Terminal;

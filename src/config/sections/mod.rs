@@ -1,5 +1,6 @@
 //! One pure-data type a section. The list is what check, schema and init go through.
 
+mod alerts;
 mod app;
 mod backup;
 mod database;
@@ -8,6 +9,7 @@ mod schedule;
 mod state;
 mod verify;
 
+pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use database::{Database, Databases};
@@ -26,5 +28,6 @@ pub const ALL: &[SectionEntry] = &[
     section::<Databases>(),
     section::<Backup>(),
     section::<Verify>(),
+    section::<Alerts>(),
     section::<Schedule>(),
 ];
