@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use crate::alert::{self, Desk, Switch};
 use crate::cli::{self, Globals, Invocation};
 use crate::config::Config;
-use crate::config::sections::{Metrics, Schedule, State};
+use crate::config::sections::{Alerts, Metrics, Schedule, State};
 use crate::context::Context;
 use crate::error::{self, Failure, Kind};
 use crate::exit::Code;
@@ -21,8 +22,8 @@ use crate::journal::{self, Begun};
 use crate::meta;
 use crate::output::{self, Style};
 use crate::report::{
-    Ask, FailureReport, Finding, Permit, Progress, Report, Reporter, Severity, Status, Step,
-    TASK_FAILED,
+    Ask, Examined, FailureReport, Finding, Permit, Progress, Report, Reporter, Severity, Status,
+    Step, TASK_FAILED,
 };
 use crate::sys::lock::Held;
 use crate::sys::{Stop, files, machine};
@@ -98,6 +99,9 @@ fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
         state: default_state(),
         journal: None,
         textfiles: None,
+        desk: None,
+        switch: None,
+        fleeting: false,
         code: None,
     };
     let report = match road.prepare(invocation, &report) {
@@ -119,6 +123,9 @@ struct Road<'a> {
     state: PathBuf,
     journal: Option<Begun>,
     textfiles: Option<PathBuf>,
+    desk: Option<Desk>,
+    switch: Option<Switch>,
+    fleeting: bool,
     code: Option<Code>,
 }
 
@@ -136,6 +143,12 @@ impl Road<'_> {
         }
         self.textfiles = config.get::<Metrics>()?.textfile_dir;
         let zone = config.get::<Schedule>()?.zone();
+        // Before the task is resolved: that it could not start has to be told too.
+        if !self.globals.no_alert && !report.dry_run {
+            self.desk = config
+                .peek::<Alerts>()
+                .map(|alerts| Desk::new(alerts, zone.clone()));
+        }
         let task = (self.entry.resolve)(&invocation.matches, &config)?;
         let context = Context {
             task: self.entry.name.into(),
@@ -158,12 +171,19 @@ impl Road<'_> {
     /// Journal, locks, the task itself, journal again.
     fn travel(&mut self, prepared: Prepared, context: Context, mut report: Report) -> Report {
         report.findings.extend(prepared.elsewhere);
+        report.examined.push(Examined {
+            id: crate::config::INVALID,
+            subject: None,
+        });
         let task = prepared.task;
+        self.fleeting = task.fleeting();
         if !task.journalled() {
             self.textfiles = None;
+            self.desk = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
             self.begin(&mut report);
         }
+        self.start_ping(&mut report);
         let style = self.globals.style();
         let reporter = Reporter::new(report, progress(style), person(style));
         let result = take_locks(&*task, &context).and_then(|held| {
@@ -179,6 +199,17 @@ impl Road<'_> {
             self.code = self.stop.signal().map(Code::Signal);
         }
         self.finish(report)
+    }
+
+    fn start_ping(&mut self, report: &mut Report) {
+        let Some(desk) = &self.desk else { return };
+        match Switch::new(desk.ping(), &report.task, &report.run_id) {
+            Ok(switch) => self.switch = switch,
+            Err(error) => report.findings.push(ping_failed(&report.task, &error)),
+        }
+        if let Some(switch) = &self.switch {
+            switch.start();
+        }
     }
 
     fn begin(&mut self, report: &mut Report) {
@@ -200,6 +231,10 @@ impl Road<'_> {
                         .hint(format!("empire-maint history --task {}", run.task)),
                     );
                 }
+                report.examined.push(Examined {
+                    id: journal::UNWRITABLE,
+                    subject: Some(self.state.display().to_string()),
+                });
                 self.journal = Some(begun);
             }
             Err(error) => report.findings.push(unwritable(&self.state, &error)),
@@ -239,29 +274,34 @@ impl Road<'_> {
         if !report.dry_run {
             self.begin(&mut report);
         }
+        self.start_ping(&mut report);
         let severity = self.severity_of(error);
         self.finish(fail(report, error, severity))
     }
 
+    /// Metrics, alerts, the dead-man switch, and the journal last: it holds what became of the others.
     fn finish(&mut self, mut report: Report) -> Report {
+        if report.failure.is_none() {
+            for id in [TASK_FAILED, journal::INTERRUPTED] {
+                let subject = Some(report.task.clone());
+                report.examined.push(Examined { id, subject });
+            }
+        }
         report.seal(self.now());
-        if let Some(folder) = &self.textfiles
-            && !report.dry_run
-            && let Err(error) = write_textfile(&mut report, &self.state, folder)
+        self.write_metrics(&mut report);
+        let before = report.findings.len();
+        self.alert(&mut report);
+        if let Some(switch) = &self.switch
+            && let Err(error) = switch.end(&report)
         {
-            report.findings.push(
-                Finding::new(
-                    "metrics.unwritable",
-                    Severity::Medium,
-                    folder.display().to_string(),
-                    format!("{error:#}"),
-                )
-                .hint("[metrics] textfile_dir"),
-            );
+            report.findings.push(ping_failed(&report.task, &error));
+        }
+        if report.findings.len() > before {
             report.seal(self.now());
+            self.write_metrics(&mut report);
         }
         if self.journal.is_some()
-            && let Err(error) = journal::finish(&self.state, &report)
+            && let Err(error) = journal::finish(&self.state, &report, self.fleeting)
         {
             report.findings.push(unwritable(&self.state, &error));
             report.seal(self.now());
@@ -271,6 +311,76 @@ impl Road<'_> {
             report.exit_code = code.value();
         }
         report
+    }
+
+    fn write_metrics(&self, report: &mut Report) {
+        if let Some(folder) = &self.textfiles
+            && !report.dry_run
+        {
+            let subject = folder.display().to_string();
+            match write_textfile(report, &self.state, folder) {
+                Ok(()) => report.examined.push(Examined {
+                    id: METRICS_UNWRITABLE,
+                    subject: Some(subject),
+                }),
+                Err(error) => {
+                    let message = format!("{error:#}");
+                    report.findings.push(
+                        Finding::new(METRICS_UNWRITABLE, Severity::Medium, subject, message)
+                            .hint("[metrics] textfile_dir"),
+                    );
+                    report.seal(self.now());
+                }
+            }
+        }
+    }
+
+    /// Spools and sends. A channel that fails is told to the others, and never spoils the task.
+    fn alert(&self, report: &mut Report) {
+        let Some(desk) = &self.desk else { return };
+        if self.journal.is_none() {
+            let findings = alert::send_without_memory(desk, report);
+            report.findings.extend(findings);
+            return;
+        }
+        match self.alert_with_memory(desk, report) {
+            Ok(news) => report.news = self.globals.style().quiet.then_some(news),
+            Err(error) => {
+                report.findings.push(unwritable(&self.state, &error));
+                let findings = alert::send_without_memory(desk, report);
+                report.findings.extend(findings);
+            }
+        }
+        report.seal(self.now());
+    }
+
+    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
+        let quiet = self.globals.style().quiet;
+        let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
+        let failed = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
+        // The second round tells of channels that do not work, and of those that work again.
+        let mut about_channels = report.clone();
+        about_channels.findings.clone_from(&failed);
+        about_channels.examined = desk
+            .channels()
+            .iter()
+            .filter(|channel| !alert::is_stuck(&self.state, &channel.name))
+            .map(|channel| Examined {
+                id: alert::UNDELIVERED,
+                subject: Some(channel.name.clone()),
+            })
+            .collect();
+        unheard.extend(alert::note(
+            &self.state,
+            desk,
+            &about_channels,
+            quiet,
+            self.now(),
+        )?);
+        report.findings.extend(failed);
+        let more = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
+        report.findings.extend(more);
+        alert::unheard(&self.state, unheard)
     }
 
     /// The end of the run: the believed start and the time that really passed.
@@ -289,6 +399,19 @@ impl Road<'_> {
 /// Finer than a millisecond only makes the report harder to read.
 fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+/// Finding id: the file for Prometheus could not be written.
+const METRICS_UNWRITABLE: &str = "metrics.unwritable";
+
+fn ping_failed(task: &str, error: &anyhow::Error) -> Finding {
+    Finding::new(
+        alert::PING_FAILED,
+        Severity::Low,
+        task,
+        format!("{error:#}"),
+    )
+    .hint("[alerts.ping] url_template_file")
 }
 
 struct Prepared {

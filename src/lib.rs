@@ -9,6 +9,7 @@
 //! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite → archive → journal → context →
 //! output → task → tasks → demo → meta → cli → app.
 
+pub mod alert;
 pub mod app;
 pub mod archive;
 pub mod cli;

@@ -44,6 +44,11 @@ pub trait Task: Send + 'static {
         true
     }
 
+    /// True for what runs every few minutes: a run without anything to say takes the place of the one before it in the journal.
+    fn fleeting(&self) -> bool {
+        false
+    }
+
     /// Does the work. Never prints, exits, mails, or reads clock and environment by itself.
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()>;
 }

@@ -16,10 +16,65 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// True when `text` fits `pattern`, in which `*` stands for any text, also none.
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut left) = text.strip_prefix(start) else {
+        return false;
+    };
+    let Some((middle, end)) = rest.rsplit_once('*') else {
+        return left.ends_with(rest);
+    };
+    for part in middle.split('*') {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.ends_with(end)
+}
+
+/// The text, cut at a character boundary where it is longer than `most` bytes.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let mut end = most;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, fit) in [
+            ("*", "", true),
+            ("backup", "backup", true),
+            ("backup", "backups", false),
+            ("backup.*", "backup.stale", true),
+            ("backup.*", "backup", false),
+            ("*.stale", "backup.stale", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxyyc", false),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(fits(pattern, text), fit, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn cutting_respects_characters() {
+        assert_eq!(shorten("aäb", 2), "a…");
+        assert_eq!(shorten("ab", 2), "ab");
+    }
 
     proptest! {
         #[test]

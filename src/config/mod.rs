@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-pub use secret::Secret;
 pub use docs::{commented_file, described_keys, schema};
+pub use secret::Secret;
 
 use crate::error::{self, Failure};
 use crate::report::{Finding, Severity};
@@ -38,6 +38,11 @@ const LARGEST: u64 = 1 << 20;
 pub trait Section: Serialize + DeserializeOwned + JsonSchema + Default {
     /// The name in the file.
     const NAME: &'static str;
+
+    /// What no single key can say: values that do not fit together.
+    fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// What `config check`, `config show`, `config init` and the schema need to know of a section's type.
@@ -160,6 +165,15 @@ impl Config {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(S::NAME);
+        self.section()
+    }
+
+    /// The same where the task can do without: one that is broken is nothing here, and `config.invalid` to the run.
+    pub fn peek<S: Section>(&self) -> Option<S> {
+        self.section().ok()
+    }
+
+    fn section<S: Section>(&self) -> anyhow::Result<S> {
         if let Some(broken) = self.broken.iter().find(|broken| {
             broken
                 .section
@@ -171,12 +185,17 @@ impl Config {
         let Some((_, value)) = self.tables.iter().find(|(name, _)| name == S::NAME) else {
             return Ok(S::default());
         };
-        S::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
+        let section = S::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
             let (message, hint) = explain(error.message());
             let mut failure = error::config(self.place(error.span(), &message));
             failure.hint = hint;
-            failure.into()
-        })
+            failure
+        })?;
+        section.check().map_err(|mut failure| {
+            failure.message = self.place(Some(value.span()), &failure.message);
+            failure
+        })?;
+        Ok(section)
     }
 
     /// The application's root: `--root`, else `[app] root`.

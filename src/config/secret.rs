@@ -36,11 +36,9 @@ impl Secret {
         file: Option<&Path>,
     ) -> anyhow::Result<Option<String>> {
         match (value, file) {
-            (Some(_), Some(_)) => {
-                Err(error::config(format!("{key} and {key}_file are both set"))
-                    .hint(format!("remove {key}"))
-                    .into())
-            }
+            (Some(_), Some(_)) => Err(error::config(format!("{key} and {key}_file are both set"))
+                .hint(format!("remove {key}"))
+                .into()),
             (Some(value), None) => Ok(Some(value.0.clone())),
             (None, Some(file)) => Ok(Some(from_file(key, file)?)),
             (None, None) => Ok(None),

@@ -1,6 +1,5 @@
 //! Renderings of a report. Each format reads a [`Report`] and nothing else; only this room prints.
 
-
 mod human;
 mod json;
 mod nagios;

@@ -1,7 +1,9 @@
 //! The registry: one line a command, and nothing else.
 
+mod alerts;
 mod backup;
 mod history;
+mod maintenance;
 mod restore;
 mod verify_backup;
 
@@ -12,5 +14,7 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<alerts::Arguments>(),
+    entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),
 ];

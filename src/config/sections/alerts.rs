@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Section;
 use crate::config::Secret;
+use crate::error::{self, Failure};
 use crate::report::Severity;
 use crate::units::Length;
 
@@ -208,4 +209,67 @@ impl Default for Alerts {
 
 impl Section for Alerts {
     const NAME: &'static str = "alerts";
+
+    fn check(&self) -> Result<(), Failure> {
+        for channel in &self.channel {
+            channel.check()?;
+            if self
+                .channel
+                .iter()
+                .filter(|other| other.name == channel.name)
+                .count()
+                > 1
+            {
+                let message = format!("two channels have the name '{}'", channel.name);
+                return Err(error::config(message));
+            }
+        }
+        for name in self
+            .route
+            .iter()
+            .flat_map(|route| route.channels.iter().chain(&route.escalate_to))
+        {
+            if !self.channel.iter().any(|channel| channel.name == *name) {
+                let known: Vec<_> = self
+                    .channel
+                    .iter()
+                    .map(|known| known.name.as_str())
+                    .collect();
+                return Err(error::config(format!(
+                    "a route names the channel '{name}', which is not there"
+                ))
+                .hint(format!("channels: {}", known.join(", "))));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Channel {
+    fn check(&self) -> Result<(), Failure> {
+        let wrong = |what: &str| {
+            Err(error::config(format!(
+                "the channel '{}' {what}",
+                self.name.escape_debug()
+            )))
+        };
+        if self.name.is_empty() || self.name.chars().any(char::is_control) {
+            return wrong("has no usable name");
+        }
+        match self.kind {
+            ChannelKind::Mail if self.from.is_none() || self.to.is_empty() => {
+                wrong("needs from and to")
+            }
+            ChannelKind::Mail if self.sendmail == self.smtp_url.is_some() => {
+                wrong("needs either smtp_url or sendmail = true")
+            }
+            ChannelKind::Slack if self.url.is_none() && self.url_file.is_none() => {
+                wrong("needs url_file (or url)")
+            }
+            ChannelKind::Command if self.command.is_empty() => {
+                wrong("needs command, an argument list")
+            }
+            _ => Ok(()),
+        }
+    }
 }
