@@ -7,6 +7,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
+use super::UNDELIVERED;
 use super::decide::{Event, Policy};
 use super::store::Incident;
 use crate::config::sections::{Alerts, Channel, Ping};
@@ -50,6 +51,9 @@ impl Desk {
     pub fn policies(&self, incident: &Incident) -> BTreeMap<String, Policy> {
         let mut policies: BTreeMap<String, Policy> = BTreeMap::new();
         let mut add = |name: &String, policy: Policy| {
+            if incident.finding == UNDELIVERED && incident.subject == *name {
+                return; // a channel that does not work is no way to say so
+            }
             policies
                 .entry(name.clone())
                 .and_modify(|other| {

@@ -80,7 +80,12 @@ impl Message {
     /// `host task STATUS: what`, as the first line has it and the subject.
     pub fn headline(&self) -> String {
         let what = match self.news.as_slice() {
-            [one] => format!("{} ({})", clean(&one.message), one.event),
+            [one] => format!(
+                "{}: {} ({})",
+                clean(&one.subject),
+                clean(&one.message),
+                one.event
+            ),
             several => {
                 let count = |event: &str| several.iter().filter(|news| news.event == event).count();
                 let parts: Vec<_> = [
@@ -218,7 +223,7 @@ mod tests {
         let message = Message::new("web1", &[waiting(1, "new")], &TimeZone::UTC);
         let headline = message.headline();
         assert!(
-            headline.starts_with("web1 health HIGH: disk 91% full"),
+            headline.starts_with("web1 health HIGH: /data?[2J: disk 91% full"),
             "{headline}"
         );
         let text = message.text();

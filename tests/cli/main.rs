@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod backup;
 mod config;
 mod crash;

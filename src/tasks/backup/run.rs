@@ -108,15 +108,18 @@ impl Run {
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         for source in store.databases.iter().filter(|source| wanted(&source.name)) {
             let done = report.attempt(FAILED, &source.name, || work.database(source))?;
+            examined(report, &source.name, done.is_some());
             outcomes.extend(done.flatten());
         }
         let journal = work.journal();
         if wanted(archive::JOURNAL) && files::metadata(&journal.path)?.is_some() {
             let done = report.attempt(FAILED, archive::JOURNAL, || work.database(&journal))?;
+            examined(report, archive::JOURNAL, done.is_some());
             outcomes.extend(done.flatten());
         }
         if wanted(archive::FILES) && !self.files.is_empty() {
             let done = report.attempt(FAILED, archive::FILES, || work.files())?;
+            examined(report, archive::FILES, done.is_some());
             outcomes.extend(done.flatten());
         }
         if self.only.is_empty() {
@@ -127,6 +130,22 @@ impl Run {
             published: outcomes,
             ..Detail::default()
         })
+    }
+}
+
+/// What a run looked at in one series: all of it only where the backup was published.
+fn examined(report: &Reporter, series: &str, published: bool) {
+    report.examined(FAILED, series);
+    if published {
+        for id in [
+            "backup.missing",
+            "backup.stale",
+            "backup.size",
+            "backup.foreign-keys",
+            "backup.not-wal",
+        ] {
+            report.examined(id, series);
+        }
     }
 }
 

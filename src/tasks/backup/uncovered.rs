@@ -24,6 +24,8 @@ pub fn report(
     store: &Store,
     selection: &Selection,
 ) -> anyhow::Result<()> {
+    report.examined_all("backup.unconfigured-database");
+    report.examined_all("backup.database-in-files");
     let stop = &context.stop;
     if files::metadata(root)?.is_none() {
         return Ok(());
