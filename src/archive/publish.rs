@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::manifest::{Manifest, Verified as Verification, VerifiedLevel};
 use super::name::{Content, Name, Part};
-use super::read::{Depth, Expected, Limits, extract, extract_serially};
+use super::read::{Depth, Expected, Limits, Most, extract, extract_serially};
 use crate::report::Permit;
 use crate::sys::{Stop, files};
 
@@ -253,7 +253,8 @@ fn has_digest(
     if files::link_metadata(gz)?.map(|meta| meta.len()) != Some(manifest.gz.size) {
         return Ok(false);
     }
-    let read = extract_serially(gz, content, manifest.plain.size, None, limits);
+    let most = Most::Promised(manifest.plain.size);
+    let read = extract_serially(gz, content, most, None, limits);
     limits.stop.check()?;
     Ok(read.is_ok_and(|read| read.gz == manifest.gz && read.plain == manifest.plain))
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{self, Failure, Kind, refused};
-use crate::report::Permit;
+use crate::report::{Finding, Permit, Reporter, Severity};
 use crate::sqlite;
 use crate::sys::files::{self, Identity};
 use crate::sys::{Stop, machine};
@@ -31,6 +31,24 @@ pub struct Intent {
     pub aside: PathBuf,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
     pub was_wal: bool,
+}
+
+/// A restore that was cut short may have left an old database where a new one was meant to be: whoever passes by says so.
+pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
+    let real = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    let message = match pending_swap(&real) {
+        Ok(None) => return,
+        Ok(Some(intent)) => format!(
+            "a restore of {} to {} was cut short",
+            intent.backup,
+            real.display()
+        ),
+        Err(error) => format!("a restore to {} was cut short: {error:#}", real.display()),
+    };
+    report.find(
+        Finding::new("restore.unfinished", Severity::High, name, message)
+            .hint(format!("empire-maint restore {name} --force finishes it")),
+    );
 }
 
 /// One swap.
@@ -99,23 +117,59 @@ pub enum Healed {
     NotSwapped,
 }
 
-/// Finishes what a killed restore began: forwards where the swap had happened, backwards where it had not.
+/// Finishes what a killed restore began: forwards where the swap had happened, backwards where it had not, or where what was
+/// swapped in is not `sound`.
 pub fn heal(
     permit: &Permit,
     target: &Path,
     intent: &Intent,
     stop: &Stop,
+    sound: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Healed> {
-    let directory = files::parent(target);
-    let current = files::identity(target)?;
+    let _shield = stop.shield();
+    if files::identity(target)? != Some(intent.new) {
+        undo(permit, target, intent, stop)?;
+        return Ok(Healed::NotSwapped);
+    }
     files::remove(permit, &back_path(target))?;
-    if current == Some(intent.new) {
-        files::remove(permit, &intent_path(target))?;
+    conclude(permit, target, intent, stop, sound)?;
+    Ok(Healed::Swapped(intent.aside.clone()))
+}
+
+/// The new database is in place: it stays if it is sound, else the old one comes back.
+fn conclude(
+    permit: &Permit,
+    target: &Path,
+    intent: &Intent,
+    stop: &Stop,
+    sound: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if let Err(error) = sound() {
+        undo(permit, target, intent, stop).context("cannot put the old database back")?;
+        return Err(
+            error.context("the restored database did not pass; the old one is back in place")
+        );
+    }
+    files::remove(permit, &intent_path(target))?;
+    files::sync_directory(files::parent(target))
+}
+
+/// The old database under its own name, with its side files and its mode, and no trace of the restore.
+fn undo(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow::Result<()> {
+    let directory = files::parent(target);
+    let back = back_path(target);
+    files::remove(permit, &back)?;
+    if files::identity(target)? == Some(intent.new) {
+        // Side files that appeared by now are the new one's and go with it: they must never be played into the old one.
+        for side in sqlite::side_files(target) {
+            files::remove(permit, &side)?;
+        }
+        files::link(permit, &intent.aside, &back)?;
+        files::rename_over(permit, &back, target)?;
         files::sync_directory(directory)?;
-        return Ok(Healed::Swapped(intent.aside.clone()));
     }
     anyhow::ensure!(
-        current == Some(intent.old),
+        files::identity(target)? == Some(intent.old),
         Failure::new(
             Kind::Failed,
             format!(
@@ -143,8 +197,7 @@ pub fn heal(
         set_wal(target, stop)?;
     }
     files::remove(permit, &intent_path(target))?;
-    files::sync_directory(directory)?;
-    Ok(Healed::NotSwapped)
+    files::sync_directory(directory)
 }
 
 /// Removes the parts of a restore that did not come to its swap.
@@ -155,14 +208,31 @@ pub fn sweep_part(permit: &Permit, target: &Path) -> anyhow::Result<()> {
         "{} is the live database itself",
         part.display()
     );
+    for side in sqlite::side_files(&part) {
+        files::remove(permit, &side)?;
+    }
     files::remove(permit, &part)?;
     files::remove(permit, &unfinished_intent_path(target))
 }
 
-/// Gives the restored database a path where there is none yet.
-pub fn place(permit: &Permit, part: &Path, target: &Path) -> anyhow::Result<()> {
-    files::rename_new(permit, part, target)?;
-    files::sync_directory(files::parent(target))
+/// Gives the restored database a path where there is none yet; one that is not `sound` there loses it again.
+/// Side files of a database that is gone get its dated name.
+pub fn place(
+    permit: &Permit,
+    swap: &Swap<'_>,
+    sound: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let _shield = swap.stop.shield();
+    let target = swap.target;
+    set_side_files_aside(permit, target, &free_aside(target, swap.now)?)?;
+    files::rename_new(permit, swap.part, target)?;
+    files::sync_directory(files::parent(target))?;
+    if let Err(error) = sound() {
+        files::rename_new(permit, target, swap.part)?;
+        files::sync_directory(files::parent(target))?;
+        return Err(error.context("the restored database did not pass; it is not in place"));
+    }
+    Ok(())
 }
 
 /// Swaps, checks with `sound`, and swaps back when that fails. Returns the name under which the old database is kept.
@@ -179,6 +249,9 @@ pub fn swap(
     };
     let aside = free_aside(target, swap.now)?;
     let old = open_old(target, swap.stop)?;
+    if matches!(&old, Old::Sound { was_wal: true, .. }) {
+        set_wal(swap.part, swap.stop)?; // the backup may be of before the switch, or made without it
+    }
     let intent = Intent {
         backup: swap.backup.to_owned(),
         old: identity(target)?,
@@ -206,19 +279,14 @@ pub fn swap(
     let old = match swapped {
         Ok(old) => old,
         Err(error) => {
-            heal(permit, target, &intent, swap.stop).context("cannot put the old database back")?;
+            undo(permit, target, &intent, swap.stop).context("cannot put the old database back")?;
             return Err(error);
         }
     };
     drop(old); // the lock on the old file, held until nobody can open it under its name any more
-    if let Err(error) = require_no_side_files(target).and_then(|()| sound()) {
-        put_back(permit, target, &intent, swap.stop)?;
-        return Err(
-            error.context("the restored database did not pass; the old one is back in place")
-        );
-    }
-    files::remove(permit, &intent_path(target))?;
-    files::sync_directory(directory)?;
+    conclude(permit, target, &intent, swap.stop, || {
+        require_no_side_files(target).and_then(|()| sound())
+    })?;
     Ok(aside)
 }
 
@@ -320,7 +388,7 @@ fn side_pairs(target: &Path, aside: &Path) -> impl Iterator<Item = (PathBuf, Pat
 }
 
 /// Gives the side files of a database that is not there, or not readable, the dated name of that database.
-pub fn set_side_files_aside(permit: &Permit, target: &Path, aside: &Path) -> anyhow::Result<()> {
+fn set_side_files_aside(permit: &Permit, target: &Path, aside: &Path) -> anyhow::Result<()> {
     for (side, aside) in side_pairs(target, aside) {
         if files::link_metadata(&side)?.is_some() {
             files::rename_new(permit, &side, &aside)?;
@@ -340,16 +408,6 @@ fn require_no_side_files(target: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn put_back(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow::Result<()> {
-    let again = back_path(target);
-    files::remove(permit, &again)?;
-    files::link(permit, &intent.aside, &again)?;
-    files::rename_over(permit, &again, target)?;
-    files::sync_directory(files::parent(target))?;
-    heal(permit, target, intent, stop)?;
-    Ok(())
-}
-
 fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
     let connection = sqlite::open_writable(target, stop, PATIENCE)?;
     connection
@@ -358,7 +416,7 @@ fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
 }
 
 /// `app.db.before-restore-20261124T030000Z`, or the next free second.
-pub fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<PathBuf> {
+fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<PathBuf> {
     let mut at = now;
     loop {
         let stamp = at.strftime("%Y%m%dT%H%M%SZ");
