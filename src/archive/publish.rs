@@ -130,10 +130,11 @@ pub fn rewrite_manifest(
     name: &Name,
     manifest: &Manifest,
 ) -> anyhow::Result<()> {
-    let part = name.part(folder, Part::Manifest);
+    let (part, path) = (name.part(folder, Part::Manifest), name.manifest(folder));
+    let old = files::link_metadata(&path)?;
     files::remove(permit, &part)?;
-    files::write_new_synced(permit, &part, &manifest.to_bytes()?)?;
-    files::rename_over(permit, &part, &name.manifest(folder))?;
+    files::write_new_synced_like(permit, &part, &manifest.to_bytes()?, old.as_ref())?;
+    files::rename_over(permit, &part, &path)?;
     files::sync_directory(folder)
 }
 

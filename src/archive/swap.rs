@@ -17,6 +17,7 @@ use crate::sys::{Stop, machine};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST_INTENT: u64 = 64 << 10;
+const ASIDE: &str = ".before-restore-";
 
 /// What a restore is about to do; on disk before it does any of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,8 +28,8 @@ pub struct Intent {
     pub old: Identity,
     /// The restored one.
     pub new: Identity,
-    /// The name under which the old one is kept.
-    pub aside: PathBuf,
+    /// What stands behind the database's name where the old one is kept. Not a path: that need not be text.
+    pub aside: String,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
     pub was_wal: bool,
 }
@@ -49,6 +50,13 @@ pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
         Finding::new("restore.unfinished", Severity::High, name, message)
             .hint(format!("empire-maint restore {name} --force finishes it")),
     );
+}
+
+impl Intent {
+    /// Where the old database of `target` is kept.
+    fn aside(&self, target: &Path) -> PathBuf {
+        files::with_suffix(target, &self.aside)
+    }
 }
 
 /// One swap.
@@ -102,7 +110,7 @@ pub fn pending_swap(target: &Path) -> anyhow::Result<Option<Intent>> {
     let intent: Intent = serde_json::from_slice(&content)
         .with_context(|| format!("{} is not readable", path.display()))?;
     // Whoever may write beside the database must not make root rename files elsewhere.
-    if intent.aside.parent() != target.parent() {
+    if !intent.aside.starts_with(ASIDE) || intent.aside.contains('/') {
         return Err(refused(format!("{} names a file in another folder", path.display())).into());
     }
     Ok(Some(intent))
@@ -133,7 +141,7 @@ pub fn heal(
     }
     files::remove(permit, &back_path(target))?;
     conclude(permit, target, intent, stop, sound)?;
-    Ok(Healed::Swapped(intent.aside.clone()))
+    Ok(Healed::Swapped(intent.aside(target)))
 }
 
 /// The new database is in place: it stays if it is sound, else the old one comes back.
@@ -157,14 +165,14 @@ fn conclude(
 /// The old database under its own name, with its side files and its mode, and no trace of the restore.
 fn undo(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow::Result<()> {
     let directory = files::parent(target);
-    let back = back_path(target);
+    let (back, aside) = (back_path(target), intent.aside(target));
     files::remove(permit, &back)?;
     if files::identity(target)? == Some(intent.new) {
         // Side files that appeared by now are the new one's and go with it: they must never be played into the old one.
         for side in sqlite::side_files(target) {
             files::remove(permit, &side)?;
         }
-        files::link(permit, &intent.aside, &back)?;
+        files::link(permit, &aside, &back)?;
         files::rename_over(permit, &back, target)?;
         files::sync_directory(directory)?;
     }
@@ -180,17 +188,17 @@ fn undo(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow:
         .hint(format!(
             "look at {} and {}, then remove {}",
             target.display(),
-            intent.aside.display(),
+            aside.display(),
             intent_path(target).display()
         ))
     );
-    for (side, aside) in side_pairs(target, &intent.aside) {
-        if files::link_metadata(&aside)?.is_some() {
-            files::rename_new(permit, &aside, &side)?;
+    for (side, kept) in side_pairs(target, &aside) {
+        if files::link_metadata(&kept)?.is_some() {
+            files::rename_new(permit, &kept, &side)?;
         }
     }
-    if files::identity(&intent.aside)? == Some(intent.old) {
-        files::remove(permit, &intent.aside)?;
+    if files::identity(&aside)? == Some(intent.old) {
+        files::remove(permit, &aside)?;
     }
     files::sync_directory(directory)?;
     if intent.was_wal {
@@ -224,7 +232,8 @@ pub fn place(
 ) -> anyhow::Result<()> {
     let _shield = swap.stop.shield();
     let target = swap.target;
-    set_side_files_aside(permit, target, &free_aside(target, swap.now)?)?;
+    let aside = files::with_suffix(target, &free_aside(target, swap.now)?);
+    set_side_files_aside(permit, target, &aside)?;
     files::rename_new(permit, swap.part, target)?;
     files::sync_directory(files::parent(target))?;
     if let Err(error) = sound() {
@@ -247,7 +256,8 @@ pub fn swap(
     let identity = |path: &Path| -> anyhow::Result<Identity> {
         files::identity(path)?.with_context(|| format!("{} is gone", path.display()))
     };
-    let aside = free_aside(target, swap.now)?;
+    let suffix = free_aside(target, swap.now)?;
+    let aside = files::with_suffix(target, &suffix);
     let old = open_old(target, swap.stop)?;
     if matches!(&old, Old::Sound { was_wal: true, .. }) {
         set_wal(swap.part, swap.stop)?; // the backup may be of before the switch, or made without it
@@ -256,7 +266,7 @@ pub fn swap(
         backup: swap.backup.to_owned(),
         old: identity(target)?,
         new: identity(swap.part)?,
-        aside: aside.clone(),
+        aside: suffix,
         was_wal: matches!(&old, Old::Sound { was_wal: true, .. }),
     };
     let mut bytes = serde_json::to_vec_pretty(&intent)?;
@@ -303,6 +313,15 @@ enum Old {
 fn open_old(target: &Path, stop: &Stop) -> anyhow::Result<Old> {
     if files::metadata(target)?.is_some_and(|meta| meta.len() == 0) {
         return Ok(Old::Damaged); // created by a typo, or all that a full disk left
+    }
+    // Looked at without its side files first: what SQLite opens and cannot read, it may close without them.
+    let header = sqlite::open_private(target, stop).and_then(|connection| {
+        connection
+            .query_row("PRAGMA user_version", [], |_| Ok(()))
+            .map_err(|error| sqlite::explain(error, target, stop))
+    });
+    if matches!(&header, Err(error) if error::kind_of(error) == Kind::Damaged) {
+        return Ok(Old::Damaged);
     }
     let connection = match sqlite::open_writable(target, stop, PATIENCE) {
         Err(error) if error::kind_of(&error) == Kind::Damaged => return Ok(Old::Damaged),
@@ -415,14 +434,18 @@ fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
         .map_err(|error| sqlite::explain(error, target, stop))
 }
 
-/// `app.db.before-restore-20261124T030000Z`, or the next free second.
-fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<PathBuf> {
+/// `.before-restore-20261124T030000Z`, or the next second that is free for the database and all its side files.
+fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<String> {
     let mut at = now;
     loop {
-        let stamp = at.strftime("%Y%m%dT%H%M%SZ");
-        let aside = files::with_suffix(target, &format!(".before-restore-{stamp}"));
-        if files::link_metadata(&aside)?.is_none() {
-            return Ok(aside);
+        let suffix = format!("{ASIDE}{}", at.strftime("%Y%m%dT%H%M%SZ"));
+        let aside = files::with_suffix(target, &suffix);
+        let mut taken = files::link_metadata(&aside)?.is_some();
+        for side in sqlite::side_files(&aside) {
+            taken |= files::link_metadata(&side)?.is_some();
+        }
+        if !taken {
+            return Ok(suffix);
         }
         at = at.checked_add(jiff::SignedDuration::from_secs(1))?;
     }

@@ -102,19 +102,27 @@ impl Task {
         care: Care,
     ) -> anyhow::Result<(Extracted, Option<Facts>)> {
         if let Standing::Unreadable(why) = &backup.standing {
+            // A disk or a permission that says no is no word about the backup.
+            let asked = Manifest::read(&files::with_suffix(&backup.path, ".json"));
+            if let Err(error) = asked
+                && error.chain().any(|cause| cause.is::<std::io::Error>())
+            {
+                return Err(error.context("its manifest cannot be read"));
+            }
             return Err(damaged(format!("its manifest cannot be read: {why}")).into());
         }
-        let scratch = Scratch::new(&self.scratch)?;
+        let within = self.scratch()?;
+        let scratch = Scratch::new(within)?;
         let announced = backup
             .manifest()
             .map_or(backup.size * 4, |manifest| manifest.plain.size);
         space::require(
-            &self.scratch,
+            within,
             announced.saturating_add(self.backup.reserve.0),
             "restoring into scratch",
         )?;
         // What nobody vouches for may take half of what is free, and no more: it may be made to fill the disk.
-        let room = space::free(&self.scratch)?.saturating_sub(self.backup.reserve.0) / 2;
+        let room = space::free(within)?.saturating_sub(self.backup.reserve.0) / 2;
         let shown = format!("verifying {}", backup.name.stem);
         let progress = |done: u64| report.progress(done, announced, &shown);
         let limits = Limits {

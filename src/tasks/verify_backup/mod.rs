@@ -81,7 +81,7 @@ pub struct Task {
     store: Store,
     settings: Verify,
     backup: BackupSettings,
-    scratch: PathBuf,
+    scratch: Option<PathBuf>,
     series: Vec<String>,
     which: Which,
 }
@@ -112,8 +112,8 @@ impl task::Arguments for Arguments {
             false => self.databases,
         };
         let scratch = match &settings.scratch_dir {
-            Some(folder) => config.path(folder)?,
-            None => store.folder.clone(),
+            Some(folder) => Some(config.path(folder)?),
+            None => None,
         };
         let which = match (self.file, self.sample, self.all) {
             (Some(file), ..) => Which::File(std::path::absolute(file)?),
@@ -150,12 +150,12 @@ impl task::Task for Task {
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
-        scratch::sweep(report, &self.scratch)?;
+        files::require_readable_directory(&self.store.folder)?;
+        scratch::sweep(report, self.scratch()?)?;
         let mut outcomes = Vec::new();
         if let Which::File(path) = &self.which {
             outcomes.extend(self.file(context, report, path)?);
         } else {
-            files::require_readable_directory(&self.store.folder)?;
             for series in &self.series {
                 let done =
                     report.attempt(FAILED, series, || self.series(context, report, series))?;
@@ -242,6 +242,16 @@ fn summary(outcomes: &[Outcome], report: &Reporter) -> String {
 }
 
 impl Task {
+    /// Where it is configured, else beside the backups; beside the one that was named where there are no others.
+    fn scratch(&self) -> anyhow::Result<&Path> {
+        let folder = &self.store.folder;
+        Ok(match (&self.scratch, &self.which) {
+            (Some(configured), _) => configured,
+            (None, Which::File(path)) if files::metadata(folder)?.is_none() => files::parent(path),
+            _ => folder,
+        })
+    }
+
     fn series(
         &self,
         context: &Context,
