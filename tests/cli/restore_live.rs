@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use rusqlite::Connection;
 
 use crate::support::faults::{Faults, Kind, read_log};
-use crate::support::{Ran, Server, beside, sql, users};
+use crate::support::{Ran, Server, actions, beside, sql, users};
 
 /// A backup of 500 users under a database that has 600 by now, one of them only in the log.
 pub fn server() -> Server {
@@ -194,10 +194,12 @@ fn who_holds_no_lock_is_refused_until_it_is_allowed() {
         .stdin(fs::File::open(server.database()).unwrap())
         .spawn()
         .unwrap();
-    let ran = server.run("restore app_db --force");
-    assert_eq!(ran.code, 3, "{ran:?}");
-    let said = format!("sleep (pid {})", reader.id());
-    assert!(ran.err.contains(&said), "{ran:?}");
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 3, "{report:#}");
+    let said = report["failure"].to_string();
+    let named = format!("sleep (pid {})", reader.id());
+    assert!(said.contains(&named), "{said}");
+    assert_eq!(actions(&report), [], "before the backup is even read");
     assert_eq!(users(&server.database()), 600);
     server.run("restore app_db --force --allow-open").expect(0);
     assert_eq!(users(&server.database()), 500);
