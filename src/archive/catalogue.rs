@@ -140,6 +140,21 @@ pub fn catalogue(folder: &Path, series: &str) -> anyhow::Result<Vec<Backup>> {
     Ok(found)
 }
 
+/// The backups of a series whose manifest is there and whose data is not.
+pub fn lost(folder: &Path, series: &str) -> anyhow::Result<Vec<Name>> {
+    let mut found = Vec::new();
+    for entry in files::list(folder)? {
+        let file = entry.file_name();
+        let data = file.to_str().and_then(|file| file.strip_suffix(".json"));
+        if let Some(name) = data.and_then(|data| Name::parse(series, data))
+            && files::link_metadata(&name.gz(folder))?.is_none()
+        {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
 fn manifest_path(data: &Path) -> PathBuf {
     files::with_suffix(data, ".json")
 }

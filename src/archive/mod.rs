@@ -16,7 +16,7 @@ mod store;
 mod write;
 
 pub use catalogue::{
-    Backup, Standing, catalogue, find as find_backup, series_lock, size_against_median,
+    Backup, Standing, catalogue, find as find_backup, lost, series_lock, size_against_median,
 };
 pub use manifest::FORMAT;
 pub use manifest::{
@@ -27,7 +27,9 @@ pub use name::{Content, Name};
 pub use publish::{
     Draft, Published, Verified, adopt, free_name, has_leftovers, rewrite_manifest, sweep,
 };
-pub use read::{Depth, Expected, Extracted, Limits, extract, extract_backup, extract_serially};
+pub use read::{
+    Depth, Expected, Extracted, Limits, Most, extract, extract_backup, extract_serially,
+};
 
 pub use store::{FILES, JOURNAL, Source, Store};
 pub use write::{Feeder, Previous, Writing, Written, write};

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::manifest::{Manifest, Verified as Verification, VerifiedLevel};
 use super::name::{Content, Name, Part};
-use super::read::{Depth, Expected, Limits, extract, extract_serially};
+use super::read::{Depth, Expected, Limits, Most, extract, extract_serially};
 use crate::report::Permit;
 use crate::sys::{Stop, files};
 
@@ -130,10 +130,11 @@ pub fn rewrite_manifest(
     name: &Name,
     manifest: &Manifest,
 ) -> anyhow::Result<()> {
-    let part = name.part(folder, Part::Manifest);
+    let (part, path) = (name.part(folder, Part::Manifest), name.manifest(folder));
+    let old = files::link_metadata(&path)?;
     files::remove(permit, &part)?;
-    files::write_new_synced(permit, &part, &manifest.to_bytes()?)?;
-    files::rename_over(permit, &part, &name.manifest(folder))?;
+    files::write_new_synced_like(permit, &part, &manifest.to_bytes()?, old.as_ref())?;
+    files::rename_over(permit, &part, &path)?;
     files::sync_directory(folder)
 }
 
@@ -253,7 +254,8 @@ fn has_digest(
     if files::link_metadata(gz)?.map(|meta| meta.len()) != Some(manifest.gz.size) {
         return Ok(false);
     }
-    let read = extract_serially(gz, content, manifest.plain.size, None, limits);
+    let most = Most::Promised(manifest.plain.size);
+    let read = extract_serially(gz, content, most, None, limits);
     limits.stop.check()?;
     Ok(read.is_ok_and(|read| read.gz == manifest.gz && read.plain == manifest.plain))
 }

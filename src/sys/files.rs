@@ -90,16 +90,21 @@ pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
         .with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Opens or creates a lock file; its content is a note about the holder and nothing else.
+/// Opens or creates a lock file; its content is a note about the holder and nothing else. It belongs to the owner of its folder,
+/// so that a run as root does not lock the next one of that owner out.
 pub fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
         .custom_flags(NOFOLLOW)
-        .open(path)
+        .open(path)?;
+    if let Some(folder) = metadata(parent(path))? {
+        let _ = own_like(&file, &folder); // where it cannot be given away, it still locks
+    }
+    Ok(file)
 }
 
 /// Makes a file's bytes and metadata durable.
@@ -156,9 +161,23 @@ pub fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
 
 /// Writes a whole small file and makes it durable, before anybody can see it under `path`.
 pub fn write_new_synced(permit: &Permit, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write_new_synced_like(permit, path, content, None)
+}
+
+/// The same with owner, group and mode of another file, which it will replace.
+pub fn write_new_synced_like(
+    permit: &Permit,
+    path: &Path,
+    content: &[u8],
+    like: Option<&Metadata>,
+) -> anyhow::Result<()> {
     let mut file = create_new(permit, path)?;
     file.write_all(content)
         .with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(like) = like {
+        own_like(&file, like)?;
+        set_mode(&file, like.mode())?;
+    }
     sync(&file, path)
 }
 

@@ -16,9 +16,15 @@ mod history;
 mod layers;
 mod licences;
 mod output;
+mod restore;
+mod restore_app;
+mod restore_live;
+mod restore_refused;
 mod schema;
 mod size;
 mod terminal;
+mod verify_backup;
+mod verify_damage;
 
 /// A test file that is not listed above would never run.
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::archive::{
-    self, Checks, Content, Limits, Manifest, Standing, Store, Verification, VerifiedLevel,
+    self, Checks, Content, Limits, Manifest, Most, Standing, Store, Verification, VerifiedLevel,
 };
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
@@ -66,7 +66,7 @@ pub(super) fn run(
     let read = archive::extract_serially(
         &backup.path,
         Content::Sqlite,
-        most,
+        Most::Room(most),
         Some(&mut file),
         &limits,
     )?;

@@ -240,6 +240,7 @@ impl Work<'_> {
             Content::Sqlite,
             likely,
             |permit, name, previous| {
+                archive::swap::report_unfinished(self.report, &source.name, &source.path);
                 let mut snapshot = Snapshot::take(
                     &source.path,
                     &SnapshotOptions {

@@ -59,6 +59,12 @@ impl Server {
         self
     }
 
+    /// Adds lines to `[app]`; after [`Server::config`], which writes the file anew.
+    pub fn app(self, lines: &str) -> Self {
+        let text = fs::read_to_string(self.config_path()).unwrap();
+        self.raw_config(&text.replacen("[app]\n", &format!("[app]\n{lines}\n"), 1))
+    }
+
     /// Replaces the configuration whole.
     pub fn raw_config(self, text: &str) -> Self {
         fs::write(self.config_path(), text).unwrap();
@@ -112,6 +118,50 @@ impl Server {
             .arg(self.config_path());
         command.args(arguments);
         command
+    }
+
+    /// Gives root and state to another user, as on a server whose application has one of its own. Only root can: false otherwise.
+    pub fn give_to(&self, user: u32) -> bool {
+        fs::copy(BINARY, self.path().join("empire-maint")).unwrap();
+        fs::create_dir_all(self.state()).unwrap();
+        let readable = Command::new("chmod")
+            .args(["-R", "go+rX"])
+            .arg(self.path())
+            .status();
+        assert!(readable.unwrap().success());
+        let owner = format!("{user}:{user}");
+        let given = Command::new("chown")
+            .args(["-R", &owner])
+            .args([self.root(), self.state()])
+            .stderr(std::process::Stdio::null())
+            .status();
+        given.unwrap().success()
+    }
+
+    /// The same command as another user, after [`Server::give_to`].
+    pub fn command_as<S: AsRef<OsStr>>(
+        &self,
+        user: u32,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new("setpriv");
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(self.path())
+            .stdin(std::process::Stdio::null())
+            .args([format!("--reuid={user}"), format!("--regid={user}")])
+            .args(["--clear-groups", "--"])
+            .arg(self.path().join("empire-maint"))
+            .arg("--config")
+            .arg(self.config_path())
+            .args(arguments);
+        command
+    }
+
+    /// The manifest of a backup.
+    pub fn manifest(&self, backup: &Path) -> Value {
+        serde_json::from_slice(&fs::read(beside(backup, ".json")).unwrap()).unwrap()
     }
 
     /// Runs a command line; words are split at blanks.
@@ -214,6 +264,53 @@ pub fn finding_ids(report: &Value, subject: &str) -> Vec<String> {
         .filter(|finding| subject.is_empty() || finding["subject"] == subject)
         .map(|finding| finding["id"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// The finding with that id, of which there must be one.
+pub fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let findings = report["findings"].as_array().unwrap();
+    let mut found = findings.iter().filter(|finding| finding["id"] == id);
+    match (found.next(), found.next()) {
+        (Some(finding), None) => finding,
+        _ => panic!("not one {id} in {report:#}"),
+    }
+}
+
+/// What a report's actions are and were: kind, target, outcome.
+pub fn actions(report: &Value) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    report["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|action| {
+            (
+                text(&action["kind"]),
+                text(&action["target"]),
+                text(&action["outcome"]),
+            )
+        })
+        .collect()
+}
+
+/// Runs some SQL in a connection of its own.
+pub fn sql(path: &Path, statements: &str) {
+    Connection::open(path)
+        .unwrap()
+        .execute_batch(statements)
+        .unwrap();
+}
+
+/// `gzip`, as an operator or an old script would.
+pub fn gzip(plain: &[u8], to: &Path) {
+    let child = Command::new("gzip")
+        .arg("-c")
+        .stdin(std::process::Stdio::piped())
+        .stdout(fs::File::create(to).unwrap())
+        .spawn();
+    let mut child = child.unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), plain).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 /// The plan's tables with so many users, in WAL mode.
