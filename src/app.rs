@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::cli::{self, Globals, Invocation};
-use crate::config::Config;
 use crate::config::sections::{Metrics, Schedule, State};
+use crate::config::{self, Config, Section};
 use crate::context::Context;
 use crate::error::{self, Failure, Kind};
 use crate::exit::Code;
@@ -53,7 +53,11 @@ pub fn run(arguments: Vec<OsString>) -> Code {
             let guess = cli::guess(&arguments);
             let report = new_report(&guess.task, &Globals::default());
             let error = meta::usage_failure(&error).into();
-            conclude(fail(report, &error, Severity::High), guess.style)
+            let report = match TASKS.iter().find(|entry| entry.name == guess.task) {
+                Some(entry) => misused(entry, guess.config, report, &error),
+                None => fail(report, &error, Severity::High),
+            };
+            conclude(report, guess.style)
         }
     }
 }
@@ -79,28 +83,28 @@ fn run_meta(invocation: &Invocation) -> Code {
     conclude(report, globals.style())
 }
 
+/// A crontab with a typo in it is a failed run like any other: it is written down.
+fn misused(
+    entry: &'static Entry,
+    config: Option<PathBuf>,
+    report: Report,
+    error: &anyhow::Error,
+) -> Report {
+    let mut globals = Globals::default();
+    globals.config = config;
+    let mut road = Road::new(entry, &globals, false);
+    // Where the configuration is wrong too, the failure is written down where state goes by default.
+    let _ =
+        Config::load(globals.config.as_deref(), None).and_then(|config| road.find_state(&config));
+    road.refuse(report, error)
+}
+
 /// The road itself.
 fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
     let globals = &invocation.globals;
-    let clock = Instant::now();
-    let stop = Stop::after(globals.timeout().unwrap_or(entry.limit));
-    let report = new_report(entry.name, globals);
-    let severity = match entry.guards_data {
-        true => Severity::Critical,
-        false => Severity::High,
-    };
-    let mut road = Road {
-        entry,
-        globals,
-        clock,
-        severity,
-        stop,
-        state: default_state(),
-        journal: None,
-        textfiles: None,
-        code: None,
-    };
-    let report = match road.prepare(invocation, &report) {
+    let mut report = new_report(entry.name, globals);
+    let mut road = Road::new(entry, globals, (entry.reads_only)(&invocation.matches));
+    let report = match road.prepare(invocation, &mut report) {
         Ok((task, context)) => road.travel(task, context, report),
         Err(error) => road.refuse(report, &error),
     };
@@ -113,6 +117,7 @@ fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
 struct Road<'a> {
     entry: &'static Entry,
     globals: &'a Globals,
+    reads_only: bool,
     clock: Instant,
     severity: Severity,
     stop: Stop,
@@ -122,20 +127,72 @@ struct Road<'a> {
     code: Option<Code>,
 }
 
-impl Road<'_> {
+impl<'a> Road<'a> {
+    fn new(entry: &'static Entry, globals: &'a Globals, reads_only: bool) -> Self {
+        Self {
+            entry,
+            globals,
+            reads_only,
+            clock: Instant::now(),
+            severity: match entry.guards_data {
+                true => Severity::Critical,
+                false => Severity::High,
+            },
+            stop: Stop::after(globals.timeout().unwrap_or(entry.limit)),
+            state: default_state(),
+            journal: None,
+            textfiles: None,
+            code: None,
+        }
+    }
+
+    fn find_state(&mut self, config: &Config) -> anyhow::Result<()> {
+        if let Some(dir) = self.needed::<State>(config)?.dir {
+            self.state = config.path(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// A section that the road itself needs. What only reads makes do with its defaults, and says that it is broken.
+    fn needed<S: Section>(&self, config: &Config) -> anyhow::Result<S> {
+        match config.get() {
+            Err(_) if self.reads_only => Ok(S::default()),
+            other => other,
+        }
+    }
+
+    /// The file; the defaults instead of a broken one for what only reads, with a finding that says so.
+    fn load(&self, report: &mut Report) -> anyhow::Result<Config> {
+        let root = self.globals.root.as_deref();
+        match Config::load(self.globals.config.as_deref(), root) {
+            Err(error) if self.reads_only && error::kind_of(&error) == Kind::Config => {
+                report.findings.push(
+                    Finding::new(
+                        config::INVALID,
+                        Severity::High,
+                        "configuration",
+                        format!("{error:#}; the built-in defaults are in force"),
+                    )
+                    .hint("empire-maint config check"),
+                );
+                Ok(Config::defaults(root))
+            }
+            other => other,
+        }
+    }
+
     /// Configuration, resolved task, context.
     fn prepare(
         &mut self,
         invocation: &Invocation,
-        report: &Report,
+        report: &mut Report,
     ) -> anyhow::Result<(Prepared, Context)> {
         self.stop.listen().context("cannot listen for signals")?;
-        let config = Config::load(self.globals.config.as_deref(), self.globals.root.as_deref())?;
-        if let Some(dir) = config.get::<State>()?.dir {
-            self.state = config.path(&dir)?;
-        }
-        self.textfiles = config.get::<Metrics>()?.textfile_dir;
-        let zone = config.get::<Schedule>()?.zone();
+        let config = self.load(report)?;
+        self.find_state(&config)?;
+        // Broken, it costs the figures, with a finding, and not the run.
+        self.textfiles = config.get::<Metrics>().unwrap_or_default().textfile_dir;
+        let zone = self.needed::<Schedule>(&config)?.zone();
         let task = (self.entry.resolve)(&invocation.matches, &config)?;
         let context = Context {
             task: self.entry.name.into(),
@@ -158,7 +215,7 @@ impl Road<'_> {
     fn travel(&mut self, prepared: Prepared, context: Context, mut report: Report) -> Report {
         report.findings.extend(prepared.elsewhere);
         let task = prepared.task;
-        if !task.journalled() {
+        if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
             self.begin(&mut report);
@@ -235,7 +292,9 @@ impl Road<'_> {
     /// A run that never started is written down all the same.
     fn refuse(&mut self, mut report: Report, error: &anyhow::Error) -> Report {
         self.code = self.stop.signal().map(Code::Signal);
-        if !report.dry_run {
+        if self.reads_only {
+            self.textfiles = None;
+        } else if !report.dry_run {
             self.begin(&mut report);
         }
         let severity = self.severity_of(error);
@@ -243,7 +302,7 @@ impl Road<'_> {
     }
 
     fn finish(&mut self, mut report: Report) -> Report {
-        report.seal(self.now());
+        self.seal(&mut report);
         if let Some(folder) = &self.textfiles
             && !report.dry_run
             && let Err(error) = write_textfile(&mut report, &self.state, folder)
@@ -257,19 +316,24 @@ impl Road<'_> {
                 )
                 .hint("[metrics] textfile_dir"),
             );
-            report.seal(self.now());
+            self.seal(&mut report);
         }
         if self.journal.is_some()
             && let Err(error) = journal::finish(&self.state, &report)
         {
             report.findings.push(unwritable(&self.state, &error));
-            report.seal(self.now());
+            self.seal(&mut report);
         }
         self.journal = None;
+        report
+    }
+
+    /// Status and exit code; that of a signal is what journal and figures say too.
+    fn seal(&self, report: &mut Report) {
+        report.seal(self.now());
         if let Some(code) = self.code {
             report.exit_code = code.value();
         }
-        report
     }
 
     /// The end of the run: the believed start and the time that really passed.
@@ -418,6 +482,9 @@ fn write_textfile(report: &mut Report, state: &Path, folder: &Path) -> anyhow::R
 
 /// The last station: one object or one text, and the code that it says.
 fn conclude(report: Report, style: Style) -> Code {
-    output::print(&report, style);
-    Code::Status(report.status)
+    match output::print(&report, style) {
+        true => Code::Status(report.status),
+        // Half a configuration, or no report at all, must not look like success.
+        false => Code::Status(report.status.max(Status::Critical)),
+    }
 }

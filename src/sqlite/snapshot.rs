@@ -187,8 +187,10 @@ impl Pages<'_> {
     /// Writes every page in order; errs when one is missing, or when the reader makes the write-ahead log grow too far.
     pub fn write_to(&mut self, sink: &mut dyn Write) -> anyhow::Result<()> {
         let mut looked = Instant::now();
+        // The log never shrinks while the app runs: one that was large before is not ours to answer for.
+        let before = wal_size(self.wal)?;
         let peak = &mut self.wal_peak;
-        *peak = require_small_wal(self.wal, self.max_wal)?;
+        *peak = before;
         stream(
             self.connection,
             self.path,
@@ -199,7 +201,9 @@ impl Pages<'_> {
                 if looked.elapsed() >= Duration::from_secs(1) {
                     looked = Instant::now();
                     self.stop.check()?;
-                    *peak = (*peak).max(require_small_wal(self.wal, self.max_wal)?);
+                    let size = wal_size(self.wal)?;
+                    require_small_wal(self.wal, size, before, self.max_wal)?;
+                    *peak = (*peak).max(size);
                 }
                 sink.write_all(page)?;
                 Ok(())
@@ -218,21 +222,25 @@ impl Pages<'_> {
     }
 }
 
-fn require_small_wal(wal: &Path, most: Bytes) -> anyhow::Result<u64> {
-    let size = files::metadata(wal)?.map_or(0, |meta| meta.len());
-    if size > most.0 {
+fn wal_size(wal: &Path) -> std::io::Result<u64> {
+    Ok(files::metadata(wal)?.map_or(0, |meta| meta.len()))
+}
+
+fn require_small_wal(wal: &Path, size: u64, before: u64, most: Bytes) -> anyhow::Result<()> {
+    if size > most.0.max(before) {
         return Err(Failure::new(
             Kind::Failed,
             format!(
-                "{} grew to {} while the backup read the database (limit {most})",
+                "{} grew from {} to {} while the backup read the database (limit {most})",
                 wal.display(),
+                Bytes(before),
                 Bytes(size)
             ),
         )
         .hint("run the backup in a quieter hour, or raise [backup] max_wal")
         .into());
     }
-    Ok(size)
+    Ok(())
 }
 
 fn stream(
@@ -335,7 +343,8 @@ fn copy_locked(
                 options.stop.check()?;
                 let elapsed = started.elapsed();
                 let estimate = elapsed.mul_f64(page_count as f64 / done as f64);
-                if elapsed > Duration::from_millis(100) && estimate > options.max_lock.0 {
+                let known = Duration::from_millis(100).min(options.max_lock.0);
+                if elapsed > known && estimate > options.max_lock.0 {
                     return Err(too_long(path, estimate, options.max_lock));
                 }
             }

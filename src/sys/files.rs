@@ -78,28 +78,41 @@ pub fn open_regular(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Creates a file that must not exist yet, readable by its owner only.
+/// Creates a file that must not exist yet, readable by its owner only: the owner of the directory, where root makes it.
 pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(NOFOLLOW)
-        .open(path)
-        .with_context(|| format!("cannot create {}", path.display()))
+    let file = open_own(path, true).with_context(|| format!("cannot create {}", path.display()))?;
+    own_like_directory(&file, path)?;
+    Ok(file)
 }
 
-/// Opens or creates a lock file; its content is a note about the holder and nothing else.
-pub fn open_lock(path: &Path) -> io::Result<File> {
+/// Opens or creates a lock file; its content is a note about the holder and nothing else. Whoever owns the directory can take
+/// the lock too.
+pub fn open_lock(path: &Path) -> anyhow::Result<File> {
+    match open_own(path, true) {
+        Ok(file) => {
+            own_like_directory(&file, path)?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(open_own(path, false)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_own(path: &Path, new: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(false)
+        .create_new(new)
         .mode(0o600)
         .custom_flags(NOFOLLOW)
         .open(path)
+}
+
+fn own_like_directory(file: &File, path: &Path) -> anyhow::Result<()> {
+    let directory = parent(path);
+    let meta = fs::metadata(directory)
+        .with_context(|| format!("cannot look at {}", directory.display()))?;
+    own_like(file, &meta)
 }
 
 /// Makes a file's bytes and metadata durable.
@@ -230,6 +243,29 @@ pub fn require_trusted_directory(path: &Path) -> anyhow::Result<()> {
         )
         .hint(format!("chmod o-w {}", path.display()))
         .into());
+    }
+    Ok(())
+}
+
+/// Links on the way to a configured path are followed where root, the owner of `tree` or we ourselves made them.
+pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    let owner = metadata(tree)?.map(|meta| meta.uid());
+    for part in path.ancestors() {
+        let Some(meta) = link_metadata(part)
+            .with_context(|| format!("cannot look at {}", part.display()))?
+            .filter(|meta| meta.is_symlink())
+        else {
+            continue;
+        };
+        if meta.uid() != 0 && meta.uid() != own && Some(meta.uid()) != owner {
+            return Err(Failure::new(
+                Kind::Refused,
+                format!("{} is a link that somebody else made", part.display()),
+            )
+            .hint(format!("chown -h root '{}'", part.display()))
+            .into());
+        }
     }
     Ok(())
 }

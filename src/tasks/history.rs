@@ -54,6 +54,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn reads_only(&self) -> bool {
+        true
+    }
+
     fn resolve(self, _: &Config) -> anyhow::Result<Task> {
         const STATUS: [&str; 6] = [
             "ok",
@@ -93,10 +97,6 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn locks(&self, _: &Context) -> Vec<Lock> {
         Vec::new()
-    }
-
-    fn journalled(&self) -> bool {
-        false
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

@@ -14,8 +14,10 @@ mod generated;
 mod history;
 mod layers;
 mod licences;
+mod locks;
 mod output;
 mod schema;
+mod signals;
 mod size;
 mod terminal;
 

@@ -93,6 +93,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn reads_only(&self) -> bool {
+        matches!(self.command, Some(Command::List { .. }))
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
         let settings = config.get::<Backup>()?;
@@ -137,10 +141,6 @@ impl task::Task for Task {
 
     fn patience(&self) -> Duration {
         Duration::from_secs(2 * 3600)
-    }
-
-    fn journalled(&self) -> bool {
-        !matches!(self.what, What::List(_))
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
