@@ -272,18 +272,7 @@ pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
 
 /// Says clearly when a folder cannot be read; one that is not there is fine, and empty.
 pub fn require_readable_directory(path: &Path) -> anyhow::Result<()> {
-    match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::new(
-            Kind::Missing,
-            format!("cannot read {}: {error}", path.display()),
-        )
-        .hint("run as root or as the owner of that folder")
-        .into()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot list {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    list(path).map(|_| ())
 }
 
 /// Writes a new file of our own, in a folder of our own.
@@ -314,6 +303,14 @@ pub fn list(path: &Path) -> anyhow::Result<Vec<fs::DirEntry>> {
     let describe = || format!("cannot list {}", path.display());
     let reader = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure::new(
+                Kind::Missing,
+                format!("cannot read {}: {error}", path.display()),
+            )
+            .hint("run as root or as the owner of that folder")
+            .into());
+        }
         other => other.with_context(describe)?,
     };
     let mut entries = reader

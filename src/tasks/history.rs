@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::usage;
 use crate::journal::{self, Filter, Run};
 use crate::report::{Cell, Document, Reporter, Table};
+use crate::sys::files;
 use crate::sys::lock::Lock;
 use crate::task;
 use crate::units::{self, CalendarSpan};
@@ -105,6 +106,7 @@ impl task::Task for Task {
             let now = context.now.to_zoned(context.zone.clone());
             filter.since = Some(span.before(&now)?.timestamp());
         }
+        files::require_readable_directory(&context.state)?;
         let runs = journal::runs(&context.state, &filter)?;
         report.document(Document::Table(table(&runs, self.findings)));
         report.summarise(units::count(runs.len() as u64, "run"));
