@@ -5,6 +5,7 @@
 
 mod support;
 
+mod adopt;
 mod backup;
 mod config;
 mod crash;
@@ -18,6 +19,7 @@ mod licences;
 mod locks;
 mod output;
 mod permissions;
+mod retention;
 mod schema;
 mod signals;
 mod size;
