@@ -28,9 +28,39 @@ pub struct Intent {
     /// The restored one.
     pub new: Identity,
     /// The name under which the old one is kept.
+    #[serde(with = "any_path")]
     pub aside: PathBuf,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
     pub was_wal: bool,
+}
+
+/// A path as a string or, where it is not UTF-8, as its bytes.
+mod any_path {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => path.as_os_str().as_bytes().serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(PathBuf),
+            Bytes(Vec<u8>),
+        }
+        Ok(match Form::deserialize(deserializer)? {
+            Form::Text(path) => path,
+            Form::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
 }
 
 /// One swap.

@@ -61,6 +61,7 @@ pub struct Snapshot {
     checker: Option<Connection>,
     path: PathBuf,
     wal: PathBuf,
+    wal_before: u64,
     max_wal: Bytes,
     stop: Stop,
     page_size: usize,
@@ -109,6 +110,7 @@ impl Snapshot {
             reader,
             checker,
             path: path.to_owned(),
+            wal_before: wal_size(&wal)?,
             wal,
             max_wal: options.max_wal,
             stop: options.stop.clone(),
@@ -152,6 +154,7 @@ impl Snapshot {
             stop: &self.stop,
             page_size: self.page_size,
             page_count: self.page_count,
+            wal_before: self.wal_before,
             wal_peak: 0,
         };
         (pages, checks)
@@ -180,6 +183,7 @@ pub struct Pages<'a> {
     stop: &'a Stop,
     page_size: usize,
     page_count: u64,
+    wal_before: u64,
     wal_peak: u64,
 }
 
@@ -187,10 +191,9 @@ impl Pages<'_> {
     /// Writes every page in order; errs when one is missing, or when the reader makes the write-ahead log grow too far.
     pub fn write_to(&mut self, sink: &mut dyn Write) -> anyhow::Result<()> {
         let mut looked = Instant::now();
-        // The log never shrinks while the app runs: one that was large before is not ours to answer for.
-        let before = wal_size(self.wal)?;
+        let before = self.wal_before;
         let peak = &mut self.wal_peak;
-        *peak = before;
+        *peak = require_small_wal(self.wal, before, self.max_wal)?;
         stream(
             self.connection,
             self.path,
@@ -201,9 +204,7 @@ impl Pages<'_> {
                 if looked.elapsed() >= Duration::from_secs(1) {
                     looked = Instant::now();
                     self.stop.check()?;
-                    let size = wal_size(self.wal)?;
-                    require_small_wal(self.wal, size, before, self.max_wal)?;
-                    *peak = (*peak).max(size);
+                    *peak = (*peak).max(require_small_wal(self.wal, before, self.max_wal)?);
                 }
                 sink.write_all(page)?;
                 Ok(())
@@ -226,7 +227,9 @@ fn wal_size(wal: &Path) -> std::io::Result<u64> {
     Ok(files::metadata(wal)?.map_or(0, |meta| meta.len()))
 }
 
-fn require_small_wal(wal: &Path, size: u64, before: u64, most: Bytes) -> anyhow::Result<()> {
+/// The log never shrinks while the app runs: one that was large before is not ours to answer for.
+fn require_small_wal(wal: &Path, before: u64, most: Bytes) -> anyhow::Result<u64> {
+    let size = wal_size(wal)?;
     if size > most.0.max(before) {
         return Err(Failure::new(
             Kind::Failed,
@@ -240,7 +243,7 @@ fn require_small_wal(wal: &Path, size: u64, before: u64, most: Bytes) -> anyhow:
         .hint("run the backup in a quieter hour, or raise [backup] max_wal")
         .into());
     }
-    Ok(())
+    Ok(size)
 }
 
 fn stream(

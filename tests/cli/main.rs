@@ -23,6 +23,7 @@ mod retention;
 mod schema;
 mod signals;
 mod size;
+mod sources;
 mod terminal;
 
 /// A test file that is not listed above would never run.
