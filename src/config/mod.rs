@@ -193,6 +193,9 @@ impl Config {
 
     /// A configured path; a relative one starts at the application's root.
     pub fn path(&self, path: &Path) -> anyhow::Result<PathBuf> {
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
         Ok(std::path::absolute(self.app_root()?.join(path))?)
     }
 
@@ -244,6 +247,13 @@ impl Config {
                         .map(|near| format!("did you mean [{near}]?"));
                     found.push((name.clone(), failure));
                 }
+            }
+        }
+        // An error before the first section, or in one of which nothing is left.
+        if let (true, Some(broken)) = (found.is_empty(), self.broken.first()) {
+            let section = broken.section.as_deref().unwrap_or("configuration");
+            if wanted(section) {
+                found.push((section.to_owned(), error::config(broken.message.clone())));
             }
         }
         found

@@ -79,7 +79,13 @@ impl task::Arguments for Arguments {
             None => (None, None),
             Some(text) => match text.parse::<Timestamp>() {
                 Ok(moment) => (Some(moment), None),
-                Err(_) => (None, Some(text.parse().map_err(usage)?)),
+                Err(_) => (
+                    None,
+                    Some(
+                        text.parse()
+                            .map_err(|why: String| usage(why).hint("as in --since 7d"))?,
+                    ),
+                ),
             },
         };
         Ok(Task {

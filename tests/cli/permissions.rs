@@ -308,18 +308,15 @@ fn lists_can_be_read_without_root_where_the_files_can() {
     }
     let server = Server::new();
     server.run("backup").expect(0);
-    for folder in [server.root(), server.backups()] {
-        mode(&folder, 0o755);
-    }
-    for (path, meta) in everything(&server.backups()) {
-        if meta.is_file() {
-            mode(&path, 0o644);
-        }
+    mode(&server.root(), 0o755);
+    for (path, meta) in [everything(&server.backups()), everything(&server.state())].concat() {
+        mode(&path, if meta.is_dir() { 0o755 } else { 0o644 });
     }
     let before = server.fingerprint(server.path());
     let ran = Ran::of(&mut as_user(&server, THIRD, &["backup", "list"])).expect(0);
     assert!(ran.out.contains("app_db_"), "{ran:?}");
-    let binary = server.path().join("empire-maint");
-    fs::remove_file(&binary).unwrap();
+    let ran = Ran::of(&mut as_user(&server, THIRD, &["history"])).expect(0);
+    assert!(ran.out.contains("backed up and verified"), "{ran:?}");
+    fs::remove_file(server.path().join("empire-maint")).unwrap();
     assert_eq!(server.fingerprint(server.path()), before);
 }

@@ -101,7 +101,9 @@ impl task::Arguments for Arguments {
         let store = Store::from_config(config)?;
         let settings = config.get::<Backup>()?;
         if self.command.is_some() && (self.fresh || !self.database.is_empty()) {
-            return Err(usage("--database and --fresh belong to a backup run alone").into());
+            return Err(usage("--database and --fresh belong to a backup run alone")
+                .hint("empire-maint backup --help")
+                .into());
         }
         let what = match self.command {
             None => What::Run(run::Run::resolve(
