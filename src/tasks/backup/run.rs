@@ -114,6 +114,8 @@ impl Run {
         if wanted(archive::JOURNAL) && files::metadata(&journal.path)?.is_some() {
             let done = report.attempt(FAILED, archive::JOURNAL, || work.database(&journal))?;
             outcomes.extend(done.flatten());
+        } else if wanted(archive::JOURNAL) && context.dry_run {
+            work.plan_first_journal()?;
         }
         if wanted(archive::FILES) && !self.files.is_empty() {
             let done = report.attempt(FAILED, archive::FILES, || work.files())?;
@@ -209,6 +211,18 @@ impl Work<'_> {
             expect_tables: vec!["runs".to_owned()],
             freshness: BTreeMap::new(),
         }
+    }
+
+    /// The first run that is not dry begins the journal, and takes it along.
+    fn plan_first_journal(&self) -> anyhow::Result<()> {
+        let (folder, now) = (&self.store.folder, self.context.now);
+        let name = archive::free_name(folder, archive::JOURNAL, now, Content::Sqlite)?;
+        let step = Step {
+            kind: "backup",
+            target: name.gz(folder).display().to_string(),
+            reason: "begun by the first run".into(),
+        };
+        self.report.act(step, |_| Ok(())).map(|_| ())
     }
 
     /// One database, from the space check to retention.
