@@ -13,8 +13,8 @@ use jiff::Timestamp;
 
 use crate::alert::{self, Desk, Switch};
 use crate::cli::{self, Globals, Invocation};
-use crate::config::Config;
 use crate::config::sections::{Alerts, Metrics, Schedule, State};
+use crate::config::{self, Config, Section};
 use crate::context::Context;
 use crate::error::{self, Failure, Kind};
 use crate::exit::Code;
@@ -54,7 +54,11 @@ pub fn run(arguments: Vec<OsString>) -> Code {
             let guess = cli::guess(&arguments);
             let report = new_report(&guess.task, &Globals::default());
             let error = meta::usage_failure(&error).into();
-            conclude(fail(report, &error, Severity::High), guess.style)
+            let report = match TASKS.iter().find(|entry| entry.name == guess.task) {
+                Some(entry) => misused(entry, guess.config, report, &error),
+                None => fail(report, &error, Severity::High),
+            };
+            conclude(report, guess.style)
         }
     }
 }
@@ -80,31 +84,30 @@ fn run_meta(invocation: &Invocation) -> Code {
     conclude(report, globals.style())
 }
 
+/// A crontab with a typo in it is a failed run like any other: it is written down.
+fn misused(
+    entry: &'static Entry,
+    config: Option<PathBuf>,
+    report: Report,
+    error: &anyhow::Error,
+) -> Report {
+    let mut globals = Globals::default();
+    globals.config = config;
+    let mut road = Road::new(entry, &globals, false);
+    // Where the configuration is wrong too, the failure is written down where state goes by default.
+    if let Ok(config) = Config::load(globals.config.as_deref(), None) {
+        let _ = road.find_state(&config);
+        road.find_desk(&config, &report);
+    }
+    road.refuse(report, error)
+}
+
 /// The road itself.
 fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
     let globals = &invocation.globals;
-    let clock = Instant::now();
-    let stop = Stop::after(globals.timeout().unwrap_or(entry.limit));
-    let report = new_report(entry.name, globals);
-    let severity = match entry.guards_data {
-        true => Severity::Critical,
-        false => Severity::High,
-    };
-    let mut road = Road {
-        entry,
-        globals,
-        clock,
-        severity,
-        stop,
-        state: default_state(),
-        journal: None,
-        textfiles: None,
-        desk: None,
-        switch: None,
-        fleeting: false,
-        code: None,
-    };
-    let report = match road.prepare(invocation, &report) {
+    let mut report = new_report(entry.name, globals);
+    let mut road = Road::new(entry, globals, (entry.reads_only)(&invocation.matches));
+    let report = match road.prepare(invocation, &mut report) {
         Ok((task, context)) => road.travel(task, context, report),
         Err(error) => road.refuse(report, &error),
     };
@@ -117,6 +120,7 @@ fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
 struct Road<'a> {
     entry: &'static Entry,
     globals: &'a Globals,
+    reads_only: bool,
     clock: Instant,
     severity: Severity,
     stop: Stop,
@@ -129,26 +133,87 @@ struct Road<'a> {
     code: Option<Code>,
 }
 
-impl Road<'_> {
+impl<'a> Road<'a> {
+    fn new(entry: &'static Entry, globals: &'a Globals, reads_only: bool) -> Self {
+        Self {
+            entry,
+            globals,
+            reads_only,
+            clock: Instant::now(),
+            severity: match entry.guards_data {
+                true => Severity::Critical,
+                false => Severity::High,
+            },
+            stop: Stop::after(globals.timeout().unwrap_or(entry.limit)),
+            state: default_state(),
+            journal: None,
+            textfiles: None,
+            desk: None,
+            switch: None,
+            fleeting: false,
+            code: None,
+        }
+    }
+
+    /// Who is to be told. A broken `[alerts]` is a finding of the run and stops nothing.
+    fn find_desk(&mut self, config: &Config, report: &Report) {
+        if !self.reads_only && !self.globals.no_alert && !report.dry_run {
+            let zone = config.peek::<Schedule>().unwrap_or_default().zone();
+            self.desk = config
+                .peek::<Alerts>()
+                .map(|alerts| Desk::new(alerts, zone));
+        }
+    }
+
+    fn find_state(&mut self, config: &Config) -> anyhow::Result<()> {
+        if let Some(dir) = self.needed::<State>(config)?.dir {
+            self.state = config.path(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// A section that the road itself needs. What only reads makes do with its defaults, and says that it is broken.
+    fn needed<S: Section>(&self, config: &Config) -> anyhow::Result<S> {
+        match config.get() {
+            Err(_) if self.reads_only => Ok(S::default()),
+            other => other,
+        }
+    }
+
+    /// The file; the defaults instead of a broken one for what only reads, with a finding that says so.
+    fn load(&self, report: &mut Report) -> anyhow::Result<Config> {
+        let root = self.globals.root.as_deref();
+        match Config::load(self.globals.config.as_deref(), root) {
+            Err(error) if self.reads_only && error::kind_of(&error) == Kind::Config => {
+                report.findings.push(
+                    Finding::new(
+                        config::INVALID,
+                        Severity::High,
+                        "configuration",
+                        format!("{error:#}; the built-in defaults are in force"),
+                    )
+                    .hint("empire-maint config check"),
+                );
+                Ok(Config::defaults(root))
+            }
+            other => other,
+        }
+    }
+
     /// Configuration, resolved task, context.
     fn prepare(
         &mut self,
         invocation: &Invocation,
-        report: &Report,
+        report: &mut Report,
     ) -> anyhow::Result<(Prepared, Context)> {
         self.stop.listen().context("cannot listen for signals")?;
-        let config = Config::load(self.globals.config.as_deref(), self.globals.root.as_deref())?;
-        if let Some(dir) = config.get::<State>()?.dir {
-            self.state = config.path(&dir)?;
-        }
-        self.textfiles = config.get::<Metrics>()?.textfile_dir;
-        let zone = config.get::<Schedule>()?.zone();
+        let config = self.load(report)?;
+        self.find_state(&config)?;
+        // Broken, it costs the figures, with a finding, and not the run.
+        self.textfiles = config.get::<Metrics>().unwrap_or_default().textfile_dir;
+        let zone = self.needed::<Schedule>(&config)?.zone();
         // Before the task is resolved: that it could not start has to be told too.
-        if !self.globals.no_alert && !report.dry_run {
-            self.desk = config
-                .peek::<Alerts>()
-                .map(|alerts| Desk::new(alerts, zone.clone()));
-        }
+        self.find_desk(&config, report);
         let task = (self.entry.resolve)(&invocation.matches, &config)?;
         let context = Context {
             task: self.entry.name.into(),
@@ -176,10 +241,8 @@ impl Road<'_> {
             subject: None,
         });
         let task = prepared.task;
-        self.fleeting = task.fleeting();
-        if !task.journalled() {
+        if self.reads_only {
             self.textfiles = None;
-            self.desk = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
             self.begin(&mut report);
         }
@@ -271,7 +334,9 @@ impl Road<'_> {
     /// A run that never started is written down all the same.
     fn refuse(&mut self, mut report: Report, error: &anyhow::Error) -> Report {
         self.code = self.stop.signal().map(Code::Signal);
-        if !report.dry_run {
+        if self.reads_only {
+            self.textfiles = None;
+        } else if !report.dry_run {
             self.begin(&mut report);
         }
         self.start_ping(&mut report);
@@ -287,7 +352,7 @@ impl Road<'_> {
                 report.examined.push(Examined { id, subject });
             }
         }
-        report.seal(self.now());
+        self.seal(&mut report);
         self.write_metrics(&mut report);
         let before = report.findings.len();
         self.alert(&mut report);
@@ -297,20 +362,25 @@ impl Road<'_> {
             report.findings.push(ping_failed(&report.task, &error));
         }
         if report.findings.len() > before {
-            report.seal(self.now());
+            self.seal(&mut report);
             self.write_metrics(&mut report);
         }
         if self.journal.is_some()
             && let Err(error) = journal::finish(&self.state, &report, self.fleeting)
         {
             report.findings.push(unwritable(&self.state, &error));
-            report.seal(self.now());
+            self.seal(&mut report);
         }
         self.journal = None;
+        report
+    }
+
+    /// Status and exit code; that of a signal is what journal and figures say too.
+    fn seal(&self, report: &mut Report) {
+        report.seal(self.now());
         if let Some(code) = self.code {
             report.exit_code = code.value();
         }
-        report
     }
 
     fn write_metrics(&self, report: &mut Report) {
@@ -329,7 +399,7 @@ impl Road<'_> {
                         Finding::new(METRICS_UNWRITABLE, Severity::Medium, subject, message)
                             .hint("[metrics] textfile_dir"),
                     );
-                    report.seal(self.now());
+                    self.seal(report);
                 }
             }
         }
@@ -351,7 +421,7 @@ impl Road<'_> {
                 report.findings.extend(findings);
             }
         }
-        report.seal(self.now());
+        self.seal(report);
     }
 
     fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
@@ -542,6 +612,9 @@ fn write_textfile(report: &mut Report, state: &Path, folder: &Path) -> anyhow::R
 
 /// The last station: one object or one text, and the code that it says.
 fn conclude(report: Report, style: Style) -> Code {
-    output::print(&report, style);
-    Code::Status(report.status)
+    match output::print(&report, style) {
+        true => Code::Status(report.status),
+        // Half a configuration, or no report at all, must not look like success.
+        false => Code::Status(report.status.max(Status::Critical)),
+    }
 }

@@ -51,7 +51,8 @@ impl Context {
         if self.dry_run {
             return Ok(None);
         }
-        lock.take(self.lock_wait.unwrap_or(patience), self.now, &self.stop)
+        let patience = self.lock_wait.unwrap_or(patience);
+        lock.take(&self.task, patience, self.now, &self.stop)
     }
 
     /// What the last run of this task remembered; `None` where there is none, or no journal.

@@ -215,7 +215,12 @@ pub fn deliver(
         what: "the outbox of alerts".into(),
         optional: true,
     };
-    let _turn = match turn.take(SENDERS_TURN, now, &stop.with_limit(SENDERS_TURN * 2)) {
+    let _turn = match turn.take(
+        "alerts",
+        SENDERS_TURN,
+        now,
+        &stop.with_limit(SENDERS_TURN * 2),
+    ) {
         Ok(held) => held,
         Err(error) if error::kind_of(&error) == Kind::Locked => return Ok(findings),
         Err(error) => return Err(error),

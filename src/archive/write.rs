@@ -282,15 +282,19 @@ fn fill(
             true => Ok(()),
             false => feeder.dispatch(true),
         });
+        let fed_some = feeder.next > 0;
         drop(feeder);
         let filled = writer
             .join()
             .map_err(|_| anyhow::anyhow!("the writer panicked"))?;
         // The source's own error may have come through `io::Error`, which hides that the run was stopped.
-        // The writer's is the cause when both have one.
+        // The writer's is the cause when both have one, unless it never got anything to write.
         match (fed, filled) {
             (Ok(()), filled) => filled,
-            (Err(error), filled) => Err(stop.check().err().or(filled.err()).unwrap_or(error)),
+            (Err(error), filled) => {
+                let theirs = filled.err().filter(|_| fed_some);
+                Err(stop.check().err().or(theirs).unwrap_or(error))
+            }
         }
     })
 }

@@ -10,6 +10,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::sqlite;
+use crate::sys::{Stop, files};
+
 pub use read::{Filter, Run, last_success, recall, runs};
 pub use write::{Begun, Interrupted, begin, finish};
 
@@ -153,7 +156,7 @@ pub fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
 /// `None` where there is no journal yet.
 pub fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let path = path(state);
-    if crate::sys::files::metadata(&path)
+    if files::metadata(&path)
         .with_context(|| format!("cannot look at {}", path.display()))?
         .is_none()
     {
@@ -163,5 +166,13 @@ pub fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let connection = Connection::open_with_flags(&path, flags)
         .with_context(|| format!("cannot open the journal {}", path.display()))?;
     connection.busy_timeout(Duration::from_secs(10))?;
+    // Whoever may read the file but not write beside it cannot share it (https://sqlite.org/wal.html#read_only_databases).
+    // Nothing is in its log, so nobody has it open, and it can be read as it lies there.
+    let shared = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    let [log, ..] = sqlite::side_files(&path);
+    if shared.is_err() && files::metadata(&log)?.is_none_or(|meta| meta.len() == 0) {
+        let stop = Stop::after(Duration::from_secs(60));
+        return sqlite::open_private(&path, &stop).map(Some);
+    }
     Ok(Some(connection))
 }

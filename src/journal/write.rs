@@ -36,7 +36,7 @@ pub fn begin(state: &Path, report: &Report, stop: &Stop) -> anyhow::Result<Begun
         what: format!("the run {}", report.run_id),
         optional: false,
     };
-    let held = lock.take(Duration::ZERO, report.started_at, stop)?;
+    let held = lock.take(&report.task, Duration::ZERO, report.started_at, stop)?;
     let connection = open_for_writing(state)?;
     let interrupted = find_interrupted(&connection, state, report.started_at)?;
     connection.execute(

@@ -352,7 +352,8 @@ impl Report {
         };
         self.exit_code = exit::Code::Status(self.status).value();
         if let Some(failure) = &self.failure {
-            self.summary.clone_from(&failure.message);
+            let chain = std::iter::once(&failure.message).chain(&failure.causes);
+            self.summary = chain.map(String::as_str).collect::<Vec<_>>().join(": ");
         }
     }
 }

@@ -141,7 +141,11 @@ pub fn header_size(header: &[u8]) -> Option<u64> {
 pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
     let shown = path.display();
     let code = error.sqlite_error_code();
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     let hint = match code {
+        _ if extended == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Some(format!(
+            "a transaction was cut short and has to be rolled back first: start the application, or: sqlite3 '{shown}' .tables"
+        )),
         Some(ErrorCode::OperationInterrupted) => match stop.check() {
             Err(stopped) => return stopped.context(format!("reading {shown}")),
             Ok(()) => None,

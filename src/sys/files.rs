@@ -78,33 +78,41 @@ pub fn open_regular(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Creates a file that must not exist yet, readable by its owner only.
+/// Creates a file that must not exist yet, readable by its owner only: the owner of the directory, where root makes it.
 pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
+    let file = open_own(path, true).with_context(|| format!("cannot create {}", path.display()))?;
+    own_like_directory(&file, path)?;
+    Ok(file)
+}
+
+/// Opens or creates a lock file; its content is a note about the holder and nothing else. Whoever owns the directory can take
+/// the lock too.
+pub fn open_lock(path: &Path) -> anyhow::Result<File> {
+    match open_own(path, true) {
+        Ok(file) => {
+            own_like_directory(&file, path)?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(open_own(path, false)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_own(path: &Path, new: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .create_new(true)
+        .create_new(new)
         .mode(0o600)
         .custom_flags(NOFOLLOW)
         .open(path)
-        .with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Opens or creates a lock file; its content is a note about the holder and nothing else. It belongs to the owner of its folder,
-/// so that a run as root does not lock the next one of that owner out.
-pub fn open_lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(NOFOLLOW)
-        .open(path)?;
-    if let Some(folder) = metadata(parent(path))? {
-        let _ = own_like(&file, &folder); // where it cannot be given away, it still locks
-    }
-    Ok(file)
+fn own_like_directory(file: &File, path: &Path) -> anyhow::Result<()> {
+    let directory = parent(path);
+    let meta = fs::metadata(directory)
+        .with_context(|| format!("cannot look at {}", directory.display()))?;
+    own_like(file, &meta)
 }
 
 /// Makes a file's bytes and metadata durable.
@@ -253,20 +261,32 @@ pub fn require_trusted_directory(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Links on the way to a configured path are followed where root, the owner of `tree` or we ourselves made them.
+pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    let owner = metadata(tree)?.map(|meta| meta.uid());
+    for part in path.ancestors() {
+        let Some(meta) = link_metadata(part)
+            .with_context(|| format!("cannot look at {}", part.display()))?
+            .filter(|meta| meta.is_symlink())
+        else {
+            continue;
+        };
+        if meta.uid() != 0 && meta.uid() != own && Some(meta.uid()) != owner {
+            return Err(Failure::new(
+                Kind::Refused,
+                format!("{} is a link that somebody else made", part.display()),
+            )
+            .hint(format!("chown -h root '{}'", part.display()))
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// Says clearly when a folder cannot be read; one that is not there is fine, and empty.
 pub fn require_readable_directory(path: &Path) -> anyhow::Result<()> {
-    match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::new(
-            Kind::Missing,
-            format!("cannot read {}: {error}", path.display()),
-        )
-        .hint("run as root or as the owner of that folder")
-        .into()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot list {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    list(path).map(|_| ())
 }
 
 /// Writes a new file of our own, in a folder of our own.
@@ -297,6 +317,14 @@ pub fn list(path: &Path) -> anyhow::Result<Vec<fs::DirEntry>> {
     let describe = || format!("cannot list {}", path.display());
     let reader = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure::new(
+                Kind::Missing,
+                format!("cannot read {}: {error}", path.display()),
+            )
+            .hint("run as root or as the owner of that folder")
+            .into());
+        }
         other => other.with_context(describe)?,
     };
     let mut entries = reader

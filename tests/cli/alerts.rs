@@ -616,7 +616,7 @@ fn bad_configuration_names_line_and_what_to_do() {
         ("[alerts]\ndigest_at = \"25:00\"", "25:00"),
     ] {
         let server = Server::new().config(text);
-        let ran = server.run("alerts list");
+        let ran = server.run("alerts test");
         assert_eq!(ran.code, 3, "{text}: {ran:?}");
         assert!(
             ran.err.contains(said) && ran.err.contains("config.toml:"),

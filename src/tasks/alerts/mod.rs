@@ -110,9 +110,19 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn reads_only(&self) -> bool {
+        matches!(self.command, Command::List)
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
-        let zone = config.get::<Schedule>()?.zone();
-        let desk = Desk::new(config.get::<Alerts>()?, zone);
+        let settings = match &self.command {
+            Command::List => Alerts::default(),
+            _ => config.get()?,
+        };
+        let desk = Desk::new(
+            settings,
+            config.get::<Schedule>().unwrap_or_default().zone(),
+        );
         let named = match &self.command {
             Command::Test { channel } | Command::Send { channel, .. } => channel.as_slice(),
             _ => &[],
@@ -142,10 +152,6 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn locks(&self, _: &Context) -> Vec<Lock> {
         Vec::new()
-    }
-
-    fn journalled(&self) -> bool {
-        !matches!(self.command, Command::List)
     }
 
     fn fleeting(&self) -> bool {

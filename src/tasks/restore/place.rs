@@ -54,7 +54,6 @@ pub fn place(
 
 /// A link is followed when root, we, or the owner of the application's root made it; nobody else may point us elsewhere.
 fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::MetadataExt as _;
     let Some(meta) = files::link_metadata(target)
         .with_context(|| format!("cannot look at {}", target.display()))?
     else {
@@ -69,14 +68,7 @@ fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
     if !meta.is_symlink() {
         return Ok(target.to_owned());
     }
-    let owner = files::metadata(&task.root)?.map(|root| root.uid());
-    if meta.uid() != 0 && Some(meta.uid()) != owner && !machine::is_own(&meta) {
-        return Err(refused(format!(
-            "{} is a link that somebody else made",
-            target.display()
-        ))
-        .into());
-    }
+    files::require_own_links(target, &task.root)?;
     std::fs::canonicalize(target).with_context(|| format!("cannot follow {}", target.display()))
 }
 

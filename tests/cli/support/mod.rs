@@ -8,13 +8,14 @@ pub mod peers;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -219,6 +220,76 @@ impl Server {
     }
 }
 
+/// A run that stands still before one of its file operations, until it is let go on. Killed where the test forgets it.
+pub struct Paused {
+    child: Option<Child>,
+    _trash: TempDir,
+}
+
+impl Paused {
+    /// Starts `command` and waits until it stands before the first `op` on a path in `folder` that ends with `end`.
+    pub fn before(op: &str, end: &str, folder: &Path, command: &mut Command) -> Self {
+        let trash = tempfile::tempdir().unwrap();
+        let faults = faults::Faults::new([folder], trash.path());
+        faults.pause(command, op, end);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut paused = Self {
+            child: Some(child),
+            _trash: trash,
+        };
+        while state(paused.id()) != 'T' {
+            let child = paused.child.as_mut().unwrap();
+            let ended = child.try_wait().unwrap();
+            if ended.is_some() {
+                let output = paused.child.take().unwrap().wait_with_output();
+                panic!("it ended before {op} {end}: {output:?}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        paused
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        send(self.id(), signal);
+    }
+
+    /// Lets it go on and waits for its end.
+    pub fn resume(mut self) -> Ran {
+        self.signal(Signal::CONT);
+        Ran::from(self.child.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+/// Sends a signal to a process.
+pub fn send(id: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// `R`, `S`, `T`…, as the kernel has it.
+pub fn state(id: u32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let (_, behind_name) = stat.rsplit_once(") ").unwrap();
+    behind_name.chars().next().unwrap()
+}
+
 /// What a run printed and ended with.
 #[derive(Debug)]
 pub struct Ran {
@@ -229,16 +300,7 @@ pub struct Ran {
 
 impl Ran {
     pub fn of(command: &mut Command) -> Self {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command.output().unwrap();
-        Self {
-            code: status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&stdout).into_owned(),
-            err: String::from_utf8_lossy(&stderr).into_owned(),
-        }
+        Self::from(command.output().unwrap())
     }
 
     /// The one JSON object on standard output, whose exit code is the process's.
@@ -252,6 +314,16 @@ impl Ran {
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 
