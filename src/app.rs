@@ -241,6 +241,7 @@ impl<'a> Road<'a> {
             subject: None,
         });
         let task = prepared.task;
+        self.fleeting = task.fleeting();
         if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {

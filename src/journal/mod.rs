@@ -5,10 +5,10 @@ mod read;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::sqlite;
 use crate::sys::{Stop, files};
@@ -22,7 +22,10 @@ pub const UNWRITABLE: &str = "journal.unwritable";
 /// Finding id: an earlier run was killed.
 pub const INTERRUPTED: &str = "task.interrupted";
 
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const SCHEMA: &str = "
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY,
   task TEXT NOT NULL,
@@ -120,7 +123,8 @@ CREATE TABLE IF NOT EXISTS mutes (
   who TEXT NOT NULL,
   reason TEXT NOT NULL
 );
-PRAGMA user_version = 2;
+PRAGMA user_version = 1;
+COMMIT;
 ";
 
 /// Where the journal is, below the state directory.
@@ -137,20 +141,37 @@ pub fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
     let path = path(state);
     let describe = || format!("cannot open the journal {}", path.display());
     let connection = Connection::open(&path).with_context(describe)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    connection
-        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
-        .with_context(describe)?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 | 1 => connection.execute_batch(SCHEMA).with_context(describe)?,
-        2 => {}
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")?;
+    let layout = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    match layout().with_context(describe)? {
+        0 => make(&connection).with_context(describe)?,
+        1 => {}
         newer => anyhow::bail!(
             "{} was written by a newer version (layout {newer})",
             path.display()
         ),
     }
     Ok(connection)
+}
+
+/// Two first runs at once both get here. SQLite does not wait for another connection that changes the journal mode too.
+fn make(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match connection
+            .execute_batch("PRAGMA journal_mode=WAL")
+            .and_then(|()| connection.execute_batch(SCHEMA))
+        {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && started.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    }
 }
 
 /// `None` where there is no journal yet.
@@ -165,7 +186,7 @@ pub fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)
         .with_context(|| format!("cannot open the journal {}", path.display()))?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(PATIENCE)?;
     // Whoever may read the file but not write beside it cannot share it (https://sqlite.org/wal.html#read_only_databases).
     // Nothing is in its log, so nobody has it open, and it can be read as it lies there.
     let shared = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));

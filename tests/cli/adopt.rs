@@ -80,7 +80,7 @@ fn a_good_backup_of_another_tool_is_adopted_and_then_one_of_ours() {
             "restore",
             "app_db",
             "--at",
-            "2024-11-02",
+            "2024-11-02 12:00",
             "--to",
             to.to_str().unwrap(),
         ])

@@ -154,7 +154,11 @@ fn a_restore_waits_for_nobody_for_ever() {
     lock.lock().unwrap();
     let ran = server.run("restore app_db --force --lock-wait 0s");
     refused(&ran, "the backups of app_db");
-    assert!(ran.err.contains("is in use by process "), "{ran:?}");
+    assert!(
+        ran.err
+            .contains("is in use by empire-maint backup (process "),
+        "{ran:?}"
+    );
     assert_eq!(data(&server), before);
     drop(lock);
     server
