@@ -26,6 +26,9 @@ use crate::sqlite;
 use crate::sys::{Stop, files};
 use crate::units::Bytes;
 
+/// Bytes that the disk is asked for before they are needed.
+const READ_AHEAD: u64 = 8 << 20;
+
 /// How deep a backup is read; the digest of every stored byte is compared in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -99,11 +102,19 @@ pub fn extract(
         done: AtomicU64::new(0),
         failed: Mutex::new(None),
     };
+    let mut announced = 0;
     let fed = std::thread::scope(|scope| {
         for _ in 0..limits.threads {
             scope.spawn(|| reading.work(&receive));
         }
-        let fed = feed(index, |job| !reading.has_failed() && send.send(job).is_ok());
+        let fed = feed(index, |job| {
+            // Several threads on one file: the kernel does not see by itself that they read it from end to end.
+            if job.offset + READ_AHEAD > announced {
+                files::will_read(&gz, announced, READ_AHEAD);
+                announced += READ_AHEAD;
+            }
+            !reading.has_failed() && send.send(job).is_ok()
+        });
         drop(send);
         fed
     });
