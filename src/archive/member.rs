@@ -45,12 +45,13 @@ impl Deflater {
 /// Inflates members; one a thread.
 pub struct Inflater(Decompressor);
 
-impl Inflater {
-    /// Ready.
-    pub fn new() -> Self {
+impl Default for Inflater {
+    fn default() -> Self {
         Self(Decompressor::new())
     }
+}
 
+impl Inflater {
     /// Inflates into `plain`, which must be exactly filled.
     pub fn inflate(&mut self, member: &[u8], plain: &mut [u8]) -> anyhow::Result<()> {
         let length = self
@@ -82,12 +83,12 @@ mod tests {
         assert_eq!(&member[..4], &[0x1f, 0x8b, 8, 0], "no flags");
         assert_eq!(&member[4..8], &[0; 4], "no time");
         let mut back = vec![0; plain.len()];
-        Inflater::new()
+        Inflater::default()
             .inflate(&member, &mut back)
             .expect("inflates");
         assert!(back == plain);
         let mut short = vec![0; plain.len() - 1];
-        assert!(Inflater::new().inflate(&member, &mut short).is_err());
+        assert!(Inflater::default().inflate(&member, &mut short).is_err());
     }
 
     #[test]

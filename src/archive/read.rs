@@ -169,7 +169,7 @@ fn open_index(expected: &Expected<'_>) -> anyhow::Result<IndexReader> {
 fn feed(mut index: IndexReader, mut give: impl FnMut(Job) -> bool) -> anyhow::Result<blake3::Hash> {
     let mut tree = Tree::default();
     let mut number = 0;
-    while let Some((offset, record)) = index.next()? {
+    while let Some((offset, record)) = index.next_member()? {
         tree.push(record.plain);
         let job = Job {
             number,
@@ -206,7 +206,7 @@ impl Reading<'_> {
 
     /// Takes jobs to the end, also after a failure: the feeder must never wait for a worker that is gone.
     fn work(&self, jobs: &Mutex<Receiver<Job>>) {
-        let mut inflater = Inflater::new();
+        let mut inflater = Inflater::default();
         let mut member = Vec::new();
         let mut plain = vec![0; BLOCK];
         loop {

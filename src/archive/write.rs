@@ -165,7 +165,7 @@ impl Feeder<'_> {
             .index
             .as_mut()
             .filter(|index| index.header.members > 1)?;
-        match index.next() {
+        match index.next_member() {
             Ok(member) => member,
             Err(_) => {
                 self.index = None;
@@ -342,7 +342,7 @@ impl Tools {
     fn new() -> anyhow::Result<Self> {
         Ok(Self {
             deflater: Deflater::new()?,
-            inflater: Inflater::new(),
+            inflater: Inflater::default(),
             inflated: vec![0; BLOCK],
         })
     }

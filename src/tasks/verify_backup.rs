@@ -313,10 +313,12 @@ impl Task {
         let scratch = Scratch::new(&self.scratch)?;
         let announced = backup
             .manifest()
-            .map_or(backup.size * 4, |manifest| manifest.plain.size);
+            .map_or(backup.size.saturating_mul(4), |manifest| {
+                manifest.plain.size
+            });
         space::require(
             &self.scratch,
-            announced + self.backup.reserve.0,
+            announced.saturating_add(self.backup.reserve.0),
             "restoring into scratch",
         )?;
         let most = space::free(&self.scratch)?.saturating_sub(self.backup.reserve.0);
