@@ -18,11 +18,13 @@ mod write;
 pub use catalogue::{
     Backup, Standing, catalogue, find as find_backup, lost, series_lock, size_against_median,
 };
+pub use index::{Header as IndexHeader, IndexReader, Record as IndexRecord};
 pub use manifest::FORMAT;
 pub use manifest::{
     Bad, Checks, Index as IndexFigures, Manifest, Pinned, Plain, Verified as Verification,
     VerifiedLevel,
 };
+pub use member::Inflater;
 pub use name::{Content, Name};
 pub use publish::{
     Draft, Published, Verified, adopt, free_name, has_leftovers, rewrite_manifest, sweep,

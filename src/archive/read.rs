@@ -26,6 +26,9 @@ use crate::sqlite;
 use crate::sys::{Stop, files};
 use crate::units::Bytes;
 
+/// Bytes that the disk is asked for before they are needed.
+const READ_AHEAD: u64 = 8 << 20;
+
 /// How deep a backup is read; the digest of every stored byte is compared in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -99,11 +102,19 @@ pub fn extract(
         done: AtomicU64::new(0),
         failed: Mutex::new(None),
     };
+    let mut announced = 0;
     let fed = std::thread::scope(|scope| {
         for _ in 0..limits.threads {
             scope.spawn(|| reading.work(&receive));
         }
-        let fed = feed(index, |job| !reading.has_failed() && send.send(job).is_ok());
+        let fed = feed(index, |job| {
+            // Several threads on one file: the kernel does not see by itself that they read it from end to end.
+            if job.offset + READ_AHEAD > announced {
+                files::will_read(&gz, announced, READ_AHEAD);
+                announced += READ_AHEAD;
+            }
+            !reading.has_failed() && send.send(job).is_ok()
+        });
         drop(send);
         fed
     });
@@ -158,7 +169,7 @@ fn open_index(expected: &Expected<'_>) -> anyhow::Result<IndexReader> {
 fn feed(mut index: IndexReader, mut give: impl FnMut(Job) -> bool) -> anyhow::Result<blake3::Hash> {
     let mut tree = Tree::default();
     let mut number = 0;
-    while let Some((offset, record)) = index.next()? {
+    while let Some((offset, record)) = index.next_member()? {
         tree.push(record.plain);
         let job = Job {
             number,
@@ -195,7 +206,7 @@ impl Reading<'_> {
 
     /// Takes jobs to the end, also after a failure: the feeder must never wait for a worker that is gone.
     fn work(&self, jobs: &Mutex<Receiver<Job>>) {
-        let mut inflater = Inflater::new();
+        let mut inflater = Inflater::default();
         let mut member = Vec::new();
         let mut plain = vec![0; BLOCK];
         loop {

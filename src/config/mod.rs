@@ -117,7 +117,12 @@ impl Config {
         }
     }
 
-    fn parse(source: Option<PathBuf>, text: String, root: Option<PathBuf>) -> anyhow::Result<Self> {
+    /// The configuration in a text; `source` is what errors call it.
+    pub fn parse(
+        source: Option<PathBuf>,
+        text: String,
+        root: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         require_shallow(&text, source.as_deref())?;
         // Read once and needed until the end: the parsed values borrow from it.
         let text: &'static str = text.leak();

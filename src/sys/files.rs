@@ -133,6 +133,16 @@ pub fn drop_cache(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
 }
 
+/// Tells the kernel which part of a file will be read soon. Advice only.
+pub fn will_read(file: &File, offset: u64, length: u64) {
+    let _ = rustix::fs::fadvise(
+        file,
+        offset,
+        std::num::NonZeroU64::new(length),
+        Advice::WillNeed,
+    );
+}
+
 /// Renames within one file system; errs when the new name is taken.
 pub fn rename_new(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

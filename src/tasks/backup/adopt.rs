@@ -55,7 +55,7 @@ pub(super) fn run(
     let source = store.database(series)?;
     let scratch = Scratch::new(folder)?;
     let (copy, mut file) = scratch.file("adopted.db")?;
-    let total = backup.size * 4;
+    let total = backup.size.saturating_mul(4);
     let progress = |done: u64| report.progress(done, total, "reading the backup");
     let limits = Limits {
         threads: machine::threads(settings.threads),

@@ -458,10 +458,12 @@ impl Work<'_> {
         let guess = before
             .iter()
             .find(|backup| backup.is_good())
-            .map_or(likely / 2, |backup| backup.size + backup.size / 5);
+            .map_or(likely / 2, |backup| {
+                backup.size.saturating_add(backup.size / 5)
+            });
         space::require(
             folder,
-            guess + self.settings.reserve.0,
+            guess.saturating_add(self.settings.reserve.0),
             "the backup and the reserve",
         )
     }

@@ -285,7 +285,7 @@ impl Work<'_> {
             .map_or(0, |manifest| manifest.plain.size);
         space::require(
             folder,
-            plain + self.task.backup.reserve.0,
+            plain.saturating_add(self.task.backup.reserve.0),
             "the restored database",
         )?;
         let most = space::free(folder)?.saturating_sub(self.task.backup.reserve.0);

@@ -33,7 +33,9 @@ impl Work<'_> {
                 .map_or(0, |manifest| manifest.plain.size);
             space::require(
                 folder,
-                plain * 2 + self.task.backup.reserve.0,
+                plain
+                    .saturating_mul(2)
+                    .saturating_add(self.task.backup.reserve.0),
                 "the unpacked files",
             )?;
             let limits = Limits {

@@ -115,7 +115,9 @@ impl Task {
         let scratch = Scratch::new(within)?;
         let announced = backup
             .manifest()
-            .map_or(backup.size * 4, |manifest| manifest.plain.size);
+            .map_or(backup.size.saturating_mul(4), |manifest| {
+                manifest.plain.size
+            });
         space::require(
             within,
             announced.saturating_add(self.backup.reserve.0),
