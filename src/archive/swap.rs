@@ -36,6 +36,7 @@ pub struct Intent {
 
 /// A restore that was cut short may have left an old database where a new one was meant to be: whoever passes by says so.
 pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
+    report.examined("restore.unfinished", name);
     let real = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
     let message = match pending_swap(&real) {
         Ok(None) => return,

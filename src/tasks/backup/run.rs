@@ -672,6 +672,14 @@ impl Work<'_> {
             self.report.act(removal(backup, &verdict), |permit| {
                 retention::prune(permit, folder, &backup.name, newest)
             })?;
+            // What is gone is no longer damaged.
+            for id in [
+                "verify.damaged",
+                "verify.data-gone",
+                "backup.previous-damaged",
+            ] {
+                self.report.examined(id, backup.name.file());
+            }
         }
         Ok(())
     }

@@ -84,6 +84,8 @@ impl Application<'_> {
             command(&list)?;
             self.wait_until_well()
         });
+        self.report
+            .examined("restore.app-unwell", &self.settings.service);
         if let Err(error) = result {
             let hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
             self.report.find(

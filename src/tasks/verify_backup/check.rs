@@ -65,6 +65,7 @@ impl Task {
         outcome.rpo_seconds = age.as_secs_f64().max(0.0);
         match looked {
             Ok((read, facts)) => {
+                report.examined("verify.damaged", backup.name.file());
                 let labels = [
                     ("database", outcome.database.as_str()),
                     ("backup", outcome.backup.as_str()),

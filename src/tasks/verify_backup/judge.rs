@@ -26,6 +26,7 @@ impl Task {
         let live = sqlite::open_readonly(&source.path, &context.stop, Duration::from_secs(5))
             .and_then(|connection| Ok(sqlite::row_counts(&connection)?));
         context.stop.check()?;
+        report.examined("verify.live-unreadable", &source.name);
         let live = match live {
             Ok(live) => live,
             Err(error) => {
@@ -41,6 +42,7 @@ impl Task {
         let limit = self.settings.row_tolerance_pct;
         let tables: BTreeSet<_> = live.keys().chain(facts.tables.keys()).collect();
         for table in tables {
+            report.examined("verify.rows-differ", format!("{}.{table}", source.name));
             let rows = live.get(table).copied().unwrap_or(0);
             let kept = facts.tables.get(table).copied().unwrap_or(0);
             let share = units::percent(rows.abs_diff(kept), rows.max(kept));
@@ -98,6 +100,8 @@ impl Task {
         series: &str,
         all: &[Backup],
     ) {
+        report.examined("backup.missing", series);
+        report.examined("backup.stale", series);
         let limit = self.backup.max_age;
         let Some(newest) = all.iter().find(|backup| backup.is_good()) else {
             report.find(
@@ -148,6 +152,7 @@ fn far_apart(kept: u64, live: u64, expected: bool, limit: f64) -> bool {
 }
 
 pub(super) fn judge_size(report: &Reporter, newest: &Backup, before: &[Backup]) {
+    report.examined("backup.size", &newest.name.series);
     if let Some((share, median)) = archive::size_against_median(newest.size, before)
         && !(50.0..=200.0).contains(&share)
     {

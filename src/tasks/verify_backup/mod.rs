@@ -159,6 +159,7 @@ impl task::Task for Task {
             for series in &self.series {
                 let done =
                     report.attempt(FAILED, series, || self.series(context, report, series))?;
+                report.examined(FAILED, series);
                 outcomes.extend(done.into_iter().flatten());
             }
         }
