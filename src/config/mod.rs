@@ -3,6 +3,7 @@
 
 mod docs;
 pub mod sections;
+mod when;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,6 +18,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use docs::{commented_file, described_keys, schema};
+pub use when::{Days, EVERY_MONTH, When, month_numbers, weekday_name};
 
 use crate::error::{self, Failure};
 use crate::report::{Finding, Severity};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rusqlite::{Connection, OpenFlags};
 
-pub use read::{Filter, Run, last_success, recall, runs};
+pub use read::{Filter, Run, TaskPast, first_run, last_success, recall, runs, task_pasts};
 pub use write::{Begun, Interrupted, begin, finish};
 
 /// Finding id: the run could not be written down.

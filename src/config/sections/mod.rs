@@ -12,7 +12,7 @@ pub use app::App;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use database::{Database, Databases};
 pub use metrics::Metrics;
-pub use schedule::Schedule;
+pub use schedule::{Schedule, schedule_names};
 pub use state::State;
 pub use verify::Verify;
 
