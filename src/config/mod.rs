@@ -154,6 +154,11 @@ impl Config {
         self.source.as_deref()
     }
 
+    /// True for the file that is found without being named.
+    pub fn is_system_file(&self, path: &Path) -> bool {
+        path == Path::new(SYSTEM_FILE)
+    }
+
     /// Reads one section: the defaults, with what the file says in their place.
     pub fn get<S: Section>(&self) -> anyhow::Result<S> {
         self.read

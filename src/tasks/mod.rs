@@ -3,6 +3,7 @@
 mod backup;
 mod history;
 mod restore;
+mod schedule;
 mod verify_backup;
 
 use crate::task::{Entry, entry};
@@ -13,4 +14,5 @@ pub const TASKS: &[Entry] = &[
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
     entry::<history::Arguments>(),
+    entry::<schedule::Arguments>(),
 ];
