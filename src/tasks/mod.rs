@@ -3,6 +3,7 @@
 mod backup;
 mod history;
 mod restore;
+mod runbook;
 mod schedule;
 mod verify_backup;
 
@@ -15,4 +16,5 @@ pub const TASKS: &[Entry] = &[
     entry::<restore::Arguments>(),
     entry::<history::Arguments>(),
     entry::<schedule::Arguments>(),
+    entry::<runbook::Arguments>(),
 ];

@@ -11,7 +11,7 @@ fn read(file: &str) -> String {
 }
 
 /// The command lines of the program in a text: in crontab lines, in blocks, and in code spans.
-fn lines_of(text: &str) -> Vec<Vec<String>> {
+pub fn lines_of(text: &str) -> Vec<Vec<String>> {
     const BEFORE: [&str; 5] = ["sudo ", "/usr/local/bin/", "`", "$ ", "    "];
     let mut found = Vec::new();
     for line in text.lines() {

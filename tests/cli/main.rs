@@ -15,6 +15,7 @@ mod history;
 mod layers;
 mod licences;
 mod output;
+mod runbook;
 mod schedule;
 mod schema;
 mod size;

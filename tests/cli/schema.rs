@@ -27,6 +27,8 @@ fn every_report_fits_its_schema() {
         (&server, "schedule check", 0),
         (&server, "schedule crontab", 0),
         (&server, "schedule systemd", 0),
+        (&server, "runbook list", 0),
+        (&server, "runbook show restore", 0),
         (&server, "backup --nonsense", 3),
         (&server, "config show", 0),
         (&server, "config check", 0),

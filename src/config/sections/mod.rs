@@ -4,6 +4,7 @@ mod app;
 mod backup;
 mod database;
 mod metrics;
+mod runbooks;
 mod schedule;
 mod state;
 mod verify;
@@ -12,6 +13,7 @@ pub use app::App;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use database::{Database, Databases};
 pub use metrics::Metrics;
+pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
 pub use state::State;
 pub use verify::Verify;
@@ -27,4 +29,5 @@ pub const ALL: &[SectionEntry] = &[
     section::<Backup>(),
     section::<Verify>(),
     section::<Schedule>(),
+    section::<Runbooks>(),
 ];

@@ -60,7 +60,8 @@ pub(super) fn run(
     check: bool,
 ) -> anyhow::Result<()> {
     let pasts = journal::task_pasts(&context.state, context.now)?;
-    let since = journal::first_run(&context.state)?.max(here::installed(context.now));
+    let first = journal::first_run(&context.state)?;
+    let since = first.max(here::installed(context.now));
     let rows: Vec<_> = lines
         .iter()
         .map(|line| row(context, line, &pasts, since))
@@ -69,7 +70,12 @@ pub(super) fn run(
         judge(context, report, &rows);
     }
     report.document(Document::Table(table(context, &rows, check)));
-    report.summarise(summary(&rows));
+    let unknown = match first {
+        Some(_) => String::new(),
+        // As another user than root this may be another journal than that of the tasks.
+        None => format!("; no run is written down in {}", context.state.display()),
+    };
+    report.summarise(format!("{}{unknown}", summary(&rows)));
     report.detail(&Detail {
         lines: rows,
         text: None,
