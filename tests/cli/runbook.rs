@@ -172,7 +172,10 @@ fn ones_own_beat_the_built_in_ones() {
         "{list}"
     );
     assert!(
-        !list.contains("notes") && !list.contains("b ad") && !list.contains("secret"),
+        !list.contains("link")
+            && !list.contains("notes")
+            && !list.contains("b ad")
+            && !list.contains("secret"),
         "{list}"
     );
     assert!(

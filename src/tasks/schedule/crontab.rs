@@ -189,7 +189,10 @@ pub(super) fn day_range(nth: i8) -> (i8, i8) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn fields_name_one_of_the_two_days_at_most() {
@@ -206,6 +209,39 @@ mod tests {
         ] {
             assert_eq!(fields(&when.parse().expect(when)), expected);
         }
+    }
+
+    /// Lines wait for their command: what is handed in decides.
+    #[test]
+    fn a_command_that_exists_gets_its_line() {
+        let config = Config::defaults(None);
+        let task = super::super::Task {
+            times: BTreeMap::from([("data-clean".to_owned(), When::Off)]),
+            server: super::super::here::Server::resolve(&config).expect("reads"),
+            what: super::super::What::Board { check: false },
+        };
+        let settings = Settings {
+            program: Call {
+                program: "/opt/em".into(),
+                options: Vec::new(),
+            },
+            user: Some("root".into()),
+            mail_to: "root".into(),
+            timezone: None,
+        };
+        let text = |commands: &[&str]| render(&task.lines(commands), &settings);
+        let all = text(&["health", "alerts", "backup", "access-audit", "data-clean"]);
+        for line in [
+            "*/5 * * * * root /opt/em health --check http,listen,disk,logins --quiet",
+            "17 * * * * root /opt/em health --quiet",
+            "4-59/5 * * * * root /opt/em alerts flush --quiet",
+            "37 4 * * 1 root d=$(date +\\%d); [ \"$d\" -ge 15 ] && [ \"$d\" -le 21 ] && /opt/em access-audit --quiet",
+            "# §3.3 data cleanup: off in [schedule.at] data-clean",
+        ] {
+            assert!(all.lines().any(|have| have == line), "{line}\n{all}");
+        }
+        let few = text(&["backup"]);
+        assert!(!few.contains("/opt/em health") && few.contains("\n#   §1.1 health checks\n"));
     }
 
     #[test]
