@@ -218,6 +218,7 @@ impl<'a> Road<'a> {
         let context = Context {
             task: self.entry.name.into(),
             now: report.started_at,
+            commands: TASKS.iter().map(|entry| entry.name).collect(),
             zone,
             host: report.host.as_str().into(),
             dry_run: report.dry_run,

@@ -20,6 +20,8 @@ pub struct Context {
     pub task: Arc<str>,
     /// One cut-off for the whole run.
     pub now: Timestamp,
+    /// The names of all commands there are.
+    pub commands: Arc<[&'static str]>,
     /// The calendar's zone.
     pub zone: TimeZone,
     /// This machine.

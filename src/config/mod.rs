@@ -4,6 +4,7 @@
 mod docs;
 mod secret;
 pub mod sections;
+mod when;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -19,6 +20,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use docs::{commented_file, described_keys, schema};
 pub use secret::Secret;
+pub use when::{Days, EVERY_MONTH, When, month_numbers, weekday_name};
 
 use crate::error::{self, Failure};
 use crate::report::{Finding, Severity};
@@ -165,6 +167,11 @@ impl Config {
     /// The file that was read.
     pub fn source(&self) -> Option<&Path> {
         self.source.as_deref()
+    }
+
+    /// True for the file that is found without being named.
+    pub fn is_system_file(&self, path: &Path) -> bool {
+        path == Path::new(SYSTEM_FILE)
     }
 
     /// Reads one section: the defaults, with what the file says in their place.

@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::sqlite;
 use crate::sys::{Stop, files};
 
-pub use read::{Filter, Run, last_success, recall, runs};
+pub use read::{Filter, Run, TaskPast, first_run, last_success, recall, runs, task_pasts};
 pub use write::{Begun, Interrupted, begin, finish};
 
 /// Finding id: the run could not be written down.

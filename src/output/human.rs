@@ -38,6 +38,13 @@ pub fn print(report: &Report, style: Style) -> io::Result<()> {
         let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
         return write!(err, "{}", failure(report));
     }
+    // A text is there to be piped into a file: what there is to say beside it must not end up in it.
+    let text = |part: &Document| matches!(part, Document::Text(_));
+    if report.documents.iter().any(text) {
+        out.flush()?;
+        let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
+        return write!(err, "{}", body(report, style));
+    }
     write!(out, "{}", body(report, style))?;
     out.flush()
 }

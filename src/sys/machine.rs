@@ -17,6 +17,11 @@ pub fn host() -> String {
         .into_owned()
 }
 
+/// Where this very program is.
+pub fn program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// Who is at work, for the record: the user behind sudo, else the user's number.
 pub fn user() -> String {
     std::env::var("SUDO_USER")

@@ -4,6 +4,7 @@ pub mod files;
 pub mod http;
 pub mod lock;
 pub mod machine;
+pub mod net;
 pub mod process;
 pub mod scratch;
 pub mod space;

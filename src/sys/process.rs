@@ -51,6 +51,16 @@ pub fn from_list(list: &[String]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// A word as `/bin/sh` reads it, for people and for cron: nothing of ours goes through a shell.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-,=:@+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// Runs to the end or to the limit; at the limit the whole group is killed.
 pub fn run(command: Command, limit: Duration) -> anyhow::Result<Output> {
     start(command, None, limit)
@@ -165,6 +175,16 @@ mod tests {
         )
         .expect_err("missing");
         assert!(error.to_string().contains("/nonexistent/tool"));
+    }
+
+    #[test]
+    fn words_reach_a_shell_as_they_are() {
+        for word in ["/usr/bin/tool", "/srv/my app/it's 100%", "a\"b$c`d\\e", ""] {
+            let mut shell = command(Path::new("/bin/sh"));
+            shell.args(["-c", &format!("printf %s {}", shell_word(word))]);
+            let output = run(shell, Duration::from_secs(5)).expect("runs");
+            assert_eq!(output.stdout, word.as_bytes());
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod backup;
 mod history;
 mod maintenance;
 mod restore;
+mod runbook;
+mod schedule;
 mod verify_backup;
 
 use crate::task::{Entry, entry};
@@ -17,4 +19,6 @@ pub const TASKS: &[Entry] = &[
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),
+    entry::<schedule::Arguments>(),
+    entry::<runbook::Arguments>(),
 ];

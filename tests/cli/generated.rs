@@ -61,6 +61,19 @@ fn schemas_are_fresh() {
     same("schema/config.json", &["schema", "config"]);
 }
 
+#[test]
+fn the_crontab_example_is_what_the_program_prints() {
+    same(
+        "crontab.example",
+        &[
+            "schedule",
+            "crontab",
+            "--program",
+            "/usr/local/bin/empire-maint",
+        ],
+    );
+}
+
 /// A real shell reads the completions.
 #[test]
 fn bash_takes_the_completions() {

@@ -27,6 +27,8 @@ mod restore_app;
 mod restore_live;
 mod restore_refused;
 mod retention;
+mod runbook;
+mod schedule;
 mod schema;
 mod signals;
 mod size;

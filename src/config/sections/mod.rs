@@ -5,6 +5,7 @@ mod app;
 mod backup;
 mod database;
 mod metrics;
+mod runbooks;
 mod schedule;
 mod state;
 mod verify;
@@ -14,7 +15,8 @@ pub use app::App;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use database::{Database, Databases};
 pub use metrics::Metrics;
-pub use schedule::Schedule;
+pub use runbooks::Runbooks;
+pub use schedule::{Schedule, schedule_names};
 pub use state::State;
 pub use verify::Verify;
 
@@ -30,4 +32,5 @@ pub const ALL: &[SectionEntry] = &[
     section::<Verify>(),
     section::<Alerts>(),
     section::<Schedule>(),
+    section::<Runbooks>(),
 ];
