@@ -4,6 +4,7 @@
 mod catalogue;
 mod digest;
 mod index;
+mod judge;
 mod manifest;
 mod member;
 mod name;
@@ -15,9 +16,8 @@ pub mod swap;
 mod store;
 mod write;
 
-pub use catalogue::{
-    Backup, Standing, catalogue, find as find_backup, series_lock, size_against_median,
-};
+pub use catalogue::{Backup, Standing, catalogue, find as find_backup, series_lock};
+pub use judge::{Freshness, judge_size};
 pub use manifest::FORMAT;
 pub use manifest::{
     Bad, Checks, Index as IndexFigures, Manifest, Pinned, Plain, Verified as Verification,

@@ -22,7 +22,7 @@ use crate::sqlite::{self, Facts};
 use crate::sys::scratch::{self, Scratch};
 use crate::sys::{files, machine, space};
 use crate::task;
-use crate::units::{self, Bytes, Length};
+use crate::units::{self, Length};
 
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const FAILED: &str = "verify.failed";
@@ -208,7 +208,15 @@ impl Task {
         };
         let all = archive::catalogue(folder, series)?;
         if own {
-            self.judge_freshness(context, report, series, &all);
+            archive::Freshness {
+                folder,
+                series,
+                all: &all,
+                max_age: self.backup.max_age,
+                now: context.now,
+                new_here: false,
+            }
+            .judge(report);
         }
         let wanted: Vec<&Backup> = match self.which {
             Which::All => all.iter().collect(),
@@ -224,7 +232,7 @@ impl Task {
                 .collect(),
         };
         if let ([newest, before @ ..], Which::Latest) = (all.as_slice(), &self.which) {
-            judge_size(report, newest, before);
+            archive::judge_size(report, series, &newest.name.stem, newest.size, before);
         }
         let mut outcomes = Vec::new();
         for backup in wanted {
@@ -434,49 +442,6 @@ impl Task {
         Ok(())
     }
 
-    /// No good backup, or none that is young enough.
-    fn judge_freshness(&self, context: &Context, report: &Reporter, series: &str, all: &[Backup]) {
-        let limit = self.backup.max_age;
-        let Some(newest) = all.iter().find(|backup| backup.is_good()) else {
-            report.find(
-                Finding::new(
-                    "backup.missing",
-                    Severity::Critical,
-                    series,
-                    format!(
-                        "there is no verified backup of {series} in {}",
-                        self.store.folder.display()
-                    ),
-                )
-                .hint(format!("empire-maint backup --database {series}")),
-            );
-            return;
-        };
-        let age = context.now.duration_since(newest.created_at());
-        let age = Duration::try_from(age).unwrap_or_default();
-        if age > limit.0 {
-            let severity = match age > limit.0 * 2 {
-                true => Severity::Critical,
-                false => Severity::High,
-            };
-            report.find(
-                Finding::new(
-                    "backup.stale",
-                    severity,
-                    series,
-                    format!(
-                        "the newest verified backup is {} old (limit {limit})",
-                        Length(age)
-                    ),
-                )
-                .measured(age.as_secs_f64(), "s", limit.0.as_secs_f64())
-                .hint(format!(
-                    "empire-maint history --task backup; empire-maint backup --database {series}"
-                )),
-            );
-        }
-    }
-
     /// Writes the verdict into the manifest.
     fn note(
         &self,
@@ -518,29 +483,6 @@ impl Task {
             archive::rewrite_manifest(permit, &self.store.folder, &backup.name, &manifest)
         })?;
         Ok(())
-    }
-}
-
-fn judge_size(report: &Reporter, newest: &Backup, before: &[Backup]) {
-    if let Some((share, median)) = archive::size_against_median(newest.size, before)
-        && !(50.0..=200.0).contains(&share)
-    {
-        let limit = if share < 50.0 { 50.0 } else { 200.0 };
-        report.find(
-            Finding::new(
-                "backup.size",
-                Severity::Medium,
-                &newest.name.series,
-                format!(
-                    "{} has {}, {share:.0}% of the median of the 5 before it ({}; limits 50% and 200%)",
-                    newest.name.stem,
-                    Bytes(newest.size),
-                    Bytes(median)
-                ),
-            )
-            .measured(share, "%", limit)
-            .hint(format!("empire-maint backup list {}", newest.name.series)),
-        );
     }
 }
 
