@@ -6,7 +6,7 @@
 //!
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
-//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite → archive → journal → context →
+//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, weblog, x509, redis → archive → journal → context →
 //! output → task → tasks → demo → meta → cli → app.
 
 pub mod app;
@@ -20,9 +20,12 @@ pub mod exit;
 pub mod journal;
 pub mod meta;
 pub mod output;
+pub mod redis;
 pub mod report;
 pub mod sqlite;
 pub mod sys;
 pub mod task;
 pub mod tasks;
 pub mod units;
+pub mod weblog;
+pub mod x509;

@@ -1,6 +1,7 @@
 //! Every run with its findings, metrics and actions, in one SQLite file of our own; what runs remember for their successors.
 //! A journal that cannot be written is a finding, never a reason not to take the backup.
 
+mod figures;
 mod read;
 mod write;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rusqlite::{Connection, OpenFlags};
 
+pub use figures::{Sample, first_run, samples};
 pub use read::{Filter, Run, last_success, recall, runs};
 pub use write::{Begun, Interrupted, begin, finish};
 

@@ -1,6 +1,7 @@
 //! The registry: one line a command, and nothing else.
 
 mod backup;
+mod health;
 mod history;
 mod restore;
 mod verify_backup;
@@ -9,6 +10,7 @@ use crate::task::{Entry, entry};
 
 /// Every task there is, in the order of the help.
 pub const TASKS: &[Entry] = &[
+    entry::<health::Arguments>(),
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),

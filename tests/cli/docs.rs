@@ -113,7 +113,29 @@ fn findings_are_documented() {
             let code = text.split("#[cfg(test)]").next().unwrap();
             for word in code.split('"').skip(1).step_by(2) {
                 let known = [
-                    "backup.", "verify.", "restore.", "task.", "journal.", "config.", "metrics.",
+                    "backup.",
+                    "verify.",
+                    "restore.",
+                    "task.",
+                    "journal.",
+                    "config.",
+                    "metrics.",
+                    "health.",
+                    "http.",
+                    "listen.",
+                    "disk.",
+                    "memory.",
+                    "cpu.",
+                    "connections.",
+                    "database.",
+                    "redis.",
+                    "errors.",
+                    "app-errors.",
+                    "logins.",
+                    "log.",
+                    "cert.",
+                    "system.",
+                    "uptime.",
                 ];
                 let plain = word
                     .chars()

@@ -1,17 +1,27 @@
 //! One pure-data type a section. The list is what check, schema and init go through.
 
 mod app;
+mod audit;
 mod backup;
+mod certs;
 mod database;
+mod health;
+mod logs;
 mod metrics;
+mod redis;
 mod schedule;
 mod state;
 mod verify;
 
 pub use app::App;
+pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
+pub use certs::Certs;
 pub use database::{Database, Databases};
+pub use health::{Health, Levels, Mount};
+pub use logs::Logs;
 pub use metrics::Metrics;
+pub use redis::Redis;
 pub use schedule::Schedule;
 pub use state::State;
 pub use verify::Verify;
@@ -26,5 +36,10 @@ pub const ALL: &[SectionEntry] = &[
     section::<Databases>(),
     section::<Backup>(),
     section::<Verify>(),
+    section::<Redis>(),
+    section::<Certs>(),
+    section::<Audit>(),
+    section::<Logs>(),
+    section::<Health>(),
     section::<Schedule>(),
 ];

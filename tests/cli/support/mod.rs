@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod faults;
+pub mod peers;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
