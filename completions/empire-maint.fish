@@ -43,6 +43,7 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -s n -l dry-run 
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -s V -l version -d 'Print version'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "health" -d 'Look at the server: HTTP, disk, memory, CPU, databases, Redis, logs, certificates, backups'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "backup" -d 'Back up every live database, verified before it is published'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "verify-backup" -d 'Restore backups into a scratch place, check everything, report RPO and RTO'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "restore" -d 'Bring a backup back, without ever losing the database that was there'
@@ -56,6 +57,54 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "demo" -d 
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "completions" -d 'Print the completions of a shell'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "man" -d 'Print a manual page'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "schema" -d 'Print the JSON Schema of the report or of the configuration'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l check -d 'Only these checks, with commas between them' -r -f -a "http\t''
+listen\t''
+disk\t''
+memory\t''
+cpu\t''
+connections\t''
+database\t''
+redis\t''
+errors\t''
+app-errors\t''
+logins\t''
+certs\t''
+backups\t''
+system\t''
+uptime\t''"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l skip -d 'All but these checks' -r -f -a "http\t''
+listen\t''
+disk\t''
+memory\t''
+cpu\t''
+connections\t''
+database\t''
+redis\t''
+errors\t''
+app-errors\t''
+logins\t''
+certs\t''
+backups\t''
+system\t''
+uptime\t''"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l database -d 'Only this database (repeatable)' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l root -d 'The application\'s root, instead of [app] root' -r -F

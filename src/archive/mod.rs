@@ -4,6 +4,7 @@
 mod catalogue;
 mod digest;
 mod index;
+mod judge;
 mod manifest;
 mod member;
 mod name;
@@ -19,6 +20,7 @@ pub use catalogue::{
     Backup, Standing, catalogue, find as find_backup, lost, series_lock, size_against_median,
 };
 pub use index::{Header as IndexHeader, IndexReader, Record as IndexRecord};
+pub use judge::{Freshness, judge_size};
 pub use manifest::FORMAT;
 pub use manifest::{
     Bad, Checks, Index as IndexFigures, Manifest, Pinned, Plain, Verified as Verification,

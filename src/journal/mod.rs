@@ -1,6 +1,7 @@
 //! Every run with its findings, metrics and actions, in one SQLite file of our own; what runs remember for their successors.
 //! A journal that cannot be written is a finding, never a reason not to take the backup.
 
+mod figures;
 mod read;
 mod write;
 
@@ -13,7 +14,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::sqlite;
 use crate::sys::{Stop, files};
 
-pub use read::{Filter, Run, TaskPast, first_run, last_success, recall, runs, task_pasts};
+pub use figures::{Sample, first_run, samples};
+pub use read::{Filter, Run, TaskPast, last_success, recall, runs, task_pasts};
 pub use write::{Begun, Interrupted, begin, finish};
 
 /// Finding id: the run could not be written down.

@@ -204,19 +204,6 @@ pub fn task_pasts(state: &Path, until: Timestamp) -> anyhow::Result<Vec<TaskPast
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// When the first run that was not dry began, of all that are still in the journal.
-pub fn first_run(state: &Path) -> anyhow::Result<Option<Timestamp>> {
-    let Some(connection) = open_for_reading(state)? else {
-        return Ok(None);
-    };
-    let first: Option<i64> = connection.query_row(
-        "SELECT min(started_ms) FROM runs WHERE dry_run = 0",
-        [],
-        |row| row.get(0),
-    )?;
-    Ok(first.and_then(|first| Timestamp::from_millisecond(first).ok()))
-}
-
 /// A remembered value of a task.
 pub fn recall(state: &Path, task: &str, key: &str) -> anyhow::Result<Option<Value>> {
     let Some(connection) = open_for_reading(state)? else {

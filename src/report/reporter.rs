@@ -71,6 +71,31 @@ impl Reporter {
         work(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// An empty report of the same run, for one of several things that are looked at at once: what it finds is joined in an order
+    /// of our choice, and what comes too late is lost.
+    pub fn part(&self) -> Self {
+        let report = self.with(|report| {
+            Report::new(
+                &report.task,
+                &report.host,
+                report.started_at,
+                report.dry_run,
+            )
+        });
+        Self::new(report, None, None)
+    }
+
+    /// Takes over what a part has found, measured, examined and remembered.
+    pub fn join(&self, part: &Self) {
+        let part = part.snapshot();
+        self.with(|report| {
+            report.findings.extend(part.findings);
+            report.metrics.extend(part.metrics);
+            report.examined.extend(part.examined);
+            report.remembered.extend(part.remembered);
+        });
+    }
+
     /// A copy of everything so far.
     pub fn snapshot(&self) -> Report {
         self.with(|report| report.clone())

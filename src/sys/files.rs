@@ -27,6 +27,12 @@ pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
     absent_is_none(fs::metadata(path))
 }
 
+/// True when the effective user may read `path`. Nothing is opened.
+pub fn may_read(path: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags};
+    rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok()
+}
+
 /// `lstat`, with `None` for "there is nothing".
 pub fn link_metadata(path: &Path) -> io::Result<Option<Metadata>> {
     absent_is_none(fs::symlink_metadata(path))

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use rustix::process::Pid;
 
 use super::{Stop, files, process};
@@ -28,6 +29,16 @@ pub fn user() -> String {
         .ok()
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()))
+}
+
+/// The number of a user by name; `None` where there is no such user.
+pub fn user_id(name: &str) -> anyhow::Result<Option<u32>> {
+    let file = "/etc/passwd";
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    Ok(text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    }))
 }
 
 /// New files are for their owner only, from the first moment they exist.

@@ -114,11 +114,21 @@ fn wait(child: &mut Child, name: &str, limit: Duration) -> anyhow::Result<ExitSt
         }
         if started.elapsed() >= limit {
             kill_group(child);
-            child.wait()?;
+            reap(child);
             anyhow::bail!("{name} was stopped after {}", Length(limit));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Waits a little for a killed child. One that hangs inside the kernel (a dead network mount) cannot be killed and is left behind.
+fn reap(child: &mut Child) {
+    for _ in 0..100 {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backup;
+mod health;
 mod history;
 mod maintenance;
 mod restore;
@@ -13,6 +14,7 @@ use crate::task::{Entry, entry};
 
 /// Every task there is, in the order of the help.
 pub const TASKS: &[Entry] = &[
+    entry::<health::Arguments>(),
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),

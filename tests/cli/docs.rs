@@ -171,6 +171,22 @@ fn findings_are_documented() {
                     "config.",
                     "metrics.",
                     "schedule.",
+                    "health.",
+                    "http.",
+                    "listen.",
+                    "disk.",
+                    "memory.",
+                    "cpu.",
+                    "connections.",
+                    "database.",
+                    "redis.",
+                    "errors.",
+                    "app-errors.",
+                    "logins.",
+                    "log.",
+                    "cert.",
+                    "system.",
+                    "uptime.",
                 ];
                 let plain = word
                     .chars()

@@ -22,6 +22,8 @@ fn every_report_fits_its_schema() {
         (&server, "restore app_db --dry-run --force", 0),
         (&server, "restore app_db", 3),
         (&server, "restore nothing", 3),
+        (&server, "health --check database,backups,uptime", 0),
+        (&server, "health --check uptime", 3),
         (&server, "history --findings", 0),
         (&server, "schedule show", 0),
         (&server, "schedule check", 0),

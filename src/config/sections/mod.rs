@@ -2,9 +2,14 @@
 
 mod alerts;
 mod app;
+mod audit;
 mod backup;
+mod certs;
 mod database;
+mod health;
+mod logs;
 mod metrics;
+mod redis;
 mod runbooks;
 mod schedule;
 mod state;
@@ -12,9 +17,14 @@ mod verify;
 
 pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
+pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
+pub use certs::Certs;
 pub use database::{Database, Databases};
+pub use health::{Health, Levels, Mount};
+pub use logs::Logs;
 pub use metrics::Metrics;
+pub use redis::Redis;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
 pub use state::State;
@@ -31,6 +41,11 @@ pub const ALL: &[SectionEntry] = &[
     section::<Backup>(),
     section::<Verify>(),
     section::<Alerts>(),
+    section::<Redis>(),
+    section::<Certs>(),
+    section::<Audit>(),
+    section::<Logs>(),
+    section::<Health>(),
     section::<Schedule>(),
     section::<Runbooks>(),
 ];

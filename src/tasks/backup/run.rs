@@ -406,7 +406,8 @@ impl Work<'_> {
         self.report.progress_done();
         match published {
             Some((published, outcome)) => {
-                self.judge_size(&before, &published);
+                let size = published.manifest.gz.size;
+                archive::judge_size(self.report, series, &published.name.stem, size, &before);
                 self.prune(series, &published)?;
                 Ok(Some(outcome))
             }
@@ -626,31 +627,6 @@ impl Work<'_> {
             duration_ms: millis(started.elapsed()),
             checks_ms: millis(checks),
             facts: manifest.database.clone(),
-        }
-    }
-
-    /// A backup of a size far from its predecessors' is worth a look, whatever its checks say.
-    fn judge_size(&self, before: &[Backup], published: &Published) {
-        let size = published.manifest.gz.size;
-        let Some((share, median)) = archive::size_against_median(size, before) else {
-            return;
-        };
-        if !(50.0..=200.0).contains(&share) {
-            let limit = if share < 50.0 { 50.0 } else { 200.0 };
-            self.report.find(
-                Finding::new(
-                    "backup.size",
-                    Severity::Medium,
-                    &published.manifest.series,
-                    format!(
-                        "the backup has {}, {share:.0}% of the median of the last 5 ({}; limits 50% and 200%)",
-                        Bytes(size),
-                        Bytes(median)
-                    ),
-                )
-                .measured(share, "%", limit)
-                .hint(format!("empire-maint verify-backup {}", published.manifest.series)),
-            );
         }
     }
 

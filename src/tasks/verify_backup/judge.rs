@@ -8,7 +8,7 @@ use crate::archive::{self, Backup, Source};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite::{self, Facts};
-use crate::units::{self, Bytes, Length};
+use crate::units;
 
 /// Fewer rows than this come and go.
 const FEW: u64 = 1000;
@@ -91,57 +91,6 @@ impl Task {
         }
         Ok(())
     }
-
-    /// No good backup, or none that is young enough.
-    pub(super) fn judge_freshness(
-        &self,
-        context: &Context,
-        report: &Reporter,
-        series: &str,
-        all: &[Backup],
-    ) {
-        report.examined("backup.missing", series);
-        report.examined("backup.stale", series);
-        let limit = self.backup.max_age;
-        let Some(newest) = all.iter().find(|backup| backup.is_good()) else {
-            report.find(
-                Finding::new(
-                    "backup.missing",
-                    Severity::Critical,
-                    series,
-                    format!(
-                        "there is no verified backup of {series} in {}",
-                        self.store.folder.display()
-                    ),
-                )
-                .hint(format!("empire-maint backup --database {series}")),
-            );
-            return;
-        };
-        let age = context.now.duration_since(newest.created_at());
-        let age = Duration::try_from(age).unwrap_or_default();
-        if age > limit.0 {
-            let severity = match age > limit.0 * 2 {
-                true => Severity::Critical,
-                false => Severity::High,
-            };
-            report.find(
-                Finding::new(
-                    "backup.stale",
-                    severity,
-                    series,
-                    format!(
-                        "the newest verified backup is {} old (limit {limit})",
-                        Length(age)
-                    ),
-                )
-                .measured(age.as_secs_f64(), "s", limit.0.as_secs_f64())
-                .hint(format!(
-                    "empire-maint history --task backup; empire-maint backup --database {series}"
-                )),
-            );
-        }
-    }
 }
 
 /// True when a table's rows are worth a look. One that has to be there is never empty on one side only.
@@ -149,30 +98,6 @@ fn far_apart(kept: u64, live: u64, expected: bool, limit: f64) -> bool {
     let difference = kept.abs_diff(live);
     let emptied = expected && (kept == 0) != (live == 0);
     emptied || (difference > FEW && units::percent(difference, kept.max(live)) > limit)
-}
-
-pub(super) fn judge_size(report: &Reporter, newest: &Backup, before: &[Backup]) {
-    report.examined("backup.size", &newest.name.series);
-    if let Some((share, median)) = archive::size_against_median(newest.size, before)
-        && !(50.0..=200.0).contains(&share)
-    {
-        let limit = if share < 50.0 { 50.0 } else { 200.0 };
-        report.find(
-            Finding::new(
-                "backup.size",
-                Severity::Medium,
-                &newest.name.series,
-                format!(
-                    "{} has {}, {share:.0}% of the median of the 5 before it ({}; limits 50% and 200%)",
-                    newest.name.stem,
-                    Bytes(newest.size),
-                    Bytes(median)
-                ),
-            )
-            .measured(share, "%", limit)
-            .hint(format!("empire-maint backup list {}", newest.name.series)),
-        );
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::check::Care;
-use self::judge::judge_size;
 use crate::archive::{self, Backup, Name, Standing, Store};
 use crate::config::Config;
 use crate::config::sections::{Backup as BackupSettings, Verify};
@@ -269,7 +268,15 @@ impl Task {
         self.judge_lost(report, series)?;
         if let Ok(source) = self.store.database(series) {
             archive::swap::report_unfinished(report, series, &source.path);
-            self.judge_freshness(context, report, series, &all);
+            archive::Freshness {
+                folder: &self.store.folder,
+                series,
+                all: &all,
+                max_age: self.backup.max_age,
+                now: context.now,
+                new_here: false,
+            }
+            .judge(report);
         }
         let wanted: Vec<&Backup> = match self.which {
             Which::All => all.iter().collect(),
@@ -285,7 +292,7 @@ impl Task {
                 .collect(),
         };
         if let ([newest, before @ ..], Which::Latest) = (all.as_slice(), &self.which) {
-            judge_size(report, newest, before);
+            archive::judge_size(report, series, &newest.name.stem, newest.size, before);
         }
         let mut outcomes = Vec::new();
         for backup in wanted {

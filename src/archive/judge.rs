@@ -1,0 +1,108 @@
+//! Whether what is there can be counted on: young enough, and about as large as the ones before.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::catalogue::{Backup, size_against_median};
+use crate::report::{Finding, Reporter, Severity};
+use crate::units::{Bytes, Length};
+
+const MISSING: &str = "backup.missing";
+const STALE: &str = "backup.stale";
+const SIZE: &str = "backup.size";
+
+/// The catalogue of one series, and how old its newest good backup may be.
+pub struct Freshness<'a> {
+    /// Where backups are.
+    pub folder: &'a Path,
+    /// The database.
+    pub series: &'a str,
+    /// The catalogue, newest first.
+    pub all: &'a [Backup],
+    /// Older than this is a finding.
+    pub max_age: Length,
+    /// The run's cut-off.
+    pub now: Timestamp,
+    /// True where a first backup need not be there yet.
+    pub new_here: bool,
+}
+
+impl Freshness<'_> {
+    /// No good backup, or none that is young enough. Returns the age of the newest good one.
+    pub fn judge(&self, report: &Reporter) -> Option<Duration> {
+        let (series, limit) = (self.series, self.max_age);
+        report.examined(MISSING, series);
+        report.examined(STALE, series);
+        let Some(newest) = self.all.iter().find(|backup| backup.is_good()) else {
+            let severity = match self.new_here && self.all.is_empty() {
+                true => Severity::Info,
+                false => Severity::Critical,
+            };
+            report.find(
+                Finding::new(
+                    MISSING,
+                    severity,
+                    series,
+                    format!(
+                        "there is no verified backup of {series} in {}",
+                        self.folder.display()
+                    ),
+                )
+                .hint(format!("empire-maint backup --database {series}")),
+            );
+            return None;
+        };
+        let age = self.now.duration_since(newest.created_at());
+        let age = Duration::try_from(age).unwrap_or_default();
+        if age > limit.0 {
+            let severity = match age > limit.0 * 2 {
+                true => Severity::Critical,
+                false => Severity::High,
+            };
+            report.find(
+                Finding::new(
+                    STALE,
+                    severity,
+                    series,
+                    format!(
+                        "the newest verified backup is {} old (limit {limit})",
+                        Length(age)
+                    ),
+                )
+                .measured(age.as_secs_f64(), "s", limit.0.as_secs_f64())
+                .hint(format!(
+                    "empire-maint history --task backup; empire-maint backup --database {series}"
+                )),
+            );
+        }
+        Some(age)
+    }
+}
+
+/// A backup with less than half or more than twice of what the five before it had.
+pub fn judge_size(report: &Reporter, series: &str, stem: &str, size: u64, before: &[Backup]) {
+    let Some((share, median)) = size_against_median(size, before) else {
+        return;
+    };
+    report.examined(SIZE, series);
+    if (50.0..=200.0).contains(&share) {
+        return;
+    }
+    let limit = if share < 50.0 { 50.0 } else { 200.0 };
+    report.find(
+        Finding::new(
+            SIZE,
+            Severity::Medium,
+            series,
+            format!(
+                "{stem} has {}, {share:.0}% of the median of the 5 before it ({}; limits 50% and 200%)",
+                Bytes(size),
+                Bytes(median)
+            ),
+        )
+        .measured(share, "%", limit)
+        .hint(format!("empire-maint verify-backup {series}")),
+    );
+}

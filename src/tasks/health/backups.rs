@@ -1,0 +1,101 @@
+//! `backups`: is there a good one of each database, young enough and of a likely size, and did the last attempt succeed?
+
+use jiff::Timestamp;
+
+use super::Looked;
+use super::scene::Scene;
+use crate::archive::{self, Backup, Freshness};
+use crate::context::Context;
+use crate::journal::{self, Run};
+use crate::report::{Finding, Reporter, Severity, TASK_FAILED};
+use crate::sys::files;
+use crate::units::{self, Length};
+
+const FAILED: &str = "backup.failed";
+
+/// Looks at the catalogue of each database.
+pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
+    let folder = &scene.store.folder;
+    files::require_readable_directory(folder)?;
+    let first = journal::first_run(&context.state)?.unwrap_or(context.now);
+    let grace = scene.backup.max_age.0;
+    let new_here = context.now.duration_since(first).unsigned_abs() < grace;
+    let attempts = journal::runs(
+        &context.state,
+        &journal::Filter {
+            task: Some("backup".into()),
+            most: 50,
+            ..journal::Filter::default()
+        },
+    )?;
+    let mut oldest = None;
+    let mut looked = 0;
+    for source in &scene.store.databases {
+        let series = source.name.as_str();
+        let all = archive::catalogue(folder, series)?;
+        if all.is_empty() && !scene.databases_named && files::metadata(&source.path)?.is_none() {
+            continue;
+        }
+        looked += 1;
+        let failed = last_failure(&attempts, series, &all);
+        report.examined(FAILED, series);
+        if let Some((at, why)) = &failed {
+            report.find(
+                Finding::new(
+                    FAILED,
+                    Severity::High,
+                    series,
+                    format!("the last attempt to back up {series} failed ({at:.0}): {why}"),
+                )
+                .hint("empire-maint history --task backup --findings"),
+            );
+        }
+        let age = Freshness {
+            folder,
+            series,
+            all: &all,
+            max_age: scene.backup.max_age,
+            now: context.now,
+            new_here: new_here && failed.is_none(),
+        }
+        .judge(report);
+        if let Some(age) = age {
+            let label = [("database", series)];
+            report.measure("backup_age_seconds", age.as_secs_f64(), "s", label);
+        }
+        oldest = oldest.max(age);
+        if let [newest, before @ ..] = all.as_slice() {
+            archive::judge_size(report, series, &newest.name.stem, newest.size, before);
+        }
+    }
+    if looked == 0 {
+        return Ok(Looked::Nothing("there is no database to back up".into()));
+    }
+    let seen = units::count(looked, "database");
+    Ok(Looked::At(match oldest {
+        Some(age) => format!("{seen}, the newest backup at most {} old", Length(age)),
+        None => format!("{seen}, no good backup"),
+    }))
+}
+
+/// When and why the last attempt failed, if nothing good came after it. A lock that somebody else held is no failure.
+fn last_failure(attempts: &[Run], series: &str, all: &[Backup]) -> Option<(Timestamp, String)> {
+    let good = all
+        .iter()
+        .find(|backup| backup.is_good())
+        .map(Backup::created_at);
+    attempts
+        .iter()
+        .filter(|run| !run.dry_run && good.is_none_or(|good| run.started_at > good))
+        .find_map(|run| {
+            if run.state == "interrupted" {
+                return Some((run.started_at, "it was killed".to_owned()));
+            }
+            let told = run.findings.iter().find(|finding| {
+                let own = finding.id == FAILED && finding.subject == series;
+                let whole = finding.id == TASK_FAILED && finding.severity != "low";
+                own || whole
+            })?;
+            Some((run.started_at, told.message.clone()))
+        })
+}

@@ -1,0 +1,171 @@
+//! `database`: can each database be opened and read, how fast, and how does it grow? Read-only, through SQLite, as it is.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::Looked;
+use super::scene::Scene;
+use crate::archive::Source;
+use crate::context::Context;
+use crate::error;
+use crate::journal::{self, Sample};
+use crate::report::{Finding, Reporter, Severity};
+use crate::sqlite;
+use crate::sys::files;
+use crate::units::{self, Bytes};
+
+const UNREADABLE: &str = "database.unreadable";
+const SLOW: &str = "database.slow";
+const WAL: &str = "database.wal";
+const PATIENCE: Duration = Duration::from_secs(5);
+const DAY: f64 = 86_400.0;
+
+/// Looks at each; one that cannot be read stops no other.
+pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
+    let mut told = Vec::new();
+    for source in &scene.store.databases {
+        if files::metadata(&source.path)?.is_none() && !scene.databases_named {
+            continue; // the plan's own layout, which this server need not have
+        }
+        told.push(one(scene, context, report, source)?);
+    }
+    Ok(match told.is_empty() {
+        true => Looked::Nothing("there is no database at the default paths".into()),
+        false => Looked::At(told.join("; ")),
+    })
+}
+
+/// One database: figures, findings, and a few words.
+fn one(
+    scene: &Scene,
+    context: &Context,
+    report: &Reporter,
+    source: &Source,
+) -> anyhow::Result<String> {
+    let name = source.name.as_str();
+    require_permission(&source.path)?;
+    for id in [UNREADABLE, SLOW, WAL] {
+        report.examined(id, name);
+    }
+    let label = [("database", name)];
+    let [wal, ..] = sqlite::side_files(&source.path);
+    let wal = files::metadata(&wal)?.map_or(0, |meta| meta.len());
+    report.measure("database_wal_bytes", wal as f64, "bytes", label);
+    if wal > scene.limits.max_wal.0 {
+        report.find(
+            Finding::new(
+                WAL,
+                Severity::Medium,
+                name,
+                format!(
+                    "the write-ahead log of {name} has {} (limit {}): a reader that never ends, or no checkpoints",
+                    Bytes(wal),
+                    scene.limits.max_wal
+                ),
+            )
+            .measured(wal as f64, "bytes", scene.limits.max_wal.0 as f64)
+            .hint(format!("fuser -v '{}'", source.path.display())),
+        );
+    }
+    let facts = match ask(source, context) {
+        Ok(facts) => facts,
+        Err(error) if error::ends_the_run(&error) => return Err(error),
+        Err(error) => {
+            let mut finding =
+                Finding::new(UNREADABLE, Severity::Critical, name, format!("{error:#}"));
+            finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
+            report.find(finding);
+            return Ok(format!("{name} cannot be read"));
+        }
+    };
+    let took = facts.took.as_secs_f64() * 1000.0;
+    report.measure("database_query_ms", took, "ms", label);
+    report.measure("database_size_bytes", facts.size as f64, "bytes", label);
+    report.measure("database_free_percent", facts.free_percent, "%", label);
+    if let Some((severity, limit)) = scene.limits.database_query_ms.judge(took) {
+        report.find(
+            Finding::new(
+                SLOW,
+                severity,
+                name,
+                format!("{name} takes {took:.0} ms to open and read (limit {limit:.0} ms)"),
+            )
+            .measured(took, "ms", limit)
+            .hint("empire-maint health --check cpu,disk"),
+        );
+    }
+    let mut told = format!(
+        "{name} {} in {took:.0} ms, {:.0}% free pages",
+        Bytes(facts.size),
+        facts.free_percent
+    );
+    if let Some(growth) = growth(context, name, facts.size) {
+        report.measure("database_growth_bytes_per_day", growth, "bytes", label);
+        let amount = Bytes(growth.abs() as u64);
+        told += &match growth < 0.0 {
+            true => format!(", shrinks by {amount} a day"),
+            false => format!(", grows by {amount} a day"),
+        };
+    }
+    Ok(told)
+}
+
+/// A file that we may not read says nothing about the database: that is a check that could not look.
+fn require_permission(path: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        files::metadata(path)?.is_none() || files::may_read(path),
+        error::missing(format!("{} may not be read by this user", path.display()))
+            .hint("run as root or as the application's user")
+    );
+    Ok(())
+}
+
+struct Facts {
+    took: Duration,
+    size: u64,
+    free_percent: f64,
+}
+
+/// Opens, and reads one row of each expected table: what every request of the application does first.
+fn ask(source: &Source, context: &Context) -> anyhow::Result<Facts> {
+    let (path, stop) = (&source.path, &context.stop);
+    let started = Instant::now();
+    let connection = sqlite::open_readonly(path, stop, PATIENCE)?;
+    sqlite::require_tables(&connection, path, &source.expect_tables, stop)?;
+    for table in &source.expect_tables {
+        let sql = format!("SELECT * FROM main.{} LIMIT 1", sqlite::quote(table));
+        connection
+            .prepare(&sql)
+            .and_then(|mut statement| Ok(statement.query([])?.next()?.is_some()))
+            .map_err(|error| sqlite::explain(error, path, stop))?;
+    }
+    let took = started.elapsed();
+    let number = |pragma: &str| -> anyhow::Result<u64> {
+        connection
+            .query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0))
+            .map(|number| u64::try_from(number).unwrap_or(0))
+            .map_err(|error| sqlite::explain(error, path, stop))
+    };
+    let pages = number("page_count")?;
+    Ok(Facts {
+        took,
+        size: pages.saturating_mul(number("page_size")?),
+        free_percent: units::percent(number("freelist_count")?, pages),
+    })
+}
+
+/// Bytes a day since the oldest look of the last week; nothing before a day has passed.
+fn growth(context: &Context, name: &str, size: u64) -> Option<f64> {
+    let week = jiff::SignedDuration::from_hours(7 * 24);
+    let since = context.now.checked_sub(week).ok()?;
+    let before = journal::samples(
+        &context.state,
+        "database_size_bytes",
+        Some(("database", name)),
+        since,
+    )
+    .ok()?;
+    let Sample { at, value } = *before.first()?;
+    let days = context.now.duration_since(at).as_secs_f64() / DAY;
+    (days >= 1.0).then(|| (size as f64 - value) / days)
+}

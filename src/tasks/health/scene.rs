@@ -1,0 +1,147 @@
+//! What all checks look at, resolved. A section is read only where a check of this run needs it, so that a typo in another one
+//! stays a finding.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use crate::archive::Store;
+use crate::config::sections::{App, Audit, Backup, Certs, Health, Logs, Redis};
+use crate::config::{Config, Origin};
+use crate::error;
+use crate::weblog::{Paths, Reading};
+use crate::x509::Endpoint;
+
+/// A path, and whether the operator has named it: what only a default names need not be there.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Absolute.
+    pub path: PathBuf,
+    /// It stands in the file.
+    pub named: bool,
+}
+
+/// What reading the access log came to: an hour, no log, or why not.
+pub type Traffic = Result<Option<Reading>, String>;
+
+/// Shared by all checks of a run.
+pub struct Scene {
+    /// `[app] root`.
+    pub root: PathBuf,
+    /// `[app]`.
+    pub app: App,
+    /// `[app] listen`, taken apart.
+    pub listen: (String, u16),
+    /// `[health]`.
+    pub limits: Health,
+    /// The databases and the backups.
+    pub store: Store,
+    /// The databases that only a default names may be absent.
+    pub databases_named: bool,
+    /// `[backup]`.
+    pub backup: Backup,
+    /// `[redis]`, with whether it stands in the file.
+    pub redis: (Redis, bool),
+    /// `[certs] files`.
+    pub cert_files: Vec<Named>,
+    /// `[certs] endpoints`, as written and as read.
+    pub endpoints: Vec<(String, Endpoint)>,
+    /// `[certs] renew_command` is set.
+    pub renewed: bool,
+    /// `[audit] access_log`.
+    pub access_log: Named,
+    /// Which requests are what.
+    pub paths: Paths,
+    /// `[logs] error_logs`.
+    pub error_logs: Vec<Named>,
+    /// The access log is read once a run, by whoever comes first.
+    pub traffic: Mutex<Option<Traffic>>,
+}
+
+impl Scene {
+    /// Reads what the wanted checks need.
+    pub fn resolve(config: &Config, wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<Self> {
+        let app = config.get::<App>()?;
+        let limits = config.get::<Health>()?;
+        let certs = match wanted("certs") {
+            true => config.get::<Certs>()?,
+            false => Certs::default(),
+        };
+        let audit = match wanted("errors") || wanted("logins") {
+            true => config.get::<Audit>()?,
+            false => Audit::default(),
+        };
+        let logs = match wanted("app-errors") {
+            true => config.get::<Logs>()?,
+            false => Logs::default(),
+        };
+        let (store, backup) = match wanted("database") || wanted("backups") {
+            true => (Store::from_config(config)?, config.get::<Backup>()?),
+            false => (
+                Store::from_config(&Config::defaults(None))?,
+                Backup::default(),
+            ),
+        };
+        let redis = match wanted("redis") {
+            true => config.get::<Redis>()?,
+            false => Redis::default(),
+        };
+        let named = |section: &str, key: &str| config.origin(section, Some(key)) != Origin::Default;
+        let all = |section: &str, key: &str, paths: &[PathBuf]| -> anyhow::Result<Vec<Named>> {
+            let named = named(section, key);
+            paths
+                .iter()
+                .map(|path| {
+                    Ok(Named {
+                        path: config.path(path)?,
+                        named,
+                    })
+                })
+                .collect()
+        };
+        Ok(Self {
+            root: config.app_root()?,
+            listen: parse_listen(&app.listen)?,
+            databases_named: config.origin("database", None) != Origin::Default,
+            redis: (
+                redis,
+                named("redis", "url") || named("redis", "password_file"),
+            ),
+            cert_files: all("certs", "files", &certs.files)?,
+            endpoints: certs
+                .endpoints
+                .iter()
+                .map(|text| Ok((text.clone(), text.parse()?)))
+                .collect::<anyhow::Result<_>>()?,
+            renewed: certs.renew_command.is_some(),
+            access_log: Named {
+                path: config.path(&audit.access_log)?,
+                named: named("audit", "access_log"),
+            },
+            paths: Paths {
+                login: limits.login_paths.clone(),
+                api: limits.api_paths.clone(),
+            },
+            error_logs: all("logs", "error_logs", &logs.error_logs)?,
+            app,
+            limits,
+            store,
+            backup,
+            traffic: Mutex::default(),
+        })
+    }
+}
+
+fn parse_listen(text: &str) -> anyhow::Result<(String, u16)> {
+    text.rsplit_once(':')
+        .and_then(|(host, port)| {
+            let host = host.trim_matches(['[', ']']).to_owned();
+            Some((host, port.parse().ok()?))
+        })
+        .ok_or_else(|| {
+            error::config(format!(
+                "[app] listen = \"{text}\" is no address with a port"
+            ))
+            .hint("as in \"0.0.0.0:3000\"")
+            .into()
+        })
+}

@@ -1,0 +1,13 @@
+//! Access logs: one line a request, in any of the forms that servers write. Read from where the last run stopped, across
+//! rotation, in pieces of fixed size; lines are counted by the time that they say, in minutes.
+
+pub mod clock;
+mod json;
+mod line;
+mod rates;
+mod tail;
+
+pub use clock::Clock;
+pub use line::{Entry, When, parse};
+pub use rates::{Minute, Paths, Rates, Reading, read};
+pub use tail::{Lines, Piece, Position, Tail, tail};
