@@ -112,6 +112,11 @@ fn first_runs_are_calm() {
     let (code, report) = server.json("schedule check");
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(finding_ids(&report, "backup"), ["schedule.waiting"]);
+    let text = server.run("schedule check").expect(0).out;
+    assert!(
+        text.starts_with("schedule: ok: 36 lines") && text.contains("no run is written down in"),
+        "{text}"
+    );
     assert!(!server.state().exists(), "looking leaves no trace");
     // The first run of anything is since when the others are waited for: Thursday for the Wednesday after.
     server.run("backup --now 2026-11-19T12:00:00Z").expect(0);

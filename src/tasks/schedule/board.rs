@@ -69,7 +69,10 @@ pub(super) fn run(
     if check {
         judge(context, report, &rows);
     }
-    report.document(Document::Table(table(context, &rows, check)));
+    let table = table(context, &rows, check);
+    if !table.rows.is_empty() {
+        report.document(Document::Table(table));
+    }
     let unknown = match first {
         Some(_) => String::new(),
         // As another user than root this may be another journal than that of the tasks.
@@ -250,9 +253,6 @@ fn table(context: &Context, rows: &[Row], check: bool) -> Table {
                 Cell::Text(word)
             },
         ]);
-    }
-    if table.rows.is_empty() {
-        table.columns.clear();
     }
     table
 }
