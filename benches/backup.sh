@@ -193,6 +193,7 @@ stop_writers
 # ---- the table ------------------------------------------------------------------------------------------------------------
 
 wall() { median "${walls[$1]}"; }
+sum() { awk -v a="$(wall "the copy for restic")" -v b="$(wall "$1")" 'BEGIN { print a + b }'; }
 plan=$(wall "cp + gzip -6 (the plan)")
 plan_bytes=${sizes["cp + gzip -6 (the plan)"]}
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
@@ -233,8 +234,10 @@ figure "its size over the plan's" "$(ratio "${sizes["ours first"]}" "$plan_bytes
 figure ".backup + pigz -6 over ours" "$(ratio "$(wall ".backup + pigz -6")" "$(wall "ours first")")" at-least 4
 figure ".backup + zstd -3 -T2 over ours" "$(ratio "$(wall ".backup + zstd -3 -T2")" "$(wall "ours first")")" at-least 1
 figure "restic's first run, without its copy, over ours" "$(ratio "$(wall "restic first")" "$(wall "ours first")")" at-least 2
+figure "the same with its copy" "$(ratio "$(sum "restic first")" "$(wall "ours first")")" at-least 2
 figure "further before the SQL checks, the plan's time over ours" "$(ratio "$plan" "$(wall "further without checks")")" at-least 30
 figure "further with them" "$(ratio "$plan" "$(wall "ours further")")" at-least 10
 figure "restic's second run, without its copy, over ours" "$(ratio "$(wall "restic second")" "$(wall "ours further")")" at-least 2
+figure "the same with its copy" "$(ratio "$(sum "restic second")" "$(wall "ours further")")" at-least 2
 figure "worst commit beyond the normal one, ms" "$(awk -v a="$busy_worst" -v b="$idle_worst" 'BEGIN { printf "%.1f", a - b }')" at-most 50
 figure "--version, s" "$(wall start)" at-most 0.010

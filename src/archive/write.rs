@@ -449,15 +449,24 @@ impl Room<'_> {
 
 /// The data of what is written goes to the disk in small steps, so that the application's own commits never wait behind a large
 /// one; on a thread of its own, so that the workers do not wait for the disk. No step begins before the one before has ended.
+/// What has been synced is forgotten and asked for again: once everything is written, most of it has come back from the disk.
 fn sync_in_steps<T>(
     gz: &File,
     gz_path: &Path,
-    work: impl FnOnce(&mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<T>,
+    work: impl FnOnce(&mut dyn FnMut(u64) -> anyhow::Result<()>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     std::thread::scope(|scope| {
-        let (due, steps) = sync_channel::<()>(0);
-        let syncing = scope.spawn(move || steps.iter().try_for_each(|()| gz.sync_data()));
-        let worked = work(&mut || due.send(()).map_err(|_| stopped()));
+        let (due, steps) = sync_channel(0);
+        let syncing = scope.spawn(move || {
+            let mut from = 0;
+            steps.iter().try_for_each(|to| {
+                gz.sync_data()?;
+                files::read_again(gz, from, to);
+                from = to;
+                io::Result::Ok(())
+            })
+        });
+        let worked = work(&mut |to| due.send(to).map_err(|_| stopped()));
         drop(due);
         let synced = syncing
             .join()
@@ -480,7 +489,7 @@ fn write_in_order(
     output: Output<'_>,
     done: &Receiver<anyhow::Result<Done>>,
     empty: &Sender<Buffers>,
-    sync_step: &mut dyn FnMut() -> anyhow::Result<()>,
+    sync_step: &mut dyn FnMut(u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Filled> {
     let Output {
         gz,
@@ -518,8 +527,8 @@ fn write_in_order(
             });
         }
         if length - synced >= BYTES_BETWEEN_SYNCS {
-            sync_step()?;
-            synced = length;
+            synced = length - buffer.len() as u64;
+            sync_step(synced)?;
             room.require()?;
         }
     }
@@ -527,6 +536,7 @@ fn write_in_order(
     anyhow::ensure!(members > 0, "there is nothing to back up");
     flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
     files::sync(gz, gz_path)?;
+    files::read_again(gz, synced, length);
     let header = Header {
         members,
         plain,
@@ -534,7 +544,6 @@ fn write_in_order(
     };
     let mut index = index.finish(header)?;
     files::sync(&index, index_path)?;
-    files::drop_cache(gz);
     files::drop_cache(&index);
     io::Seek::rewind(&mut index)?;
     Ok(Filled {

@@ -25,8 +25,6 @@ pub struct Line {
     pub limit: Duration,
     /// What there must be on the server for it to have something to do.
     pub need: Need,
-    /// False when a run leaves no trace in the journal.
-    pub journalled: bool,
 }
 
 /// What a line is about; without it on this server, there is nothing to do.
@@ -79,7 +77,6 @@ impl Line {
             grace: Duration::from_secs(7 * 24 * HOUR),
             limit: Duration::ZERO,
             need: Need::Nothing,
-            journalled: false,
         }
     }
 
@@ -99,7 +96,6 @@ impl Line {
             grace: Duration::from_secs(6 * HOUR),
             limit: Duration::from_secs(2 * HOUR),
             need: Need::Nothing,
-            journalled: true,
         }
     }
 
@@ -115,11 +111,6 @@ impl Line {
 
     const fn needs(mut self, need: Need) -> Self {
         self.need = need;
-        self
-    }
-
-    const fn unjournalled(mut self) -> Self {
-        self.journalled = false;
         self
     }
 }
@@ -164,7 +155,7 @@ pub const LINES: &[Line] = &[
     L::manual("recovery-plan", "§5.2", "disaster recovery plan update", When::monthly(JANUARY, 3, Tuesday, 13, 0)),
     L::manual("infrastructure", "§5.3", "infrastructure planning", When::monthly(JANUARY, 3, Wednesday, 10, 0)),
     L::task_line("health-light", "§6.1", "answers, listens, disk, logins", "health --check http,listen,disk,logins", When::minutes(5, 0)).grace(30).limit(2),
-    L::task_line("alerts-flush", "§6.2", "alerts that could not be sent", "alerts flush", When::minutes(5, 4)).grace(30).unjournalled(),
+    L::task_line("alerts-flush", "§6.2", "alerts that could not be sent", "alerts flush", When::minutes(5, 4)).grace(30),
     L::task_line("gpu", "§7.1", "GPU health", "gpu", When::daily(6, 53)).needs(Need::Gpu),
     L::manual("gpu-balance", "§7.2", "GPU load and benchmarks", When::weekly(Tuesday, 10, 0)),
     L::task_line("rag-clean", "§8.1", "vector database cleanup", "rag-clean", When::weekly(Sunday, 2, 37)).needs(Need::Embeddings),

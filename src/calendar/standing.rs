@@ -42,8 +42,6 @@ pub enum Standing {
     Off,
     /// There is no command for it: a person does it.
     Manual,
-    /// Leaves no run in the journal, so that nothing can be said.
-    Unwatched,
 }
 
 impl Standing {
@@ -57,7 +55,6 @@ impl Standing {
             Self::Idle => "idle",
             Self::Off => "off",
             Self::Manual => "manual",
-            Self::Unwatched => "unwatched",
         }
     }
 }

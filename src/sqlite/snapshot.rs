@@ -217,6 +217,13 @@ impl Pages<'_> {
         self.wal_peak
     }
 
+    /// Ends this half of the view, once nothing is to be read from it any more.
+    pub fn release(&mut self) -> anyhow::Result<()> {
+        self.connection
+            .execute_batch("ROLLBACK")
+            .map_err(|error| explain(error, self.path, self.stop))
+    }
+
     /// The connection, once the pages are through.
     pub fn connection(&self) -> &Connection {
         self.connection

@@ -149,6 +149,16 @@ pub fn will_read(file: &File, offset: u64, length: u64) {
     );
 }
 
+/// Makes the kernel forget what it caches of a synced part of a file, and fetch it from the disk again. Advice only.
+pub fn read_again(file: &File, from: u64, to: u64) {
+    const LARGEST_PAGE: u64 = 64 << 10;
+    // Only whole pages are forgotten: the one in which the part before ended belongs to this part.
+    let from = from / LARGEST_PAGE * LARGEST_PAGE;
+    let length = std::num::NonZeroU64::new(to.saturating_sub(from));
+    let _ = rustix::fs::fadvise(file, from, length, Advice::DontNeed);
+    let _ = rustix::fs::fadvise(file, from, length, Advice::WillNeed);
+}
+
 /// Renames within one file system; errs when the new name is taken.
 pub fn rename_new(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

@@ -101,7 +101,6 @@ fn row(context: &Context, planned: &Planned, pasts: &[TaskPast], since: Option<T
         Role::Manual => (Standing::Manual, None),
         Role::Off => (Standing::Off, None),
         Role::Idle(_) => (Standing::Idle, None),
-        Role::Active if !line.journalled => (Standing::Unwatched, None),
         Role::Active => calendar::standing(when, line.grace, known, context.now, &context.zone),
     };
     Row {
@@ -189,7 +188,6 @@ fn summary(rows: &[Row]) -> String {
         Standing::Idle,
         Standing::Off,
         Standing::Manual,
-        Standing::Unwatched,
     ]
     .into_iter()
     .map(|standing| (number(rows, standing), standing.word()))
