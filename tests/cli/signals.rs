@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::support::faults::Faults;
 use crate::support::{BINARY, Paused, Ran, Server, send};
 
 const SIGNALS: [(Signal, &str, i32); 3] = [
@@ -77,14 +78,35 @@ fn a_signal_while_publishing_waits_until_the_backup_is_there() {
     assert!(listed.contains("checked"), "{listed}");
 }
 
+/// The watchdog gives up on a thread that does not answer ten seconds after the limit; on one that publishes it does not.
 #[test]
 fn a_time_limit_never_cuts_into_publishing() {
     let server = Server::new();
+    let trash = tempfile::tempdir().unwrap();
+    let faults = Faults::new([server.backups()], trash.path());
     let mut command = server.command(["backup", "--database", "app_db", "--timeout", "3s"]);
-    let run = Paused::before("rename", ".db.gz.part", &server.backups(), &mut command);
-    std::thread::sleep(Duration::from_secs(4));
-    run.resume();
+    faults.stall(&mut command, "rename", ".db.gz.part", 16);
+    Ran::of(&mut command);
     assert_eq!(server.list("app_db").len(), 1);
+    assert_eq!(leftovers(&server), Vec::<String>::new());
+    let listed = server.run("backup list").expect(0).out;
+    assert!(listed.contains("checked"), "{listed}");
+}
+
+/// What no flag can reach (a dead mount, a disk that hangs) does not hold the run.
+#[test]
+fn a_thread_that_hangs_is_left_behind_once_the_time_is_up() {
+    let server = Server::new();
+    let trash = tempfile::tempdir().unwrap();
+    let faults = Faults::new([server.backups()], trash.path());
+    let mut command = server.command(["backup", "--json", "--timeout", "2s"]);
+    faults.stall(&mut command, "write", ".db.gz.part", 600);
+    let ran = Ran::of(&mut command);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let message = ran.json()["failure"]["message"].clone();
+    assert_eq!(message, "the task did not stop by itself");
+    assert!(server.list("app_db").is_empty());
+    server.run("backup").expect(0);
     assert_eq!(leftovers(&server), Vec::<String>::new());
 }
 

@@ -17,6 +17,7 @@
  *   FAULTS_OP       for pause: the operation before which the process stops
  *                   itself with SIGSTOP, once, until somebody lets it go on
  *   FAULTS_END      ... and how the path of that call ends
+ *   FAULTS_STALL    ... so many seconds of sleep of that one thread instead
  *   FAULTS_STICKY   1: from there on the disk stays full (enospc)
  *   FAULTS_TRASH    folder on the roots' filesystem, for powercut, lostnames
  *
@@ -149,6 +150,7 @@ static enum kind kind;
 static uint64_t at;
 static bool sticky;
 static const char *pause_op, *pause_end;
+static long stall;
 static bool fired;       /* the one-off fault has happened */
 static bool track_names; /* keep what it takes to undo name operations */
 static bool track_data;  /* ... and to undo changes of content */
@@ -876,6 +878,15 @@ static void stand_still(const struct point *p)
         strcmp(p->path + whole - end, pause_end))
         return;
     fired = true;
+    if (stall) {
+        /* The others must be able to make their calls meanwhile. */
+        struct timespec left = {.tv_sec = stall};
+        pthread_mutex_unlock(&mutex);
+        while (nanosleep(&left, &left) < 0)
+            ;
+        pthread_mutex_lock(&mutex);
+        return;
+    }
     sys(SYS_tgkill, getpid(), gettid(), SIGSTOP);
 }
 
@@ -1734,6 +1745,7 @@ __attribute__((constructor)) static void start(void)
         at = strtoull(getenv("FAULTS_AT"), NULL, 10);
     if (!at)
         kind = NONE;
+    stall = setting("FAULTS_STALL") ? atol(getenv("FAULTS_STALL")) : 0;
     pause_op = setting("FAULTS_OP") ? strdup(getenv("FAULTS_OP")) : "";
     pause_end = setting("FAULTS_END") ? strdup(getenv("FAULTS_END")) : "";
     sticky = setting("FAULTS_STICKY") && !strcmp(getenv("FAULTS_STICKY"), "1");

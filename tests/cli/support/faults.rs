@@ -177,6 +177,12 @@ impl Faults {
             .env("FAULTS_END", end);
     }
 
+    /// The same, and only the thread that makes the call sleeps, for so many seconds: the rest of the process goes on.
+    pub fn stall(&self, command: &mut Command, op: &str, end: &str, seconds: u32) {
+        self.pause(command, op, end);
+        command.env("FAULTS_STALL", seconds.to_string());
+    }
+
     fn preload(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", library())
