@@ -155,7 +155,7 @@ pub const LINES: &[Line] = &[
     L::manual("recovery-plan", "§5.2", "disaster recovery plan update", When::monthly(JANUARY, 3, Tuesday, 13, 0)),
     L::manual("infrastructure", "§5.3", "infrastructure planning", When::monthly(JANUARY, 3, Wednesday, 10, 0)),
     L::task_line("health-light", "§6.1", "answers, listens, disk, logins", "health --check http,listen,disk,logins", When::minutes(5, 0)).grace(30).limit(2),
-    L::task_line("alerts-flush", "§6.2", "alerts that could not be sent", "alerts flush", When::minutes(5, 4)).grace(30),
+    L::task_line("alerts-flush", "§6.2", "alerts that could not be sent", "alerts flush", When::minutes(5, 4)).limit(5).grace(30),
     L::task_line("gpu", "§7.1", "GPU health", "gpu", When::daily(6, 53)).needs(Need::Gpu),
     L::manual("gpu-balance", "§7.2", "GPU load and benchmarks", When::weekly(Tuesday, 10, 0)),
     L::task_line("rag-clean", "§8.1", "vector database cleanup", "rag-clean", When::weekly(Sunday, 2, 37)).needs(Need::Embeddings),

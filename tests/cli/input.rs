@@ -298,7 +298,9 @@ fn reading_makes_do_with_a_broken_configuration_and_leaves_no_trace() {
     let before = everything();
     for line in ["backup list", "history", "config show"] {
         let ran = server.run(line).expect(2);
-        assert!(ran.out.contains("unknown key 'foo'"), "{line}: {}", ran.out);
+        // Beside a text that may go into a file, findings go to standard error.
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains("unknown key 'foo'"), "{line}: {said}");
     }
     assert!(
         server

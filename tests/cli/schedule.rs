@@ -276,7 +276,7 @@ fn looking_takes_no_lock_and_leaves_no_run() {
     for line in [
         "schedule",
         "schedule show",
-        "schedule check --now 2026-11-20T04:00:00Z",
+        "schedule check --now 2026-11-20T03:10:00Z",
         "schedule crontab",
         "schedule systemd",
     ] {

@@ -367,7 +367,7 @@ fn a_manifest_that_is_broken_or_alone_is_said() {
     assert_eq!(code, 2);
     let message = finding(&report, "verify.damaged")["message"].clone();
     assert!(
-        message.as_str().unwrap().contains("is not a manifest"),
+        message.as_str().unwrap().contains("not a manifest"),
         "{message}"
     );
     fs::write(beside(&backup, ".json"), &manifest).unwrap();
