@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use crate::alert::{self, Desk, Switch};
 use crate::cli::{self, Globals, Invocation};
-use crate::config::Config;
-use crate::config::sections::{Metrics, Schedule, State};
+use crate::config::sections::{Alerts, Metrics, Schedule, State};
+use crate::config::{self, Config, Section};
 use crate::context::Context;
 use crate::error::{self, Failure, Kind};
 use crate::exit::Code;
@@ -21,8 +22,8 @@ use crate::journal::{self, Begun};
 use crate::meta;
 use crate::output::{self, Style};
 use crate::report::{
-    Ask, FailureReport, Finding, Permit, Progress, Report, Reporter, Severity, Status, Step,
-    TASK_FAILED,
+    Ask, Examined, FailureReport, Finding, Permit, Progress, Report, Reporter, Severity, Status,
+    Step, TASK_FAILED,
 };
 use crate::sys::lock::Held;
 use crate::sys::{Stop, files, machine};
@@ -53,7 +54,11 @@ pub fn run(arguments: Vec<OsString>) -> Code {
             let guess = cli::guess(&arguments);
             let report = new_report(&guess.task, &Globals::default());
             let error = meta::usage_failure(&error).into();
-            conclude(fail(report, &error, Severity::High), guess.style)
+            let report = match TASKS.iter().find(|entry| entry.name == guess.task) {
+                Some(entry) => misused(entry, guess.config, report, &error),
+                None => fail(report, &error, Severity::High),
+            };
+            conclude(report, guess.style)
         }
     }
 }
@@ -79,28 +84,30 @@ fn run_meta(invocation: &Invocation) -> Code {
     conclude(report, globals.style())
 }
 
+/// A crontab with a typo in it is a failed run like any other: it is written down.
+fn misused(
+    entry: &'static Entry,
+    config: Option<PathBuf>,
+    report: Report,
+    error: &anyhow::Error,
+) -> Report {
+    let mut globals = Globals::default();
+    globals.config = config;
+    let mut road = Road::new(entry, &globals, false);
+    // Where the configuration is wrong too, the failure is written down where state goes by default.
+    if let Ok(config) = Config::load(globals.config.as_deref(), None) {
+        let _ = road.find_state(&config);
+        road.find_desk(&config, &report);
+    }
+    road.refuse(report, error)
+}
+
 /// The road itself.
 fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
     let globals = &invocation.globals;
-    let clock = Instant::now();
-    let stop = Stop::after(globals.timeout().unwrap_or(entry.limit));
-    let report = new_report(entry.name, globals);
-    let severity = match entry.guards_data {
-        true => Severity::Critical,
-        false => Severity::High,
-    };
-    let mut road = Road {
-        entry,
-        globals,
-        clock,
-        severity,
-        stop,
-        state: default_state(),
-        journal: None,
-        textfiles: None,
-        code: None,
-    };
-    let report = match road.prepare(invocation, &report) {
+    let mut report = new_report(entry.name, globals);
+    let mut road = Road::new(entry, globals, (entry.reads_only)(&invocation.matches));
+    let report = match road.prepare(invocation, &mut report) {
         Ok((task, context)) => road.travel(task, context, report),
         Err(error) => road.refuse(report, &error),
     };
@@ -113,33 +120,105 @@ fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
 struct Road<'a> {
     entry: &'static Entry,
     globals: &'a Globals,
+    reads_only: bool,
     clock: Instant,
     severity: Severity,
     stop: Stop,
     state: PathBuf,
     journal: Option<Begun>,
     textfiles: Option<PathBuf>,
+    desk: Option<Desk>,
+    switch: Option<Switch>,
+    fleeting: bool,
     code: Option<Code>,
 }
 
-impl Road<'_> {
+impl<'a> Road<'a> {
+    fn new(entry: &'static Entry, globals: &'a Globals, reads_only: bool) -> Self {
+        Self {
+            entry,
+            globals,
+            reads_only,
+            clock: Instant::now(),
+            severity: match entry.guards_data {
+                true => Severity::Critical,
+                false => Severity::High,
+            },
+            stop: Stop::after(globals.timeout().unwrap_or(entry.limit)),
+            state: default_state(),
+            journal: None,
+            textfiles: None,
+            desk: None,
+            switch: None,
+            fleeting: false,
+            code: None,
+        }
+    }
+
+    /// Who is to be told. A broken `[alerts]` is a finding of the run and stops nothing.
+    fn find_desk(&mut self, config: &Config, report: &Report) {
+        if !self.reads_only && !self.globals.no_alert && !report.dry_run {
+            let zone = config.peek::<Schedule>().unwrap_or_default().zone();
+            self.desk = config
+                .peek::<Alerts>()
+                .map(|alerts| Desk::new(alerts, zone));
+        }
+    }
+
+    fn find_state(&mut self, config: &Config) -> anyhow::Result<()> {
+        if let Some(dir) = self.needed::<State>(config)?.dir {
+            self.state = config.path(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// A section that the road itself needs. What only reads makes do with its defaults, and says that it is broken.
+    fn needed<S: Section>(&self, config: &Config) -> anyhow::Result<S> {
+        match config.get() {
+            Err(_) if self.reads_only => Ok(S::default()),
+            other => other,
+        }
+    }
+
+    /// The file; the defaults instead of a broken one for what only reads, with a finding that says so.
+    fn load(&self, report: &mut Report) -> anyhow::Result<Config> {
+        let root = self.globals.root.as_deref();
+        match Config::load(self.globals.config.as_deref(), root) {
+            Err(error) if self.reads_only && error::kind_of(&error) == Kind::Config => {
+                report.findings.push(
+                    Finding::new(
+                        config::INVALID,
+                        Severity::High,
+                        "configuration",
+                        format!("{error:#}; the built-in defaults are in force"),
+                    )
+                    .hint("empire-maint config check"),
+                );
+                Ok(Config::defaults(root))
+            }
+            other => other,
+        }
+    }
+
     /// Configuration, resolved task, context.
     fn prepare(
         &mut self,
         invocation: &Invocation,
-        report: &Report,
+        report: &mut Report,
     ) -> anyhow::Result<(Prepared, Context)> {
         self.stop.listen().context("cannot listen for signals")?;
-        let config = Config::load(self.globals.config.as_deref(), self.globals.root.as_deref())?;
-        if let Some(dir) = config.get::<State>()?.dir {
-            self.state = config.path(&dir)?;
-        }
-        self.textfiles = config.get::<Metrics>()?.textfile_dir;
-        let zone = config.get::<Schedule>()?.zone();
+        let config = self.load(report)?;
+        self.find_state(&config)?;
+        // Broken, it costs the figures, with a finding, and not the run.
+        self.textfiles = config.get::<Metrics>().unwrap_or_default().textfile_dir;
+        let zone = self.needed::<Schedule>(&config)?.zone();
+        // Before the task is resolved: that it could not start has to be told too.
+        self.find_desk(&config, report);
         let task = (self.entry.resolve)(&invocation.matches, &config)?;
         let context = Context {
             task: self.entry.name.into(),
             now: report.started_at,
+            commands: TASKS.iter().map(|entry| entry.name).collect(),
             zone,
             host: report.host.as_str().into(),
             dry_run: report.dry_run,
@@ -158,12 +237,18 @@ impl Road<'_> {
     /// Journal, locks, the task itself, journal again.
     fn travel(&mut self, prepared: Prepared, context: Context, mut report: Report) -> Report {
         report.findings.extend(prepared.elsewhere);
+        report.examined.push(Examined {
+            id: crate::config::INVALID,
+            subject: None,
+        });
         let task = prepared.task;
-        if !task.journalled() {
+        self.fleeting = task.fleeting();
+        if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
             self.begin(&mut report);
         }
+        self.start_ping(&mut report);
         let style = self.globals.style();
         let reporter = Reporter::new(report, progress(style), person(style));
         let result = take_locks(&*task, &context).and_then(|held| {
@@ -179,6 +264,17 @@ impl Road<'_> {
             self.code = self.stop.signal().map(Code::Signal);
         }
         self.finish(report)
+    }
+
+    fn start_ping(&mut self, report: &mut Report) {
+        let Some(desk) = &self.desk else { return };
+        match Switch::new(desk.ping(), &report.task, &report.run_id) {
+            Ok(switch) => self.switch = switch,
+            Err(error) => report.findings.push(ping_failed(&report.task, &error)),
+        }
+        if let Some(switch) = &self.switch {
+            switch.start();
+        }
     }
 
     fn begin(&mut self, report: &mut Report) {
@@ -200,6 +296,10 @@ impl Road<'_> {
                         .hint(format!("empire-maint history --task {}", run.task)),
                     );
                 }
+                report.examined.push(Examined {
+                    id: journal::UNWRITABLE,
+                    subject: Some(self.state.display().to_string()),
+                });
                 self.journal = Some(begun);
             }
             Err(error) => report.findings.push(unwritable(&self.state, &error)),
@@ -236,41 +336,123 @@ impl Road<'_> {
     /// A run that never started is written down all the same.
     fn refuse(&mut self, mut report: Report, error: &anyhow::Error) -> Report {
         self.code = self.stop.signal().map(Code::Signal);
-        if !report.dry_run {
+        if self.reads_only {
+            self.textfiles = None;
+        } else if !report.dry_run {
             self.begin(&mut report);
         }
+        self.start_ping(&mut report);
         let severity = self.severity_of(error);
         self.finish(fail(report, error, severity))
     }
 
+    /// Metrics, alerts, the dead-man switch, and the journal last: it holds what became of the others.
     fn finish(&mut self, mut report: Report) -> Report {
-        report.seal(self.now());
-        if let Some(folder) = &self.textfiles
-            && !report.dry_run
-            && let Err(error) = write_textfile(&mut report, &self.state, folder)
+        if report.failure.is_none() {
+            for id in [TASK_FAILED, journal::INTERRUPTED] {
+                let subject = Some(report.task.clone());
+                report.examined.push(Examined { id, subject });
+            }
+        }
+        self.seal(&mut report);
+        self.write_metrics(&mut report);
+        let before = report.findings.len();
+        self.alert(&mut report);
+        if let Some(switch) = &self.switch
+            && let Err(error) = switch.end(&report)
         {
-            report.findings.push(
-                Finding::new(
-                    "metrics.unwritable",
-                    Severity::Medium,
-                    folder.display().to_string(),
-                    format!("{error:#}"),
-                )
-                .hint("[metrics] textfile_dir"),
-            );
-            report.seal(self.now());
+            report.findings.push(ping_failed(&report.task, &error));
+        }
+        if report.findings.len() > before {
+            self.seal(&mut report);
+            self.write_metrics(&mut report);
         }
         if self.journal.is_some()
-            && let Err(error) = journal::finish(&self.state, &report)
+            && let Err(error) = journal::finish(&self.state, &report, self.fleeting)
         {
             report.findings.push(unwritable(&self.state, &error));
-            report.seal(self.now());
+            self.seal(&mut report);
         }
         self.journal = None;
+        report
+    }
+
+    /// Status and exit code; that of a signal is what journal and figures say too.
+    fn seal(&self, report: &mut Report) {
+        report.seal(self.now());
         if let Some(code) = self.code {
             report.exit_code = code.value();
         }
-        report
+    }
+
+    fn write_metrics(&self, report: &mut Report) {
+        if let Some(folder) = &self.textfiles
+            && !report.dry_run
+        {
+            let subject = folder.display().to_string();
+            match write_textfile(report, &self.state, folder) {
+                Ok(()) => report.examined.push(Examined {
+                    id: METRICS_UNWRITABLE,
+                    subject: Some(subject),
+                }),
+                Err(error) => {
+                    let message = format!("{error:#}");
+                    report.findings.push(
+                        Finding::new(METRICS_UNWRITABLE, Severity::Medium, subject, message)
+                            .hint("[metrics] textfile_dir"),
+                    );
+                    self.seal(report);
+                }
+            }
+        }
+    }
+
+    /// Spools and sends. A channel that fails is told to the others, and never spoils the task.
+    fn alert(&self, report: &mut Report) {
+        let Some(desk) = &self.desk else { return };
+        if self.journal.is_none() {
+            let findings = alert::send_without_memory(desk, report);
+            report.findings.extend(findings);
+            return;
+        }
+        match self.alert_with_memory(desk, report) {
+            Ok(news) => report.news = self.globals.style().quiet.then_some(news),
+            Err(error) => {
+                report.findings.push(unwritable(&self.state, &error));
+                let findings = alert::send_without_memory(desk, report);
+                report.findings.extend(findings);
+            }
+        }
+        self.seal(report);
+    }
+
+    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
+        let quiet = self.globals.style().quiet;
+        let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
+        let failed = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
+        // The second round tells of channels that do not work, and of those that work again.
+        let mut about_channels = report.clone();
+        about_channels.findings.clone_from(&failed);
+        about_channels.examined = desk
+            .channels()
+            .iter()
+            .filter(|channel| !alert::is_stuck(&self.state, &channel.name))
+            .map(|channel| Examined {
+                id: alert::UNDELIVERED,
+                subject: Some(channel.name.clone()),
+            })
+            .collect();
+        unheard.extend(alert::note(
+            &self.state,
+            desk,
+            &about_channels,
+            quiet,
+            self.now(),
+        )?);
+        report.findings.extend(failed);
+        let more = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
+        report.findings.extend(more);
+        alert::unheard(&self.state, unheard)
     }
 
     /// The end of the run: the believed start and the time that really passed.
@@ -289,6 +471,19 @@ impl Road<'_> {
 /// Finer than a millisecond only makes the report harder to read.
 fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+/// Finding id: the file for Prometheus could not be written.
+const METRICS_UNWRITABLE: &str = "metrics.unwritable";
+
+fn ping_failed(task: &str, error: &anyhow::Error) -> Finding {
+    Finding::new(
+        alert::PING_FAILED,
+        Severity::Low,
+        task,
+        format!("{error:#}"),
+    )
+    .hint("[alerts.ping] url_template_file")
 }
 
 struct Prepared {
@@ -419,6 +614,9 @@ fn write_textfile(report: &mut Report, state: &Path, folder: &Path) -> anyhow::R
 
 /// The last station: one object or one text, and the code that it says.
 fn conclude(report: Report, style: Style) -> Code {
-    output::print(&report, style);
-    Code::Status(report.status)
+    match output::print(&report, style) {
+        true => Code::Status(report.status),
+        // Half a configuration, or no report at all, must not look like success.
+        false => Code::Status(report.status.max(Status::Critical)),
+    }
 }

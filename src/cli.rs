@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use clap::{ArgMatches, Args, Command, FromArgMatches as _, ValueEnum as _};
 use jiff::Timestamp;
 
 use crate::exit;
@@ -136,6 +136,8 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
 pub struct Guess {
     /// The command that was probably meant.
     pub task: String,
+    /// `--config`, where it was given.
+    pub config: Option<PathBuf>,
     /// How to print.
     pub style: Style,
 }
@@ -151,13 +153,24 @@ pub fn guess(arguments: &[OsString]) -> Guess {
         TASKS.iter().any(|entry| entry.name == **word) || meta::NAMES.contains(*word)
     };
     let task = words.iter().find(known).map_or("empire-maint", |word| word);
-    let json = words.contains(&"--json")
-        || words.contains(&"--format=json")
-        || words.windows(2).any(|pair| pair == ["--format", "json"]);
+    let value = |option: &str| {
+        let inline = format!("{option}=");
+        let behind = words.windows(2).find(|pair| pair[0] == option);
+        let joined = words.iter().find_map(|word| word.strip_prefix(&inline));
+        joined.or(behind.map(|pair| pair[1]))
+    };
+    let format = match words.contains(&"--json") {
+        true => Format::Json,
+        false => value("--format")
+            .and_then(|name| Format::from_str(name, false).ok())
+            .unwrap_or_default(),
+    };
+    let config = value("--config").or_else(|| value("-c"));
     Guess {
         task: task.to_owned(),
+        config: config.map(Into::into),
         style: Style {
-            format: if json { Format::Json } else { Format::Human },
+            format,
             ..Style::default()
         },
     }

@@ -20,6 +20,8 @@ pub struct Context {
     pub task: Arc<str>,
     /// One cut-off for the whole run.
     pub now: Timestamp,
+    /// The names of all commands there are.
+    pub commands: Arc<[&'static str]>,
     /// The calendar's zone.
     pub zone: TimeZone,
     /// This machine.
@@ -51,7 +53,8 @@ impl Context {
         if self.dry_run {
             return Ok(None);
         }
-        lock.take(self.lock_wait.unwrap_or(patience), self.now, &self.stop)
+        let patience = self.lock_wait.unwrap_or(patience);
+        lock.take(&self.task, patience, self.now, &self.stop)
     }
 
     /// What the last run of this task remembered; `None` where there is none, or no journal.

@@ -6,11 +6,14 @@
 //!
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
-//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, weblog, x509, redis → archive → journal → context →
-//! output → task → tasks → demo → meta → cli → app.
+//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
+//! redis → archive → journal → context →
+//! alert, output → task → tasks → demo → meta → cli → app.
 
+pub mod alert;
 pub mod app;
 pub mod archive;
+pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod context;
@@ -26,6 +29,7 @@ pub mod sqlite;
 pub mod sys;
 pub mod task;
 pub mod tasks;
+pub mod text;
 pub mod units;
 pub mod weblog;
 pub mod x509;

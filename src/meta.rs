@@ -165,17 +165,34 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
     };
     let mut shown = String::new();
     let mut data = Map::new();
-    for (section, value) in config.effective()? {
+    let root = globals.root.as_ref().map(|root| root.display().to_string());
+    for (section, value) in config.effective() {
+        let value = match value {
+            Ok(value) => value,
+            Err(error) => {
+                let finding = Finding::new(
+                    config::INVALID,
+                    Severity::High,
+                    section,
+                    format!("{error:#}"),
+                );
+                report
+                    .findings
+                    .push(finding.hint("empire-maint config check"));
+                shown.push_str(&format!("# [{section}] cannot be read, see below\n\n"));
+                continue;
+            }
+        };
         let mut keys = Map::new();
         match &value {
             Value::Object(table) => {
                 shown.push_str(&format!("[{section}]\n"));
                 for (key, value) in table {
-                    let origin = match (section, key.as_str(), &globals.root) {
+                    let origin = match (section, key.as_str(), &root) {
                         ("app", "root", Some(_)) => "--root".to_owned(),
                         _ => place(config.origin(section, Some(key))),
                     };
-                    let value = match (section, key.as_str(), &globals.root) {
+                    let value = match (section, key.as_str(), &root) {
                         ("app", "root", Some(root)) => json!(root),
                         _ => value.clone(),
                     };

@@ -23,6 +23,11 @@ pub trait Arguments: Args + 'static {
     /// The layout of the report's `data`.
     type Detail: JsonSchema;
 
+    /// True for what only reads: it leaves no trace, not even in the journal, and makes do with a broken configuration.
+    fn reads_only(&self) -> bool {
+        false
+    }
+
     /// Defaults and range checks; nothing is looked at yet.
     fn resolve(self, config: &Config) -> anyhow::Result<Self::Task>;
 }
@@ -39,9 +44,9 @@ pub trait Task: Send + 'static {
         Duration::ZERO
     }
 
-    /// False for tasks that only read and leave no trace.
-    fn journalled(&self) -> bool {
-        true
+    /// True for what runs every few minutes: a run without anything to say takes the place of the one before it in the journal.
+    fn fleeting(&self) -> bool {
+        false
     }
 
     /// Does the work. Never prints, exits, mails, or reads clock and environment by itself.
@@ -58,6 +63,8 @@ pub struct Entry {
     pub guards_data: bool,
     /// Its part of the command line.
     pub command: fn() -> Command,
+    /// See [`Arguments::reads_only`].
+    pub reads_only: fn(&ArgMatches) -> bool,
     /// From what was typed to what will run.
     pub resolve: fn(&ArgMatches, &Config) -> anyhow::Result<Box<dyn Task>>,
     /// The layout of its `data`.
@@ -71,6 +78,9 @@ pub const fn entry<A: Arguments>() -> Entry {
         limit: A::LIMIT,
         guards_data: A::GUARDS_DATA,
         command: || A::augment_args(Command::new(A::NAME)),
+        reads_only: |matches| {
+            A::from_arg_matches(matches).is_ok_and(|arguments| arguments.reads_only())
+        },
         resolve: |matches, config| {
             let arguments = A::from_arg_matches(matches)
                 .map_err(|error| crate::error::usage(error.to_string()))?;

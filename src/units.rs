@@ -62,7 +62,8 @@ impl FromStr for Bytes {
                 .map(|(_, factor)| *factor)
         };
         match (number.parse::<f64>(), factor) {
-            (Ok(number), Some(factor)) if number * (factor as f64) < u64::MAX as f64 => {
+            // Half of what 64 bits hold: what is shown is rounded, and must be readable again.
+            (Ok(number), Some(factor)) if number * (factor as f64) <= i64::MAX as f64 => {
                 Ok(Self((number * factor as f64) as u64))
             }
             _ => Err(format!(
@@ -288,6 +289,8 @@ mod tests {
         assert!("-1".parse::<Bytes>().is_err());
         assert!("GiB".parse::<Bytes>().is_err());
         assert!("9e99".parse::<Bytes>().is_err());
+        assert!("16777216TiB".parse::<Bytes>().is_err());
+        assert_eq!("8388608TiB".parse(), Ok(Bytes(1 << 63)));
         assert_eq!(Bytes(1_181_116_006).to_string(), "1.1 GiB");
         assert_eq!(Bytes(1023).to_string(), "1023 B");
         assert_eq!(Bytes(222_298_112).to_string(), "212 MiB");

@@ -140,6 +140,21 @@ pub fn catalogue(folder: &Path, series: &str) -> anyhow::Result<Vec<Backup>> {
     Ok(found)
 }
 
+/// The backups of a series whose manifest is there and whose data is not.
+pub fn lost(folder: &Path, series: &str) -> anyhow::Result<Vec<Name>> {
+    let mut found = Vec::new();
+    for entry in files::list(folder)? {
+        let file = entry.file_name();
+        let data = file.to_str().and_then(|file| file.strip_suffix(".json"));
+        if let Some(name) = data.and_then(|data| Name::parse(series, data))
+            && files::link_metadata(&name.gz(folder))?.is_none()
+        {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
 fn manifest_path(data: &Path) -> PathBuf {
     files::with_suffix(data, ".json")
 }
@@ -176,16 +191,34 @@ pub fn size_against_median(newest: u64, before: &[Backup]) -> Option<(f64, u64)>
 
 /// Finds a backup by what a person would type: a path, a file name or its stem.
 pub fn find(folder: &Path, all: &[String], wanted: &str) -> anyhow::Result<Backup> {
-    let file = Path::new(wanted)
+    let wanted_path = Path::new(wanted);
+    let file = wanted_path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
+    // A path is meant as it stands; a bare name is one in the folder.
+    let there = match wanted.contains('/') {
+        true => files::identity(files::parent(wanted_path)).unwrap_or_default(),
+        false => files::identity(folder)?,
+    };
+    if there.is_none() || there != files::identity(folder)? {
+        return Err(not_found(folder, wanted).into());
+    }
     for series in all {
         for backup in catalogue(folder, series)? {
             if backup.name.file() == file || backup.name.stem == file {
                 return Ok(backup);
             }
         }
+    }
+    let lies_there = files::link_metadata(&folder.join(&file))?.is_some_and(|meta| meta.is_file());
+    if lies_there && !file.is_empty() {
+        return Err(refused(format!(
+            "{file} does not have the name of a backup of {}",
+            all.join(", ")
+        ))
+        .hint("mv it to NAME_YYYYMMDDTHHMMSSZ.db.gz, as in app_db_20261124T030000Z.db.gz: when its data was copied, in UTC")
+        .into());
     }
     Err(not_found(folder, wanted).into())
 }

@@ -21,7 +21,7 @@ pub struct Record {
     pub length: u32,
     /// The day when it was last inflated and compared, days since 1970.
     pub inflated_day: u32,
-    /// The digest of the plain block: see [`super::digest::block_digest`].
+    /// The digest of the plain block: its chaining value, or the plain BLAKE3 where it is the only one.
     pub plain: ChainingValue,
     /// The BLAKE3 of the member's bytes.
     pub member: [u8; 32],
@@ -67,9 +67,11 @@ impl Header {
     }
 }
 
-/// Bytes that an index of so many members has.
+/// Bytes that an index of so many members has; a number out of a damaged header may be any.
 pub fn size(members: u64) -> u64 {
-    HEADER as u64 + members * RECORD as u64
+    members
+        .saturating_mul(RECORD as u64)
+        .saturating_add(HEADER as u64)
 }
 
 /// Writes the records as they come; the header, which holds the totals, at the end.
@@ -142,7 +144,7 @@ impl IndexReader {
     }
 
     /// The next record with the offset of its member in the .gz; `None` at the end, where the lengths must add up.
-    pub fn next(&mut self) -> anyhow::Result<Option<(u64, Record)>> {
+    pub fn next_member(&mut self) -> anyhow::Result<Option<(u64, Record)>> {
         if self.left == 0 {
             ensure!(
                 self.offset == self.header.gz,
@@ -230,10 +232,20 @@ mod tests {
         let mut reader = IndexReader::new(written()).expect("opens");
         assert_eq!(reader.block_length(0), BLOCK);
         assert_eq!(reader.block_length(1), 1);
-        let offsets: Vec<_> = std::iter::from_fn(|| reader.next().expect("reads"))
+        let offsets: Vec<_> = std::iter::from_fn(|| reader.next_member().expect("reads"))
             .map(|(offset, record)| (offset, record.length))
             .collect();
         assert_eq!(offsets, [(0, 10), (10, 20)]);
+    }
+
+    #[test]
+    fn an_impossible_number_of_members_is_refused() {
+        use std::os::unix::fs::FileExt as _;
+        let file = written();
+        file.write_all_at(&u64::MAX.to_le_bytes(), 16)
+            .expect("writes");
+        let error = IndexReader::new(file).err().expect("is refused");
+        assert_eq!(error.to_string(), "the index is truncated");
     }
 
     #[test]

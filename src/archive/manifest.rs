@@ -167,12 +167,15 @@ impl Manifest {
     /// Reads and checks a manifest file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let content = files::read_small(path, LARGEST)?;
-        let manifest: Self = serde_json::from_slice(&content)
-            .with_context(|| format!("{} is not a manifest", path.display()))?;
+        Self::parse(&content).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// The manifest in the bytes of such a file.
+    pub fn parse(content: &[u8]) -> anyhow::Result<Self> {
+        let manifest: Self = serde_json::from_slice(content).context("not a manifest")?;
         anyhow::ensure!(
             manifest.format == FORMAT,
-            "{} has format {}, this version reads {FORMAT}",
-            path.display(),
+            "it has format {}, this version reads {FORMAT}",
             manifest.format
         );
         Ok(manifest)

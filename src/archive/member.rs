@@ -15,24 +15,29 @@ pub const LEVEL: u32 = 1;
 pub const LONGEST: usize = BLOCK + BLOCK / 8 + 1024;
 
 /// Compresses blocks; one a thread.
-pub struct Deflater(Compressor);
+pub struct Deflater {
+    compressor: Compressor,
+    room: Vec<u8>,
+}
 
 impl Deflater {
     /// At the one level.
     pub fn new() -> anyhow::Result<Self> {
         let level = CompressionLvl::new(LEVEL.cast_signed())
             .map_err(|_| anyhow::anyhow!("libdeflate has no level {LEVEL}"))?;
-        Ok(Self(Compressor::new(level)))
+        let mut compressor = Compressor::new(level);
+        let room = vec![0; compressor.gzip_compress_bound(BLOCK)];
+        Ok(Self { compressor, room })
     }
 
-    /// Replaces `member` by the gzip member of `plain`.
+    /// Replaces `member` by the gzip member of `plain`, which is one block at most.
     pub fn compress(&mut self, plain: &[u8], member: &mut Vec<u8>) -> anyhow::Result<()> {
-        member.resize(self.0.gzip_compress_bound(plain.len()), 0);
         let length = self
-            .0
-            .gzip_compress(plain, member)
+            .compressor
+            .gzip_compress(plain, &mut self.room)
             .map_err(|error| anyhow::anyhow!("cannot compress: {error}"))?;
-        member.truncate(length);
+        member.clear();
+        member.extend_from_slice(&self.room[..length]);
         Ok(())
     }
 }
@@ -40,12 +45,13 @@ impl Deflater {
 /// Inflates members; one a thread.
 pub struct Inflater(Decompressor);
 
-impl Inflater {
-    /// Ready.
-    pub fn new() -> Self {
+impl Default for Inflater {
+    fn default() -> Self {
         Self(Decompressor::new())
     }
+}
 
+impl Inflater {
     /// Inflates into `plain`, which must be exactly filled.
     pub fn inflate(&mut self, member: &[u8], plain: &mut [u8]) -> anyhow::Result<()> {
         let length = self
@@ -77,12 +83,12 @@ mod tests {
         assert_eq!(&member[..4], &[0x1f, 0x8b, 8, 0], "no flags");
         assert_eq!(&member[4..8], &[0; 4], "no time");
         let mut back = vec![0; plain.len()];
-        Inflater::new()
+        Inflater::default()
             .inflate(&member, &mut back)
             .expect("inflates");
         assert!(back == plain);
         let mut short = vec![0; plain.len() - 1];
-        assert!(Inflater::new().inflate(&member, &mut short).is_err());
+        assert!(Inflater::default().inflate(&member, &mut short).is_err());
     }
 
     #[test]

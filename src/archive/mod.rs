@@ -16,18 +16,24 @@ pub mod swap;
 mod store;
 mod write;
 
-pub use catalogue::{Backup, Standing, catalogue, find as find_backup, series_lock};
+pub use catalogue::{
+    Backup, Standing, catalogue, find as find_backup, lost, series_lock, size_against_median,
+};
+pub use index::{Header as IndexHeader, IndexReader, Record as IndexRecord};
 pub use judge::{Freshness, judge_size};
 pub use manifest::FORMAT;
 pub use manifest::{
     Bad, Checks, Index as IndexFigures, Manifest, Pinned, Plain, Verified as Verification,
     VerifiedLevel,
 };
+pub use member::Inflater;
 pub use name::{Content, Name};
 pub use publish::{
     Draft, Published, Verified, adopt, free_name, has_leftovers, rewrite_manifest, sweep,
 };
-pub use read::{Depth, Expected, Extracted, Limits, extract, extract_backup, extract_serially};
+pub use read::{
+    Depth, Expected, Extracted, Limits, Most, extract, extract_backup, extract_serially,
+};
 
 pub use store::{FILES, JOURNAL, Source, Store};
 pub use write::{Feeder, Previous, Writing, Written, write};

@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 
-use super::manifest::{Manifest, Verified as Verification, VerifiedLevel};
+use super::manifest::{Manifest, VerifiedLevel};
 use super::name::{Content, Name, Part};
-use super::read::{Depth, Expected, Limits, extract, extract_serially};
+use super::read::{Depth, Expected, Limits, Most, extract, extract_serially};
+use super::write::Written;
 use crate::report::Permit;
 use crate::sys::{Stop, files};
 
@@ -19,10 +19,7 @@ pub struct Draft {
 }
 
 /// A draft whose every stored byte was read back and found right.
-pub struct Verified {
-    draft: Draft,
-    manifest: Manifest,
-}
+pub struct Verified(Written);
 
 /// A backup that is there, whatever happens next.
 pub struct Published {
@@ -46,35 +43,23 @@ impl Draft {
             let _ = files::remove(permit, &self.name.part(&self.folder, part));
         }
     }
+}
 
-    /// Reads every stored byte back and compares it with its digest.
-    pub fn verify(
-        self,
-        permit: &Permit,
-        mut manifest: Manifest,
-        verification: Verification,
-        limits: &Limits<'_>,
-    ) -> anyhow::Result<Verified> {
-        let gz = self.name.part(&self.folder, Part::Gz);
-        let index = self.name.part(&self.folder, Part::Index);
-        let figures = manifest.index.clone().context("a draft has an index")?;
+impl Written {
+    /// Reads every stored byte back and compares it with its digest. Nothing is left behind on an error.
+    pub fn verify(self, permit: &Permit, limits: &Limits<'_>) -> anyhow::Result<Verified> {
+        let Draft { folder, name } = &self.draft;
         let expected = Expected {
-            gz: &gz,
-            index: &index,
-            plain: &manifest.plain,
-            stored: &manifest.gz,
-            figures: &figures,
+            gz: &name.part(folder, Part::Gz),
+            index: &name.part(folder, Part::Index),
+            plain: &self.plain,
+            stored: &self.gz,
+            figures: &self.index,
         };
         match extract(&expected, Depth::Stored, None, limits) {
-            Ok(_) => {
-                manifest.verified = Some(verification);
-                Ok(Verified {
-                    draft: self,
-                    manifest,
-                })
-            }
+            Ok(_) => Ok(Verified(self)),
             Err(error) => {
-                self.discard(permit);
+                self.draft.discard(permit);
                 Err(error.context("the backup does not read back as it was written"))
             }
         }
@@ -82,24 +67,51 @@ impl Draft {
 }
 
 impl Verified {
+    /// What was written, for the manifest.
+    pub fn written(&self) -> &Written {
+        &self.0
+    }
+
+    /// Removes the parts, where something else speaks against this backup.
+    pub fn discard(&self, permit: &Permit) {
+        self.0.draft.discard(permit);
+    }
+
     /// Gives the parts their final names; the manifest's is the commit. Never cut short by a time limit.
-    pub fn publish(self, permit: &Permit, stop: &Stop) -> anyhow::Result<Published> {
+    pub fn publish(
+        self,
+        permit: &Permit,
+        manifest: Manifest,
+        stop: &Stop,
+    ) -> anyhow::Result<Published> {
         let _shield = stop.shield();
-        let Draft { folder, name } = &self.draft;
+        let Draft { folder, name } = &self.0.draft;
         let intent = name.part(folder, Part::Manifest);
-        let written = self.manifest.to_bytes().and_then(|bytes| {
-            files::write_new_synced(permit, &intent, &bytes)?;
+        let written = self.require_its_own(&manifest).and_then(|()| {
+            files::write_new_synced(permit, &intent, &manifest.to_bytes()?)?;
             files::sync_directory(folder)
         });
         if let Err(error) = written {
-            self.draft.discard(permit);
+            self.discard(permit);
             return Err(error);
         }
         finish(permit, folder, name)?;
         Ok(Published {
-            name: self.draft.name,
-            manifest: self.manifest,
+            name: self.0.draft.name,
+            manifest,
         })
+    }
+
+    fn require_its_own(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        let Written {
+            plain, gz, index, ..
+        } = &self.0;
+        anyhow::ensure!(
+            (&manifest.plain, &manifest.gz, manifest.index.as_ref()) == (plain, gz, Some(index))
+                && manifest.verified.is_some(),
+            "the manifest is not the one of what was written"
+        );
+        Ok(())
     }
 }
 
@@ -130,10 +142,11 @@ pub fn rewrite_manifest(
     name: &Name,
     manifest: &Manifest,
 ) -> anyhow::Result<()> {
-    let part = name.part(folder, Part::Manifest);
+    let (part, path) = (name.part(folder, Part::Manifest), name.manifest(folder));
+    let old = files::link_metadata(&path)?;
     files::remove(permit, &part)?;
-    files::write_new_synced(permit, &part, &manifest.to_bytes()?)?;
-    files::rename_over(permit, &part, &name.manifest(folder))?;
+    files::write_new_synced_like(permit, &part, &manifest.to_bytes()?, old.as_ref())?;
+    files::rename_over(permit, &part, &path)?;
     files::sync_directory(folder)
 }
 
@@ -253,7 +266,8 @@ fn has_digest(
     if files::link_metadata(gz)?.map(|meta| meta.len()) != Some(manifest.gz.size) {
         return Ok(false);
     }
-    let read = extract_serially(gz, content, manifest.plain.size, None, limits);
+    let most = Most::Promised(manifest.plain.size);
+    let read = extract_serially(gz, content, most, None, limits);
     limits.stop.check()?;
     Ok(read.is_ok_and(|read| read.gz == manifest.gz && read.plain == manifest.plain))
 }

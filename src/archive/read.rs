@@ -26,6 +26,9 @@ use crate::sqlite;
 use crate::sys::{Stop, files};
 use crate::units::Bytes;
 
+/// Bytes that the disk is asked for before they are needed.
+const READ_AHEAD: u64 = 8 << 20;
+
 /// How deep a backup is read; the digest of every stored byte is compared in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -99,11 +102,19 @@ pub fn extract(
         done: AtomicU64::new(0),
         failed: Mutex::new(None),
     };
+    let mut announced = 0;
     let fed = std::thread::scope(|scope| {
         for _ in 0..limits.threads {
             scope.spawn(|| reading.work(&receive));
         }
-        let fed = feed(index, |job| !reading.has_failed() && send.send(job).is_ok());
+        let fed = feed(index, |job| {
+            // Several threads on one file: the kernel does not see by itself that they read it from end to end.
+            if job.offset + READ_AHEAD > announced {
+                files::will_read(&gz, announced, READ_AHEAD);
+                announced += READ_AHEAD;
+            }
+            !reading.has_failed() && send.send(job).is_ok()
+        });
         drop(send);
         fed
     });
@@ -158,7 +169,7 @@ fn open_index(expected: &Expected<'_>) -> anyhow::Result<IndexReader> {
 fn feed(mut index: IndexReader, mut give: impl FnMut(Job) -> bool) -> anyhow::Result<blake3::Hash> {
     let mut tree = Tree::default();
     let mut number = 0;
-    while let Some((offset, record)) = index.next()? {
+    while let Some((offset, record)) = index.next_member()? {
         tree.push(record.plain);
         let job = Job {
             number,
@@ -195,7 +206,7 @@ impl Reading<'_> {
 
     /// Takes jobs to the end, also after a failure: the feeder must never wait for a worker that is gone.
     fn work(&self, jobs: &Mutex<Receiver<Job>>) {
-        let mut inflater = Inflater::new();
+        let mut inflater = Inflater::default();
         let mut member = Vec::new();
         let mut plain = vec![0; BLOCK];
         loop {
@@ -247,12 +258,47 @@ impl Reading<'_> {
     }
 }
 
+/// How much a backup may inflate to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Most {
+    /// What its manifest says: more is damage.
+    Promised(u64),
+    /// What there is room for: more says nothing about the backup.
+    Room(u64),
+}
+
+impl Most {
+    fn require(self, gz: &Path, plain: u64) -> anyhow::Result<()> {
+        match self {
+            Self::Promised(most) if plain > most => Err(damaged(
+                gz,
+                &format!(
+                    "it inflates to more than the {} that were announced",
+                    Bytes(most)
+                ),
+            )
+            .into()),
+            Self::Room(room) if plain > room => Err(Failure::new(
+                Kind::Failed,
+                format!(
+                    "not enough space: {} inflates to more than the {} that it may take",
+                    gz.display(),
+                    Bytes(room)
+                ),
+            )
+            .hint("free some space, or use another disk: [verify] scratch_dir, restore --to")
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A whole backup into an empty file: by its index on all cores, or serially where there is none that fits; compared with its
-/// manifest where there is one. The second value says why it was read serially.
+/// manifest where there is one, else bounded by `room`. The second value says why it was read serially.
 pub fn extract_backup(
     backup: &Backup,
     mut target: File,
-    most: u64,
+    room: u64,
     limits: &Limits<'_>,
 ) -> anyhow::Result<(Extracted, Option<String>)> {
     let index = backup.index_path();
@@ -276,7 +322,10 @@ pub fn extract_backup(
             }
         }
     };
-    let most = manifest.map_or(most, |manifest| most.min(manifest.plain.size));
+    let most = match manifest {
+        Some(manifest) => Most::Promised(manifest.plain.size),
+        None => Most::Room(room),
+    };
     let content = backup.name.content;
     let read = extract_serially(&backup.path, content, most, Some(&mut target), limits)?;
     if let Some(manifest) = manifest {
@@ -293,11 +342,10 @@ pub fn extract_backup(
 pub fn extract_serially(
     gz: &Path,
     content: Content,
-    most: u64,
+    most: Most,
     mut target: Option<&mut dyn Write>,
     limits: &Limits<'_>,
 ) -> anyhow::Result<Extracted> {
-    let wrong = |what: String| damaged(gz, &what);
     let mut decoder = MultiGzDecoder::new(Tee {
         file: io::BufReader::with_capacity(256 << 10, files::open_regular(gz)?),
         sha256: Sha256::new(),
@@ -305,27 +353,25 @@ pub fn extract_serially(
     });
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 << 10];
-    let (mut plain, mut most) = (0u64, most);
+    let (mut plain, mut announced) = (0u64, u64::MAX);
     loop {
         limits.stop.check()?;
         let filled =
             fill(&mut decoder, &mut buffer).map_err(|error| unreadable(gz, plain, error))?;
         if plain == 0 && content == Content::Sqlite {
-            let announced = sqlite::header_size(&buffer[..filled])
-                .ok_or_else(|| wrong("its content is not an SQLite database".into()))?;
-            most = most.min(announced.max(1));
+            let size = sqlite::header_size(&buffer[..filled])
+                .ok_or_else(|| damaged(gz, "its content is not an SQLite database"))?;
+            most.require(gz, size)?;
+            if size > 0 {
+                announced = size;
+            }
         }
         if filled == 0 {
             break;
         }
         plain += filled as u64;
-        if plain > most {
-            return Err(wrong(format!(
-                "it inflates to more than the {} that were announced",
-                Bytes(most)
-            ))
-            .into());
-        }
+        Most::Promised(announced).require(gz, plain)?;
+        most.require(gz, plain)?;
         hasher.update(&buffer[..filled]);
         if let Some(target) = &mut target {
             target.write_all(&buffer[..filled])?;

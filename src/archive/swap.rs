@@ -10,13 +10,14 @@ use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{self, Failure, Kind, refused};
-use crate::report::Permit;
+use crate::report::{Finding, Permit, Reporter, Severity};
 use crate::sqlite;
 use crate::sys::files::{self, Identity};
 use crate::sys::{Stop, machine};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST_INTENT: u64 = 64 << 10;
+const ASIDE: &str = ".before-restore-";
 
 /// What a restore is about to do; on disk before it does any of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,10 +28,36 @@ pub struct Intent {
     pub old: Identity,
     /// The restored one.
     pub new: Identity,
-    /// The name under which the old one is kept.
-    pub aside: PathBuf,
+    /// What stands behind the database's name where the old one is kept. Not a path: that need not be text.
+    pub aside: String,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
     pub was_wal: bool,
+}
+
+/// A restore that was cut short may have left an old database where a new one was meant to be: whoever passes by says so.
+pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
+    report.examined("restore.unfinished", name);
+    let real = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+    let message = match pending_swap(&real) {
+        Ok(None) => return,
+        Ok(Some(intent)) => format!(
+            "a restore of {} to {} was cut short",
+            intent.backup,
+            real.display()
+        ),
+        Err(error) => format!("a restore to {} was cut short: {error:#}", real.display()),
+    };
+    report.find(
+        Finding::new("restore.unfinished", Severity::High, name, message)
+            .hint(format!("empire-maint restore {name} --force finishes it")),
+    );
+}
+
+impl Intent {
+    /// Where the old database of `target` is kept.
+    fn aside(&self, target: &Path) -> PathBuf {
+        files::with_suffix(target, &self.aside)
+    }
 }
 
 /// One swap.
@@ -84,7 +111,7 @@ pub fn pending_swap(target: &Path) -> anyhow::Result<Option<Intent>> {
     let intent: Intent = serde_json::from_slice(&content)
         .with_context(|| format!("{} is not readable", path.display()))?;
     // Whoever may write beside the database must not make root rename files elsewhere.
-    if intent.aside.parent() != target.parent() {
+    if !intent.aside.starts_with(ASIDE) || intent.aside.contains('/') {
         return Err(refused(format!("{} names a file in another folder", path.display())).into());
     }
     Ok(Some(intent))
@@ -99,23 +126,59 @@ pub enum Healed {
     NotSwapped,
 }
 
-/// Finishes what a killed restore began: forwards where the swap had happened, backwards where it had not.
+/// Finishes what a killed restore began: forwards where the swap had happened, backwards where it had not, or where what was
+/// swapped in is not `sound`.
 pub fn heal(
     permit: &Permit,
     target: &Path,
     intent: &Intent,
     stop: &Stop,
+    sound: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Healed> {
-    let directory = files::parent(target);
-    let current = files::identity(target)?;
+    let _shield = stop.shield();
+    if files::identity(target)? != Some(intent.new) {
+        undo(permit, target, intent, stop)?;
+        return Ok(Healed::NotSwapped);
+    }
     files::remove(permit, &back_path(target))?;
-    if current == Some(intent.new) {
-        files::remove(permit, &intent_path(target))?;
+    conclude(permit, target, intent, stop, sound)?;
+    Ok(Healed::Swapped(intent.aside(target)))
+}
+
+/// The new database is in place: it stays if it is sound, else the old one comes back.
+fn conclude(
+    permit: &Permit,
+    target: &Path,
+    intent: &Intent,
+    stop: &Stop,
+    sound: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if let Err(error) = sound() {
+        undo(permit, target, intent, stop).context("cannot put the old database back")?;
+        return Err(
+            error.context("the restored database did not pass; the old one is back in place")
+        );
+    }
+    files::remove(permit, &intent_path(target))?;
+    files::sync_directory(files::parent(target))
+}
+
+/// The old database under its own name, with its side files and its mode, and no trace of the restore.
+fn undo(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow::Result<()> {
+    let directory = files::parent(target);
+    let (back, aside) = (back_path(target), intent.aside(target));
+    files::remove(permit, &back)?;
+    if files::identity(target)? == Some(intent.new) {
+        // Side files that appeared by now are the new one's and go with it: they must never be played into the old one.
+        for side in sqlite::side_files(target) {
+            files::remove(permit, &side)?;
+        }
+        files::link(permit, &aside, &back)?;
+        files::rename_over(permit, &back, target)?;
         files::sync_directory(directory)?;
-        return Ok(Healed::Swapped(intent.aside.clone()));
     }
     anyhow::ensure!(
-        current == Some(intent.old),
+        files::identity(target)? == Some(intent.old),
         Failure::new(
             Kind::Failed,
             format!(
@@ -126,25 +189,24 @@ pub fn heal(
         .hint(format!(
             "look at {} and {}, then remove {}",
             target.display(),
-            intent.aside.display(),
+            aside.display(),
             intent_path(target).display()
         ))
     );
-    for (side, aside) in side_pairs(target, &intent.aside) {
-        if files::link_metadata(&aside)?.is_some() {
-            files::rename_new(permit, &aside, &side)?;
+    for (side, kept) in side_pairs(target, &aside) {
+        if files::link_metadata(&kept)?.is_some() {
+            files::rename_new(permit, &kept, &side)?;
         }
     }
-    if files::identity(&intent.aside)? == Some(intent.old) {
-        files::remove(permit, &intent.aside)?;
+    if files::identity(&aside)? == Some(intent.old) {
+        files::remove(permit, &aside)?;
     }
     files::sync_directory(directory)?;
     if intent.was_wal {
         set_wal(target, stop)?;
     }
     files::remove(permit, &intent_path(target))?;
-    files::sync_directory(directory)?;
-    Ok(Healed::NotSwapped)
+    files::sync_directory(directory)
 }
 
 /// Removes the parts of a restore that did not come to its swap.
@@ -155,14 +217,32 @@ pub fn sweep_part(permit: &Permit, target: &Path) -> anyhow::Result<()> {
         "{} is the live database itself",
         part.display()
     );
+    for side in sqlite::side_files(&part) {
+        files::remove(permit, &side)?;
+    }
     files::remove(permit, &part)?;
     files::remove(permit, &unfinished_intent_path(target))
 }
 
-/// Gives the restored database a path where there is none yet.
-pub fn place(permit: &Permit, part: &Path, target: &Path) -> anyhow::Result<()> {
-    files::rename_new(permit, part, target)?;
-    files::sync_directory(files::parent(target))
+/// Gives the restored database a path where there is none yet; one that is not `sound` there loses it again.
+/// Side files of a database that is gone get its dated name.
+pub fn place(
+    permit: &Permit,
+    swap: &Swap<'_>,
+    sound: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let _shield = swap.stop.shield();
+    let target = swap.target;
+    let aside = files::with_suffix(target, &free_aside(target, swap.now)?);
+    set_side_files_aside(permit, target, &aside)?;
+    files::rename_new(permit, swap.part, target)?;
+    files::sync_directory(files::parent(target))?;
+    if let Err(error) = sound() {
+        files::rename_new(permit, target, swap.part)?;
+        files::sync_directory(files::parent(target))?;
+        return Err(error.context("the restored database did not pass; it is not in place"));
+    }
+    Ok(())
 }
 
 /// Swaps, checks with `sound`, and swaps back when that fails. Returns the name under which the old database is kept.
@@ -177,13 +257,17 @@ pub fn swap(
     let identity = |path: &Path| -> anyhow::Result<Identity> {
         files::identity(path)?.with_context(|| format!("{} is gone", path.display()))
     };
-    let aside = free_aside(target, swap.now)?;
+    let suffix = free_aside(target, swap.now)?;
+    let aside = files::with_suffix(target, &suffix);
     let old = open_old(target, swap.stop)?;
+    if matches!(&old, Old::Sound { was_wal: true, .. }) {
+        set_wal(swap.part, swap.stop)?; // the backup may be of before the switch, or made without it
+    }
     let intent = Intent {
         backup: swap.backup.to_owned(),
         old: identity(target)?,
         new: identity(swap.part)?,
-        aside: aside.clone(),
+        aside: suffix,
         was_wal: matches!(&old, Old::Sound { was_wal: true, .. }),
     };
     let mut bytes = serde_json::to_vec_pretty(&intent)?;
@@ -206,19 +290,14 @@ pub fn swap(
     let old = match swapped {
         Ok(old) => old,
         Err(error) => {
-            heal(permit, target, &intent, swap.stop).context("cannot put the old database back")?;
+            undo(permit, target, &intent, swap.stop).context("cannot put the old database back")?;
             return Err(error);
         }
     };
     drop(old); // the lock on the old file, held until nobody can open it under its name any more
-    if let Err(error) = require_no_side_files(target).and_then(|()| sound()) {
-        put_back(permit, target, &intent, swap.stop)?;
-        return Err(
-            error.context("the restored database did not pass; the old one is back in place")
-        );
-    }
-    files::remove(permit, &intent_path(target))?;
-    files::sync_directory(directory)?;
+    conclude(permit, target, &intent, swap.stop, || {
+        require_no_side_files(target).and_then(|()| sound())
+    })?;
     Ok(aside)
 }
 
@@ -235,6 +314,15 @@ enum Old {
 fn open_old(target: &Path, stop: &Stop) -> anyhow::Result<Old> {
     if files::metadata(target)?.is_some_and(|meta| meta.len() == 0) {
         return Ok(Old::Damaged); // created by a typo, or all that a full disk left
+    }
+    // Looked at without its side files first: what SQLite opens and cannot read, it may close without them.
+    let header = sqlite::open_private(target, stop).and_then(|connection| {
+        connection
+            .query_row("PRAGMA user_version", [], |_| Ok(()))
+            .map_err(|error| sqlite::explain(error, target, stop))
+    });
+    if matches!(&header, Err(error) if error::kind_of(error) == Kind::Damaged) {
+        return Ok(Old::Damaged);
     }
     let connection = match sqlite::open_writable(target, stop, PATIENCE) {
         Err(error) if error::kind_of(&error) == Kind::Damaged => return Ok(Old::Damaged),
@@ -320,7 +408,7 @@ fn side_pairs(target: &Path, aside: &Path) -> impl Iterator<Item = (PathBuf, Pat
 }
 
 /// Gives the side files of a database that is not there, or not readable, the dated name of that database.
-pub fn set_side_files_aside(permit: &Permit, target: &Path, aside: &Path) -> anyhow::Result<()> {
+fn set_side_files_aside(permit: &Permit, target: &Path, aside: &Path) -> anyhow::Result<()> {
     for (side, aside) in side_pairs(target, aside) {
         if files::link_metadata(&side)?.is_some() {
             files::rename_new(permit, &side, &aside)?;
@@ -340,16 +428,6 @@ fn require_no_side_files(target: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn put_back(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow::Result<()> {
-    let again = back_path(target);
-    files::remove(permit, &again)?;
-    files::link(permit, &intent.aside, &again)?;
-    files::rename_over(permit, &again, target)?;
-    files::sync_directory(files::parent(target))?;
-    heal(permit, target, intent, stop)?;
-    Ok(())
-}
-
 fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
     let connection = sqlite::open_writable(target, stop, PATIENCE)?;
     connection
@@ -357,14 +435,18 @@ fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
         .map_err(|error| sqlite::explain(error, target, stop))
 }
 
-/// `app.db.before-restore-20261124T030000Z`, or the next free second.
-pub fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<PathBuf> {
+/// `.before-restore-20261124T030000Z`, or the next second that is free for the database and all its side files.
+fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<String> {
     let mut at = now;
     loop {
-        let stamp = at.strftime("%Y%m%dT%H%M%SZ");
-        let aside = files::with_suffix(target, &format!(".before-restore-{stamp}"));
-        if files::link_metadata(&aside)?.is_none() {
-            return Ok(aside);
+        let suffix = format!("{ASIDE}{}", at.strftime("%Y%m%dT%H%M%SZ"));
+        let aside = files::with_suffix(target, &suffix);
+        let mut taken = files::link_metadata(&aside)?.is_some();
+        for side in sqlite::side_files(&aside) {
+            taken |= files::link_metadata(&side)?.is_some();
+        }
+        if !taken {
+            return Ok(suffix);
         }
         at = at.checked_add(jiff::SignedDuration::from_secs(1))?;
     }

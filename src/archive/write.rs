@@ -102,6 +102,7 @@ struct Job {
     index: u64,
     only: bool,
     plain: Vec<u8>,
+    member: Vec<u8>,
     previous: Option<(u64, Record)>,
 }
 
@@ -114,12 +115,21 @@ struct Done {
     copied: bool,
 }
 
+/// Room for one block and its member. They go round from the writer to the feeder and back: that bounds the memory, and new
+/// memory costs more than one might think.
+#[derive(Default)]
+struct Buffers {
+    plain: Vec<u8>,
+    member: Vec<u8>,
+}
+
 /// Takes plain bytes in pieces of any size and hands whole blocks to the workers.
 pub struct Feeder<'a> {
     jobs: SyncSender<Job>,
-    empty: Receiver<Vec<u8>>,
+    empty: Receiver<Buffers>,
     index: Option<&'a mut IndexReader>,
     block: Vec<u8>,
+    member: Vec<u8>,
     next: u64,
     stop: &'a Stop,
     progress: &'a (dyn Fn(u64) + Sync),
@@ -130,7 +140,8 @@ impl Feeder<'_> {
         self.stop.check()?;
         // Returned by the writer: this is what bounds the blocks in flight.
         let empty = self.empty.recv().map_err(|_| stopped())?;
-        let plain = std::mem::replace(&mut self.block, empty);
+        let plain = std::mem::replace(&mut self.block, empty.plain);
+        let member = std::mem::replace(&mut self.member, empty.member);
         self.block.clear();
         let only = last && self.next == 0;
         let previous = if only { None } else { self.next_old_member() };
@@ -138,6 +149,7 @@ impl Feeder<'_> {
             index: self.next,
             only,
             plain,
+            member,
             previous,
         };
         self.jobs.send(job).map_err(|_| stopped())?;
@@ -153,7 +165,7 @@ impl Feeder<'_> {
             .index
             .as_mut()
             .filter(|index| index.header.members > 1)?;
-        match index.next() {
+        match index.next_member() {
             Ok(member) => member,
             Err(_) => {
                 self.index = None;
@@ -234,9 +246,7 @@ fn fill(
     let in_flight = writing.threads * 4 + 8;
     let (send_empty, empty) = channel();
     for _ in 0..in_flight {
-        send_empty
-            .send(Vec::with_capacity(BLOCK))
-            .map_err(|_| stopped())?;
+        send_empty.send(Buffers::default()).map_err(|_| stopped())?;
     }
     let (jobs, receive_jobs) = sync_channel(in_flight);
     let receive_jobs = Mutex::new(receive_jobs);
@@ -259,21 +269,23 @@ fn fill(
         }
         drop(send_done);
         let writer = scope.spawn(move || {
-            write_in_order(
-                gz,
-                index,
-                gz_path,
-                index_path,
-                &room,
-                &receive_done,
-                &send_empty,
-            )
+            sync_in_steps(&gz, gz_path, |sync_step| {
+                let output = Output {
+                    gz: &gz,
+                    gz_path,
+                    index,
+                    index_path,
+                    room,
+                };
+                write_in_order(output, &receive_done, &send_empty, sync_step)
+            })
         });
         let mut feeder = Feeder {
             jobs,
             empty,
             index: old_index,
             block: Vec::with_capacity(BLOCK),
+            member: Vec::new(),
             next: 0,
             stop,
             progress: writing.progress,
@@ -282,15 +294,19 @@ fn fill(
             true => Ok(()),
             false => feeder.dispatch(true),
         });
+        let fed_some = feeder.next > 0;
         drop(feeder);
         let filled = writer
             .join()
             .map_err(|_| anyhow::anyhow!("the writer panicked"))?;
         // The source's own error may have come through `io::Error`, which hides that the run was stopped.
-        // The writer's is the cause when both have one.
+        // The writer's is the cause when both have one, unless it never got anything to write.
         match (fed, filled) {
             (Ok(()), filled) => filled,
-            (Err(error), filled) => Err(stop.check().err().or(filled.err()).unwrap_or(error)),
+            (Err(error), filled) => {
+                let theirs = filled.err().filter(|_| fed_some);
+                Err(stop.check().err().or(theirs).unwrap_or(error))
+            }
         }
     })
 }
@@ -330,7 +346,7 @@ impl Tools {
     fn new() -> anyhow::Result<Self> {
         Ok(Self {
             deflater: Deflater::new()?,
-            inflater: Inflater::new(),
+            inflater: Inflater::default(),
             inflated: vec![0; BLOCK],
         })
     }
@@ -355,7 +371,7 @@ fn member_of(
     day: u32,
 ) -> anyhow::Result<Done> {
     let plain = block_digest(job.index, job.only, &job.plain);
-    let mut member = Vec::new();
+    let mut member = job.member;
     if let (Some((gz, damaged)), Some((offset, record))) = (previous, job.previous)
         && record.plain == plain
         && read_member(gz, offset, &record, &mut member, damaged)
@@ -431,15 +447,57 @@ impl Room<'_> {
     }
 }
 
-fn write_in_order(
-    gz: File,
-    mut index: IndexWriter,
+/// The data of what is written goes to the disk in small steps, so that the application's own commits never wait behind a large
+/// one; on a thread of its own, so that the workers do not wait for the disk. No step begins before the one before has ended.
+/// What has been synced is forgotten and asked for again: once everything is written, most of it has come back from the disk.
+fn sync_in_steps<T>(
+    gz: &File,
     gz_path: &Path,
-    index_path: &Path,
-    room: &Room<'_>,
+    work: impl FnOnce(&mut dyn FnMut(u64) -> anyhow::Result<()>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    std::thread::scope(|scope| {
+        let (due, steps) = sync_channel(0);
+        let syncing = scope.spawn(move || {
+            let mut from = 0;
+            steps.iter().try_for_each(|to| {
+                gz.sync_data()?;
+                files::read_again(gz, from, to);
+                from = to;
+                io::Result::Ok(())
+            })
+        });
+        let worked = work(&mut |to| due.send(to).map_err(|_| stopped()));
+        drop(due);
+        let synced = syncing
+            .join()
+            .map_err(|_| anyhow::anyhow!("the syncing thread panicked"))?;
+        synced.with_context(|| format!("cannot sync {}", gz_path.display()))?;
+        worked
+    })
+}
+
+/// Where the writer puts what it gets.
+struct Output<'a> {
+    gz: &'a File,
+    gz_path: &'a Path,
+    index: IndexWriter,
+    index_path: &'a Path,
+    room: Room<'a>,
+}
+
+fn write_in_order(
+    output: Output<'_>,
     done: &Receiver<anyhow::Result<Done>>,
-    empty: &Sender<Vec<u8>>,
+    empty: &Sender<Buffers>,
+    sync_step: &mut dyn FnMut(u64) -> anyhow::Result<()>,
 ) -> anyhow::Result<Filled> {
+    let Output {
+        gz,
+        gz_path,
+        mut index,
+        index_path,
+        room,
+    } = output;
     let describe = || format!("cannot write {}", gz_path.display());
     let mut sha256 = Sha256::new();
     let mut tree = Tree::default();
@@ -461,21 +519,24 @@ fn write_in_order(
             index.push(&next.record)?;
             buffer.extend_from_slice(&next.member);
             if buffer.len() >= WRITE_BUFFER {
-                flush(&gz, &mut buffer, &mut sha256).with_context(describe)?;
+                flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
             }
-            let _ = empty.send(next.plain);
+            let _ = empty.send(Buffers {
+                plain: next.plain,
+                member: next.member,
+            });
         }
-        // In small steps, so that the application's own commits never wait behind a large one.
         if length - synced >= BYTES_BETWEEN_SYNCS {
-            gz.sync_data().with_context(describe)?;
-            synced = length;
+            synced = length - buffer.len() as u64;
+            sync_step(synced)?;
             room.require()?;
         }
     }
     anyhow::ensure!(waiting.is_empty(), "a block of the backup is missing");
     anyhow::ensure!(members > 0, "there is nothing to back up");
-    flush(&gz, &mut buffer, &mut sha256).with_context(describe)?;
-    files::sync(&gz, gz_path)?;
+    flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
+    files::sync(gz, gz_path)?;
+    files::read_again(gz, synced, length);
     let header = Header {
         members,
         plain,
@@ -483,7 +544,6 @@ fn write_in_order(
     };
     let mut index = index.finish(header)?;
     files::sync(&index, index_path)?;
-    files::drop_cache(&gz);
     files::drop_cache(&index);
     io::Seek::rewind(&mut index)?;
     Ok(Filled {

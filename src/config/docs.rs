@@ -225,7 +225,8 @@ mod tests {
         let parsed: toml::Table = text.parse().expect("is TOML");
         let config = Config::parse(None, text, None).expect("is a configuration");
         assert!(config.problems(|_| true).is_empty());
-        for (entry, (name, value)) in sections::ALL.iter().zip(config.effective().expect("reads")) {
+        for (entry, (name, value)) in sections::ALL.iter().zip(config.effective()) {
+            let value = value.expect("reads");
             assert_eq!(value, (entry.defaults)().expect("serialises"), "{name}");
         }
         assert!(parsed.contains_key("backup"));

@@ -2,7 +2,9 @@
 //! Sections are parsed one by one, so that a typo in one that a task does not read stops neither tonight's backup nor its alert.
 
 mod docs;
+mod secret;
 pub mod sections;
+mod when;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -17,6 +19,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use docs::{commented_file, described_keys, schema};
+pub use secret::Secret;
+pub use when::{Days, EVERY_MONTH, When, month_numbers, weekday_name};
 
 use crate::error::{self, Failure};
 use crate::report::{Finding, Severity};
@@ -31,11 +35,18 @@ pub const VARIABLE: &str = "EMPIRE_MAINT_CONFIG";
 const SYSTEM_FILE: &str = "/etc/empire-maint/config.toml";
 const OWN_FILE: &str = "empire-maint.toml";
 const LARGEST: u64 = 1 << 20;
+const DEEPEST: usize = 200;
+const MOST_ERRORS: usize = 100;
 
 /// One `[section]` or `[[section]]`: pure data with the plan's values as its default.
 pub trait Section: Serialize + DeserializeOwned + JsonSchema + Default {
     /// The name in the file.
     const NAME: &'static str;
+
+    /// What no single key can say: values that do not fit together.
+    fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// What `config check`, `config show`, `config init` and the schema need to know of a section's type.
@@ -108,8 +119,13 @@ impl Config {
         }
     }
 
-    fn parse(source: Option<PathBuf>, text: String, root: Option<PathBuf>) -> anyhow::Result<Self> {
-        require_shallow(&text)?;
+    /// The configuration in a text; `source` is what errors call it.
+    pub fn parse(
+        source: Option<PathBuf>,
+        text: String,
+        root: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        require_shallow(&text, source.as_deref())?;
         // Read once and needed until the end: the parsed values borrow from it.
         let text: &'static str = text.leak();
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -125,7 +141,7 @@ impl Config {
             ..Self::defaults(None)
         };
         if let Some(first) = errors.first() {
-            config.require_recovered(first)?;
+            config.require_recovered(first, errors.len())?;
         }
         config.broken = errors
             .iter()
@@ -137,11 +153,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Where the parser lost a section altogether, nobody knows what the operator wanted.
-    fn require_recovered(&self, error: &toml::de::Error) -> anyhow::Result<()> {
-        let lost = headers(self.text)
-            .any(|(_, name)| !self.tables.iter().any(|(table, _)| *table == name));
-        if lost {
+    /// Where the parser lost a section altogether, or stumbles all the time, nobody knows what the operator wanted.
+    fn require_recovered(&self, error: &toml::de::Error, errors: usize) -> anyhow::Result<()> {
+        let lost = || {
+            headers(self.text).any(|(_, name)| !self.tables.iter().any(|(table, _)| *table == name))
+        };
+        if errors > MOST_ERRORS || lost() {
             return Err(error::config(self.place(error.span(), error.message())).into());
         }
         Ok(())
@@ -152,12 +169,27 @@ impl Config {
         self.source.as_deref()
     }
 
+    /// True for the file that is found without being named.
+    pub fn is_system_file(&self, path: &Path) -> bool {
+        path == Path::new(SYSTEM_FILE)
+    }
+
     /// Reads one section: the defaults, with what the file says in their place.
     pub fn get<S: Section>(&self) -> anyhow::Result<S> {
+        let section = self.section()?;
         self.read
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(S::NAME);
+        Ok(section)
+    }
+
+    /// The same where the task can do without: one that is broken is nothing here, and `config.invalid` to the run.
+    pub fn peek<S: Section>(&self) -> Option<S> {
+        self.section().ok()
+    }
+
+    fn section<S: Section>(&self) -> anyhow::Result<S> {
         if let Some(broken) = self.broken.iter().find(|broken| {
             broken
                 .section
@@ -169,12 +201,17 @@ impl Config {
         let Some((_, value)) = self.tables.iter().find(|(name, _)| name == S::NAME) else {
             return Ok(S::default());
         };
-        S::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
+        let section = S::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
             let (message, hint) = explain(error.message());
             let mut failure = error::config(self.place(error.span(), &message));
             failure.hint = hint;
-            failure.into()
-        })
+            failure
+        })?;
+        section.check().map_err(|mut failure| {
+            failure.message = self.place(Some(value.span()), &failure.message);
+            failure
+        })?;
+        Ok(section)
     }
 
     /// The application's root: `--root`, else `[app] root`.
@@ -187,10 +224,13 @@ impl Config {
 
     /// A configured path; a relative one starts at the application's root.
     pub fn path(&self, path: &Path) -> anyhow::Result<PathBuf> {
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
         Ok(std::path::absolute(self.app_root()?.join(path))?)
     }
 
-    /// What is wrong in sections that nobody has read so far; and sections that do not exist.
+    /// What is wrong in sections that nobody has read with success so far; and sections that do not exist.
     pub fn problems_elsewhere(&self) -> Vec<Finding> {
         let read = self
             .read
@@ -240,15 +280,23 @@ impl Config {
                 }
             }
         }
+        // An error before the first section, or in one of which nothing is left.
+        if let (true, Some(broken)) = (found.is_empty(), self.broken.first()) {
+            let section = broken.section.as_deref().unwrap_or("configuration");
+            if wanted(section) {
+                found.push((section.to_owned(), error::config(broken.message.clone())));
+            }
+        }
         found
     }
 
-    /// Every section as it is in force.
-    pub fn effective(&self) -> anyhow::Result<Vec<(&'static str, serde_json::Value)>> {
+    /// Every section as it is in force, and what is wrong with it where it is not.
+    pub fn effective(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, anyhow::Result<serde_json::Value>)> {
         sections::ALL
             .iter()
-            .map(|entry| Ok((entry.name, (entry.check)(self)?)))
-            .collect()
+            .map(|entry| (entry.name, (entry.check)(self)))
     }
 
     /// Where the value of `section` and, in it, `key` came from.
@@ -337,7 +385,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
     let meta = files::metadata(path)
         .map_err(|error| error::config(format!("cannot read {shown}: {error}")))?
         .ok_or_else(|| {
-            error::config(format!("there is no configuration file {shown}"))
+            error::missing(format!("there is no configuration file {shown}"))
                 .hint(format!("empire-maint config init > {shown}"))
         })?;
     if !meta.is_file() {
@@ -368,12 +416,11 @@ fn require_ours(path: &Path, meta: &std::fs::Metadata) -> anyhow::Result<()> {
         return Ok(());
     }
     let real = std::fs::canonicalize(path)?;
-    let directory = files::parent(&real).to_owned();
-    let directory_meta = std::fs::metadata(&directory)?;
-    for (path, meta) in [(real.as_path(), meta), (&directory, &directory_meta)] {
-        use std::os::unix::fs::MetadataExt as _;
-        let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
-        if !machine::is_ours(meta) && !sticky {
+    // The file, the directory it lies in, and the one that a link to it lies in: whoever can change that can point it elsewhere.
+    let (there, here) = (files::parent(&real), files::parent(path));
+    let (there_meta, here_meta) = (std::fs::metadata(there)?, std::fs::metadata(here)?);
+    for (path, meta) in [(&*real, meta), (there, &there_meta), (here, &here_meta)] {
+        if !machine::is_ours(meta) {
             return Err(error::config(format!(
                 "{} belongs to somebody else or can be written by others, so root does not use it",
                 path.display()
@@ -385,18 +432,26 @@ fn require_ours(path: &Path, meta: &std::fs::Metadata) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The parser is recursive: ten thousand brackets must be an error, not a stack overflow.
-fn require_shallow(text: &str) -> anyhow::Result<()> {
+/// The parser is recursive: ten thousand brackets, on one line or on as many, must be an error and not a stack overflow.
+/// Brackets in strings and comments are counted too; nobody leaves two hundred of those open.
+fn require_shallow(text: &str, source: Option<&Path>) -> anyhow::Result<()> {
+    let mut open = 0usize;
     for (number, line) in text.lines().enumerate() {
-        let depth = line.bytes().filter(|b| matches!(b, b'[' | b'{')).count();
-        let dots = line
-            .split(['=', '#'])
-            .next()
-            .unwrap_or_default()
-            .matches('.')
-            .count();
-        if depth > 200 || dots > 200 {
-            return Err(error::config(format!("line {}: nested too deeply", number + 1)).into());
+        for byte in line.bytes() {
+            match byte {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open > DEEPEST {
+                break;
+            }
+        }
+        let key = line.split(['=', '#']).next().unwrap_or_default();
+        if open > DEEPEST || key.matches('.').count() > DEEPEST {
+            let file = source.unwrap_or(Path::new("configuration")).display();
+            let message = format!("{file}:{}: nested too deeply", number + 1);
+            return Err(error::config(message).into());
         }
     }
     Ok(())
@@ -502,6 +557,10 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_refused_at_once() {
-        assert!(parse(&format!("[app]\nx = {}", "[".repeat(10_000))).is_err());
+        for bracket in ["[", "[\n", "{a=", "{a=[\n"] {
+            assert!(parse(&format!("[app]\nx = {}", bracket.repeat(10_000))).is_err());
+        }
+        assert!(parse(&format!("[app]\n{}x = 1", "a.".repeat(10_000))).is_err());
+        assert!(parse(&"]\n= =\n".repeat(100_000)).is_err());
     }
 }

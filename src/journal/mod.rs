@@ -6,13 +6,16 @@ mod read;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::sqlite;
+use crate::sys::{Stop, files};
 
 pub use figures::{Sample, first_run, samples};
-pub use read::{Filter, Run, last_success, recall, runs};
+pub use read::{Filter, Run, TaskPast, last_success, recall, runs, task_pasts};
 pub use write::{Begun, Interrupted, begin, finish};
 
 /// Finding id: the run could not be written down.
@@ -21,7 +24,10 @@ pub const UNWRITABLE: &str = "journal.unwritable";
 /// Finding id: an earlier run was killed.
 pub const INTERRUPTED: &str = "task.interrupted";
 
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const SCHEMA: &str = "
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY,
   task TEXT NOT NULL,
@@ -73,7 +79,54 @@ CREATE TABLE IF NOT EXISTS remembered (
   run_id TEXT NOT NULL,
   PRIMARY KEY (task, key)
 );
+CREATE TABLE IF NOT EXISTS incidents (
+  number INTEGER PRIMARY KEY,
+  host TEXT NOT NULL,
+  finding TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  task TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  message TEXT NOT NULL,
+  hint TEXT,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL,
+  resolved_ms INTEGER,
+  acknowledged_by TEXT,
+  acknowledged_ms INTEGER
+);
+CREATE UNIQUE INDEX IF NOT EXISTS incidents_open ON incidents (host, finding, subject) WHERE resolved_ms IS NULL;
+CREATE TABLE IF NOT EXISTS told (
+  incident INTEGER NOT NULL REFERENCES incidents (number) ON DELETE CASCADE,
+  channel TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  severity TEXT NOT NULL,
+  escalated INTEGER NOT NULL,
+  resolved INTEGER NOT NULL,
+  PRIMARY KEY (incident, channel)
+);
+CREATE TABLE IF NOT EXISTS outbox (
+  id INTEGER PRIMARY KEY,
+  channel TEXT NOT NULL,
+  incident INTEGER,
+  created_ms INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  error TEXT,
+  event TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS outbox_by_channel ON outbox (channel, due_ms);
+CREATE TABLE IF NOT EXISTS mutes (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('silence', 'maintenance')),
+  finding TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  from_ms INTEGER NOT NULL,
+  until_ms INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  reason TEXT NOT NULL
+);
 PRAGMA user_version = 1;
+COMMIT;
 ";
 
 /// Where the journal is, below the state directory.
@@ -85,17 +138,16 @@ fn run_file(state: &Path, run_id: &str) -> PathBuf {
     state.join("runs").join(run_id)
 }
 
-fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
+/// The journal with every table, made where it is not there yet. Runs, alerts and what is remembered share it.
+pub fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
     let path = path(state);
     let describe = || format!("cannot open the journal {}", path.display());
     let connection = Connection::open(&path).with_context(describe)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    connection
-        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
-        .with_context(describe)?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 => connection.execute_batch(SCHEMA).with_context(describe)?,
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")?;
+    let layout = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    match layout().with_context(describe)? {
+        0 => make(&connection).with_context(describe)?,
         1 => {}
         newer => anyhow::bail!(
             "{} was written by a newer version (layout {newer})",
@@ -105,10 +157,29 @@ fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
     Ok(connection)
 }
 
+/// Two first runs at once both get here. SQLite does not wait for another connection that changes the journal mode too.
+fn make(connection: &Connection) -> rusqlite::Result<()> {
+    let started = Instant::now();
+    loop {
+        match connection
+            .execute_batch("PRAGMA journal_mode=WAL")
+            .and_then(|()| connection.execute_batch(SCHEMA))
+        {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && started.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    }
+}
+
 /// `None` where there is no journal yet.
-fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
+pub fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let path = path(state);
-    if crate::sys::files::metadata(&path)
+    if files::metadata(&path)
         .with_context(|| format!("cannot look at {}", path.display()))?
         .is_none()
     {
@@ -117,6 +188,14 @@ fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags)
         .with_context(|| format!("cannot open the journal {}", path.display()))?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(PATIENCE)?;
+    // Whoever may read the file but not write beside it cannot share it (https://sqlite.org/wal.html#read_only_databases).
+    // Nothing is in its log, so nobody has it open, and it can be read as it lies there.
+    let shared = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    let [log, ..] = sqlite::side_files(&path);
+    if shared.is_err() && files::metadata(&log)?.is_none_or(|meta| meta.len() == 0) {
+        let stop = Stop::after(Duration::from_secs(60));
+        return sqlite::open_private(&path, &stop).map(Some);
+    }
     Ok(Some(connection))
 }

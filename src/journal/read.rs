@@ -148,6 +148,62 @@ pub fn last_success(state: &Path, task: &str) -> anyhow::Result<Option<Timestamp
     Ok(finished.and_then(|finished| Timestamp::from_millisecond(finished).ok()))
 }
 
+/// What the journal knows of one task's runs that were not dry.
+#[derive(Clone, Debug)]
+pub struct TaskPast {
+    /// The command.
+    pub task: String,
+    /// When its last run began.
+    pub started_at: Timestamp,
+    /// How that run ended: ok, warning, critical, unknown, interrupted; or running.
+    pub result: String,
+    /// What its process ended with; absent while it runs and for one that was killed.
+    pub exit_code: Option<u8>,
+    /// When the last run began that could start: one that runs still, or ended with 0, 1 or 2.
+    pub answered: Option<Timestamp>,
+    /// When the last run ended that ended with 0 or 1.
+    pub success: Option<Timestamp>,
+}
+
+/// The past of every task that has one, up to `until`: a run from the future, before the clock was put back, says nothing.
+pub fn task_pasts(state: &Path, until: Timestamp) -> anyhow::Result<Vec<TaskPast>> {
+    let Some(connection) = open_for_reading(state)? else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare(
+        "WITH dead AS (SELECT value AS id FROM json_each(?2)),
+         past AS (
+           SELECT *, state = 'running' AND id NOT IN dead AS alive,
+             row_number() OVER (PARTITION BY task ORDER BY started_ms DESC, id DESC) AS back
+           FROM runs WHERE dry_run = 0 AND started_ms <= ?1)
+         SELECT task,
+           max(started_ms) FILTER (WHERE back = 1),
+           max(iif(alive, 'running', iif(state = 'finished', status, 'interrupted'))) FILTER (WHERE back = 1),
+           max(exit_code) FILTER (WHERE back = 1),
+           max(started_ms) FILTER (WHERE alive OR exit_code IN (0, 1, 2)),
+           max(finished_ms) FILTER (WHERE exit_code IN (0, 1))
+         FROM past GROUP BY task",
+    )?;
+    let moment = |ms: i64| Timestamp::from_millisecond(ms).ok();
+    let rows = statement.query_map(
+        params![
+            until.as_millisecond(),
+            serde_json::to_string(&dead(&connection, state)?)?
+        ],
+        |row| {
+            Ok(TaskPast {
+                task: row.get(0)?,
+                started_at: moment(row.get(1)?).unwrap_or_default(),
+                result: row.get(2)?,
+                exit_code: row.get(3)?,
+                answered: row.get::<_, Option<i64>>(4)?.and_then(moment),
+                success: row.get::<_, Option<i64>>(5)?.and_then(moment),
+            })
+        },
+    )?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// A remembered value of a task.
 pub fn recall(state: &Path, task: &str, key: &str) -> anyhow::Result<Option<Value>> {
     let Some(connection) = open_for_reading(state)? else {

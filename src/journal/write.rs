@@ -36,7 +36,7 @@ pub fn begin(state: &Path, report: &Report, stop: &Stop) -> anyhow::Result<Begun
         what: format!("the run {}", report.run_id),
         optional: false,
     };
-    let held = lock.take(Duration::ZERO, report.started_at, stop)?;
+    let held = lock.take(&report.task, Duration::ZERO, report.started_at, stop)?;
     let connection = open_for_writing(state)?;
     let interrupted = find_interrupted(&connection, state, report.started_at)?;
     connection.execute(
@@ -93,8 +93,9 @@ fn find_interrupted(
     Ok(found)
 }
 
-/// Writes down everything that the run has to say, in one transaction.
-pub fn finish(state: &Path, report: &Report) -> anyhow::Result<()> {
+/// Writes down everything that the run has to say, in one transaction. One that is fleeting and has nothing to say takes the
+/// place of those before it that had nothing to say either.
+pub fn finish(state: &Path, report: &Report, fleeting: bool) -> anyhow::Result<()> {
     let mut connection = open_for_writing(state)?;
     let transaction = connection.transaction()?;
     let id = &report.run_id;
@@ -152,6 +153,16 @@ pub fn finish(state: &Path, report: &Report) -> anyhow::Result<()> {
                 insert.execute(params![report.task, key, value.to_string(), id])?;
             }
         }
+    }
+    if fleeting {
+        transaction.execute(
+            "DELETE FROM runs WHERE task = ?1 AND id <> ?2 AND state = 'finished' AND status = 'ok'
+               AND summary = ?3
+               AND NOT EXISTS (SELECT 1 FROM findings WHERE run_id = runs.id)
+               AND NOT EXISTS (SELECT 1 FROM metrics WHERE run_id = runs.id)
+               AND NOT EXISTS (SELECT 1 FROM actions WHERE run_id = runs.id)",
+            params![report.task, id, report.summary],
+        )?;
     }
     transaction.commit()?;
     files::forget(&run_file(state, id));

@@ -18,7 +18,11 @@ const RED: Paint = AnsiColor::Red.on_default().bold();
 
 /// Prints the report: the failure to standard error, everything else to standard output.
 pub fn print(report: &Report, style: Style) -> io::Result<()> {
-    if style.quiet && report.failure.is_none() && report.worst() < Some(Severity::Medium) {
+    let silent = match &report.news {
+        Some(news) => news.is_empty(),
+        None => report.failure.is_none() && report.worst() < Some(Severity::Medium),
+    };
+    if style.quiet && silent {
         return Ok(());
     }
     let mut out = anstream::AutoStream::new(io::stdout().lock(), style.color.into());
@@ -34,11 +38,18 @@ pub fn print(report: &Report, style: Style) -> io::Result<()> {
         let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
         return write!(err, "{}", failure(report));
     }
+    // A text is there to be piped into a file: what there is to say beside it must not end up in it.
+    let text = |part: &Document| matches!(part, Document::Text(_));
+    if report.documents.iter().any(text) {
+        out.flush()?;
+        let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
+        return write!(err, "{}", body(report, style));
+    }
     write!(out, "{}", body(report, style))?;
     out.flush()
 }
 
-/// `HOST TASK STATUS: summary`, the command to run next, then what was found: what cron mails.
+/// `HOST TASK STATUS: summary`, the command to run next, then what is news: what cron mails.
 fn digest(report: &Report) -> String {
     let mut text = format!(
         "{} {} {}: {}\n",
@@ -58,9 +69,18 @@ fn digest(report: &Report) -> String {
         .or_else(|| worst.into_iter().find_map(|finding| finding.hint.clone()))
         .unwrap_or_else(|| format!("empire-maint history --task {}", report.task));
     let _ = writeln!(text, "next: {}", clean(&hint));
-    for finding in &report.findings {
-        if finding.severity >= Severity::Medium {
-            text.push_str(&finding_line(finding));
+    match &report.news {
+        Some(news) => {
+            for line in news {
+                let _ = writeln!(text, "  {}", clean(line));
+            }
+        }
+        None => {
+            for finding in &report.findings {
+                if finding.severity >= Severity::Medium {
+                    text.push_str(&finding_line(finding));
+                }
+            }
         }
     }
     text

@@ -1,6 +1,5 @@
 //! Renderings of a report. Each format reads a [`Report`] and nothing else; only this room prints.
 
-mod clean;
 mod human;
 mod json;
 mod nagios;
@@ -12,7 +11,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 
-pub use clean::clean;
+pub use crate::text::clean;
 pub use progress::Line;
 pub use prometheus::textfile;
 pub use prompt::Terminal;
@@ -69,18 +68,20 @@ pub struct Style {
 }
 
 /// Prints the report. Documents and answers go to standard output, the failure of a human run to standard error.
-/// A reader that went away is no error.
-pub fn print(report: &Report, style: Style) {
+/// A reader that went away is no error; false where it could not be printed for any other reason.
+pub fn print(report: &Report, style: Style) -> bool {
     let result = match style.format {
         Format::Human => human::print(report, style),
         Format::Json => write_out(&json::render(report)),
         Format::Nagios => write_out(&nagios::render(report)),
         Format::Prometheus => write_out(&prometheus::render(report, None)),
     };
-    if let Err(error) = result
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        let _ = writeln!(io::stderr(), "empire-maint: error: cannot print: {error}");
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "empire-maint: error: cannot print: {error}");
+            false
+        }
+        _ => true,
     }
 }
 

@@ -54,6 +54,19 @@ impl Severity {
         }
     }
 
+    /// The severity that this word means.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [
+            Self::Info,
+            Self::Low,
+            Self::Medium,
+            Self::High,
+            Self::Critical,
+        ]
+        .into_iter()
+        .find(|severity| severity.word() == word)
+    }
+
     /// The plan's time to respond.
     pub fn respond_within(self) -> Option<&'static str> {
         match self {
@@ -270,6 +283,9 @@ pub struct Report {
     /// Values that the next run of this task may recall; saved in the journal.
     #[serde(skip)]
     pub remembered: BTreeMap<String, Value>,
+    /// What is news in it, as far as no channel has delivered that: all that a quiet run prints. `None` where nobody decided.
+    #[serde(skip)]
+    pub news: Option<Vec<String>>,
     /// What this run looked at: an open alert about it that this run did not find again is resolved.
     #[serde(skip)]
     pub examined: Vec<Examined>,
@@ -307,6 +323,7 @@ impl Report {
             failure: None,
             documents: Vec::new(),
             remembered: BTreeMap::new(),
+            news: None,
             examined: Vec::new(),
         }
     }
@@ -335,7 +352,8 @@ impl Report {
         };
         self.exit_code = exit::Code::Status(self.status).value();
         if let Some(failure) = &self.failure {
-            self.summary.clone_from(&failure.message);
+            let chain = std::iter::once(&failure.message).chain(&failure.causes);
+            self.summary = chain.map(String::as_str).collect::<Vec<_>>().join(": ");
         }
     }
 }

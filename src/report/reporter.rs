@@ -240,7 +240,9 @@ impl Reporter {
     ) -> anyhow::Result<Option<T>> {
         match work() {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error::ends_the_run(&error) => Err(error.context(subject.to_owned())),
+            Err(error) if error::ends_the_run(&error) => {
+                Err(error.context(format!("stopped at {subject}")))
+            }
             Err(error) => {
                 let mut finding =
                     Finding::new(id, Severity::Critical, subject, format!("{error:#}"));

@@ -26,13 +26,16 @@ pub struct Facts {
     pub tables: BTreeMap<String, u64>,
     /// Rows that point to no parent.
     pub foreign_key_violations: u64,
-    /// Newest value of the configured freshness columns.
+    /// Newest value of the freshness columns.
     #[schemars(with = "Option<String>")]
     pub data_as_of: Option<Timestamp>,
+    /// The freshness columns as they were configured then, by table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub freshness: BTreeMap<String, String>,
 }
 
 impl Facts {
-    /// In which points another set of facts differs; freshness columns may be configured anew, so they do not count.
+    /// In which points another set of facts differs. The age of the data counts where both looked at the same columns.
     pub fn differs(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if (self.page_size, self.page_count) != (other.page_size, other.page_count) {
@@ -50,6 +53,9 @@ impl Facts {
                 let shown = found_rows.map_or("no".to_owned(), u64::to_string);
                 found.push(format!("table {table} has {shown} rows instead of {rows}"));
             }
+        }
+        if self.freshness == other.freshness && self.data_as_of != other.data_as_of {
+            found.push("data of another age".to_owned());
         }
         found
     }
@@ -135,6 +141,7 @@ fn look(
             tables: row_counts(connection)?,
             foreign_key_violations: count_rows(connection, "PRAGMA foreign_key_check")?,
             data_as_of: data_as_of(connection, freshness)?,
+            freshness: freshness.clone(),
         })
     };
     look().map_err(|error| explain(error, path, stop))

@@ -9,6 +9,7 @@ mod snapshot;
 
 pub use facts::{Facts, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
+pub use moment::moment;
 pub use open::{
     explain, header_size, open_private, open_readonly, open_writable, require_database_file,
     side_files,

@@ -118,8 +118,8 @@ pub fn side_files(path: &Path) -> [PathBuf; 3] {
     ["-wal", "-shm", "-journal"].map(|suffix| files::with_suffix(path, suffix))
 }
 
-/// The size of the database that a header announces; `None` where the bytes are no SQLite header
-/// (<https://sqlite.org/fileformat2.html#the_database_header>).
+/// The size of the database that a header announces; `None` where the bytes are no SQLite header, 0 where it does not say, as after
+/// a writer older than SQLite 3.7 (<https://sqlite.org/fileformat2.html#in_header_database_size>).
 pub fn header_size(header: &[u8]) -> Option<u64> {
     let header: &[u8; 100] = header.get(..100)?.try_into().ok()?;
     if &header[..16] != b"SQLite format 3\0" {
@@ -130,6 +130,9 @@ pub fn header_size(header: &[u8]) -> Option<u64> {
         size if size >= 512 && size.is_power_of_two() => u64::from(size),
         _ => return None,
     };
+    if header[24..28] != header[92..96] {
+        return Some(0);
+    }
     let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
     Some(page_size * u64::from(pages))
 }
@@ -138,7 +141,11 @@ pub fn header_size(header: &[u8]) -> Option<u64> {
 pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
     let shown = path.display();
     let code = error.sqlite_error_code();
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     let hint = match code {
+        _ if extended == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Some(format!(
+            "a transaction was cut short and has to be rolled back first: start the application, or: sqlite3 '{shown}' .tables"
+        )),
         Some(ErrorCode::OperationInterrupted) => match stop.check() {
             Err(stopped) => return stopped.context(format!("reading {shown}")),
             Ok(()) => None,
@@ -215,6 +222,8 @@ mod tests {
         assert_eq!(header_size(&header), Some(5 * 4096));
         header[16..18].copy_from_slice(&[0, 1]);
         assert_eq!(header_size(&header), Some(5 * 65_536));
+        header[27] = 9; // changed since by somebody who does not keep the size there
+        assert_eq!(header_size(&header), Some(0));
         header[16..18].copy_from_slice(&[0, 3]);
         assert_eq!(header_size(&header), None);
     }

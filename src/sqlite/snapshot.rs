@@ -61,6 +61,7 @@ pub struct Snapshot {
     checker: Option<Connection>,
     path: PathBuf,
     wal: PathBuf,
+    wal_before: u64,
     max_wal: Bytes,
     stop: Stop,
     page_size: usize,
@@ -109,6 +110,7 @@ impl Snapshot {
             reader,
             checker,
             path: path.to_owned(),
+            wal_before: wal_size(&wal)?,
             wal,
             max_wal: options.max_wal,
             stop: options.stop.clone(),
@@ -152,6 +154,7 @@ impl Snapshot {
             stop: &self.stop,
             page_size: self.page_size,
             page_count: self.page_count,
+            wal_before: self.wal_before,
             wal_peak: 0,
         };
         (pages, checks)
@@ -180,6 +183,7 @@ pub struct Pages<'a> {
     stop: &'a Stop,
     page_size: usize,
     page_count: u64,
+    wal_before: u64,
     wal_peak: u64,
 }
 
@@ -187,8 +191,9 @@ impl Pages<'_> {
     /// Writes every page in order; errs when one is missing, or when the reader makes the write-ahead log grow too far.
     pub fn write_to(&mut self, sink: &mut dyn Write) -> anyhow::Result<()> {
         let mut looked = Instant::now();
+        let before = self.wal_before;
         let peak = &mut self.wal_peak;
-        *peak = require_small_wal(self.wal, self.max_wal)?;
+        *peak = require_small_wal(self.wal, before, self.max_wal)?;
         stream(
             self.connection,
             self.path,
@@ -199,7 +204,7 @@ impl Pages<'_> {
                 if looked.elapsed() >= Duration::from_secs(1) {
                     looked = Instant::now();
                     self.stop.check()?;
-                    *peak = (*peak).max(require_small_wal(self.wal, self.max_wal)?);
+                    *peak = (*peak).max(require_small_wal(self.wal, before, self.max_wal)?);
                 }
                 sink.write_all(page)?;
                 Ok(())
@@ -212,20 +217,33 @@ impl Pages<'_> {
         self.wal_peak
     }
 
+    /// Ends this half of the view, once nothing is to be read from it any more.
+    pub fn release(&mut self) -> anyhow::Result<()> {
+        self.connection
+            .execute_batch("ROLLBACK")
+            .map_err(|error| explain(error, self.path, self.stop))
+    }
+
     /// The connection, once the pages are through.
     pub fn connection(&self) -> &Connection {
         self.connection
     }
 }
 
-fn require_small_wal(wal: &Path, most: Bytes) -> anyhow::Result<u64> {
-    let size = files::metadata(wal)?.map_or(0, |meta| meta.len());
-    if size > most.0 {
+fn wal_size(wal: &Path) -> std::io::Result<u64> {
+    Ok(files::metadata(wal)?.map_or(0, |meta| meta.len()))
+}
+
+/// The log never shrinks while the app runs: one that was large before is not ours to answer for.
+fn require_small_wal(wal: &Path, before: u64, most: Bytes) -> anyhow::Result<u64> {
+    let size = wal_size(wal)?;
+    if size > most.0.max(before) {
         return Err(Failure::new(
             Kind::Failed,
             format!(
-                "{} grew to {} while the backup read the database (limit {most})",
+                "{} grew from {} to {} while the backup read the database (limit {most})",
                 wal.display(),
+                Bytes(before),
                 Bytes(size)
             ),
         )
@@ -335,7 +353,8 @@ fn copy_locked(
                 options.stop.check()?;
                 let elapsed = started.elapsed();
                 let estimate = elapsed.mul_f64(page_count as f64 / done as f64);
-                if elapsed > Duration::from_millis(100) && estimate > options.max_lock.0 {
+                let known = Duration::from_millis(100).min(options.max_lock.0);
+                if elapsed > known && estimate > options.max_lock.0 {
                     return Err(too_long(path, estimate, options.max_lock));
                 }
             }

@@ -84,28 +84,41 @@ pub fn open_regular(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Creates a file that must not exist yet, readable by its owner only.
+/// Creates a file that must not exist yet, readable by its owner only: the owner of the directory, where root makes it.
 pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(NOFOLLOW)
-        .open(path)
-        .with_context(|| format!("cannot create {}", path.display()))
+    let file = open_own(path, true).with_context(|| format!("cannot create {}", path.display()))?;
+    own_like_directory(&file, path)?;
+    Ok(file)
 }
 
-/// Opens or creates a lock file; its content is a note about the holder and nothing else.
-pub fn open_lock(path: &Path) -> io::Result<File> {
+/// Opens or creates a lock file; its content is a note about the holder and nothing else. Whoever owns the directory can take
+/// the lock too.
+pub fn open_lock(path: &Path) -> anyhow::Result<File> {
+    match open_own(path, true) {
+        Ok(file) => {
+            own_like_directory(&file, path)?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(open_own(path, false)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_own(path: &Path, new: bool) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(false)
+        .create_new(new)
         .mode(0o600)
         .custom_flags(NOFOLLOW)
         .open(path)
+}
+
+fn own_like_directory(file: &File, path: &Path) -> anyhow::Result<()> {
+    let directory = parent(path);
+    let meta = fs::metadata(directory)
+        .with_context(|| format!("cannot look at {}", directory.display()))?;
+    own_like(file, &meta)
 }
 
 /// Makes a file's bytes and metadata durable.
@@ -124,6 +137,26 @@ pub fn sync_directory(path: &Path) -> anyhow::Result<()> {
 /// Asks the kernel to forget what it caches of a file, so that the next read comes from the disk. Advice only.
 pub fn drop_cache(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// Tells the kernel which part of a file will be read soon. Advice only.
+pub fn will_read(file: &File, offset: u64, length: u64) {
+    let _ = rustix::fs::fadvise(
+        file,
+        offset,
+        std::num::NonZeroU64::new(length),
+        Advice::WillNeed,
+    );
+}
+
+/// Makes the kernel forget what it caches of a synced part of a file, and fetch it from the disk again. Advice only.
+pub fn read_again(file: &File, from: u64, to: u64) {
+    const LARGEST_PAGE: u64 = 64 << 10;
+    // Only whole pages are forgotten: the one in which the part before ended belongs to this part.
+    let from = from / LARGEST_PAGE * LARGEST_PAGE;
+    let length = std::num::NonZeroU64::new(to.saturating_sub(from));
+    let _ = rustix::fs::fadvise(file, from, length, Advice::DontNeed);
+    let _ = rustix::fs::fadvise(file, from, length, Advice::WillNeed);
 }
 
 /// Renames within one file system; errs when the new name is taken.
@@ -162,9 +195,23 @@ pub fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
 
 /// Writes a whole small file and makes it durable, before anybody can see it under `path`.
 pub fn write_new_synced(permit: &Permit, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write_new_synced_like(permit, path, content, None)
+}
+
+/// The same with owner, group and mode of another file, which it will replace.
+pub fn write_new_synced_like(
+    permit: &Permit,
+    path: &Path,
+    content: &[u8],
+    like: Option<&Metadata>,
+) -> anyhow::Result<()> {
     let mut file = create_new(permit, path)?;
     file.write_all(content)
         .with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(like) = like {
+        own_like(&file, like)?;
+        set_mode(&file, like.mode())?;
+    }
     sync(&file, path)
 }
 
@@ -240,20 +287,32 @@ pub fn require_trusted_directory(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Links on the way to a configured path are followed where root, the owner of `tree` or we ourselves made them.
+pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    let owner = metadata(tree)?.map(|meta| meta.uid());
+    for part in path.ancestors() {
+        let Some(meta) = link_metadata(part)
+            .with_context(|| format!("cannot look at {}", part.display()))?
+            .filter(|meta| meta.is_symlink())
+        else {
+            continue;
+        };
+        if meta.uid() != 0 && meta.uid() != own && Some(meta.uid()) != owner {
+            return Err(Failure::new(
+                Kind::Refused,
+                format!("{} is a link that somebody else made", part.display()),
+            )
+            .hint(format!("chown -h root '{}'", part.display()))
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// Says clearly when a folder cannot be read; one that is not there is fine, and empty.
 pub fn require_readable_directory(path: &Path) -> anyhow::Result<()> {
-    match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::new(
-            Kind::Missing,
-            format!("cannot read {}: {error}", path.display()),
-        )
-        .hint("run as root or as the owner of that folder")
-        .into()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot list {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    list(path).map(|_| ())
 }
 
 /// Writes a new file of our own, in a folder of our own.
@@ -284,6 +343,14 @@ pub fn list(path: &Path) -> anyhow::Result<Vec<fs::DirEntry>> {
     let describe = || format!("cannot list {}", path.display());
     let reader = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure::new(
+                Kind::Missing,
+                format!("cannot read {}: {error}", path.display()),
+            )
+            .hint("run as root or as the owner of that folder")
+            .into());
+        }
         other => other.with_context(describe)?,
     };
     let mut entries = reader

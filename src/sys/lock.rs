@@ -29,9 +29,10 @@ pub struct Held(#[expect(dead_code, reason = "held, never read")] File);
 const POLL: Duration = Duration::from_millis(100);
 
 impl Lock {
-    /// Takes the lock, waiting up to `wait`. `None` where an optional lock file cannot be made.
+    /// Takes the lock for `who`, waiting up to `wait`. `None` where an optional lock file cannot be made.
     pub fn take(
         &self,
+        who: &str,
         wait: Duration,
         now: Timestamp,
         stop: &Stop,
@@ -60,7 +61,7 @@ impl Lock {
             std::thread::sleep(stop.left(POLL)?);
         }
         // The note only helps the message of whoever waits; a full disk must not stop the holder.
-        let _ = note(&mut file, now);
+        let _ = note(&mut file, who, now);
         Ok(Some(Held(file)))
     }
 
@@ -80,10 +81,14 @@ impl Lock {
     }
 }
 
-fn note(file: &mut File, now: Timestamp) -> std::io::Result<()> {
+fn note(file: &mut File, who: &str, now: Timestamp) -> std::io::Result<()> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
-    writeln!(file, "process {} since {now:.0}", std::process::id())
+    writeln!(
+        file,
+        "empire-maint {who} (process {}) since {now:.0}",
+        std::process::id()
+    )
 }
 
 /// True when nobody holds a lock on the file at `path`: its owner is dead. A file that is not there was never locked.
@@ -110,14 +115,18 @@ mod tests {
         };
         let stop = Stop::after(Duration::from_secs(5));
         let held = lock
-            .take(Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+            .take("backup", Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
             .expect("free");
         assert!(held.is_some());
         let error = lock
-            .take(Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+            .take("restore", Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
             .expect_err("held");
         assert_eq!(kind_of(&error), Kind::Locked);
-        assert!(error.to_string().contains(&std::process::id().to_string()));
+        let holder = format!(
+            "the backups of app_db is in use by empire-maint backup (process {}) since 1970-01-01T00:00:00Z",
+            std::process::id()
+        );
+        assert_eq!(error.to_string(), holder);
         assert!(!is_free(&lock.path).expect("looks"));
         drop(held);
         assert!(is_free(&lock.path).expect("looks"));

@@ -18,6 +18,11 @@ pub fn host() -> String {
         .into_owned()
 }
 
+/// Where this very program is.
+pub fn program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// Who is at work, for the record: the user behind sudo, else the user's number.
 pub fn user() -> String {
     std::env::var("SUDO_USER")
@@ -41,6 +46,16 @@ pub fn private_umask() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
+/// The signals that this process ignores, a bit each from 1 on; none where nobody can say.
+pub fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
 /// True when the effective user is root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -52,11 +67,13 @@ pub fn is_own(meta: &fs::Metadata) -> bool {
     meta.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// True when a file or directory belongs to root or to us and nobody else can write it.
+/// True when a file or directory belongs to root or to us and nobody else can write it, or, in a sticky directory such as /tmp,
+/// nobody else can replace what is ours.
 pub fn is_ours(meta: &fs::Metadata) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let own = rustix::process::geteuid().as_raw();
-    (meta.uid() == 0 || meta.uid() == own) && meta.mode() & 0o022 == 0
+    let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+    (meta.uid() == 0 || meta.uid() == own) && (meta.mode() & 0o022 == 0 || sticky)
 }
 
 /// Nice 10 and the lowest best-effort I/O priority for the calling thread and all that it starts.

@@ -7,6 +7,7 @@ pub mod load;
 pub mod lock;
 pub mod machine;
 pub mod mounts;
+pub mod net;
 pub mod process;
 pub mod scratch;
 pub mod sockets;

@@ -1,7 +1,7 @@
 //! Child processes: an argument list and never a shell, a fixed environment, a time limit, their own process group,
 //! and output that is bounded and drained while they run.
 
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -51,8 +51,32 @@ pub fn from_list(list: &[String]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// A word as `/bin/sh` reads it, for people and for cron: nothing of ours goes through a shell.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-,=:@+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// Runs to the end or to the limit; at the limit the whole group is killed.
-pub fn run(mut command: Command, limit: Duration) -> anyhow::Result<Output> {
+pub fn run(command: Command, limit: Duration) -> anyhow::Result<Output> {
+    start(command, None, limit)
+}
+
+/// The same with something to read on standard input.
+pub fn run_with_input(
+    mut command: Command,
+    input: Vec<u8>,
+    limit: Duration,
+) -> anyhow::Result<Output> {
+    command.stdin(Stdio::piped());
+    start(command, Some(input), limit)
+}
+
+fn start(mut command: Command, input: Option<Vec<u8>>, limit: Duration) -> anyhow::Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdout(Stdio::piped())
@@ -65,6 +89,12 @@ pub fn run(mut command: Command, limit: Duration) -> anyhow::Result<Output> {
             )),
             _ => anyhow::Error::from(error).context(format!("cannot run {name}")),
         })?;
+    if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
+        // A child that does not read must not hold us; one that ends early says so with its exit code.
+        std::thread::spawn(move || {
+            let _ = pipe.write_all(&input);
+        });
+    }
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let status = wait(&mut child, &name, limit)?;
@@ -155,6 +185,16 @@ mod tests {
         )
         .expect_err("missing");
         assert!(error.to_string().contains("/nonexistent/tool"));
+    }
+
+    #[test]
+    fn words_reach_a_shell_as_they_are() {
+        for word in ["/usr/bin/tool", "/srv/my app/it's 100%", "a\"b$c`d\\e", ""] {
+            let mut shell = command(Path::new("/bin/sh"));
+            shell.args(["-c", &format!("printf %s {}", shell_word(word))]);
+            let output = run(shell, Duration::from_secs(5)).expect("runs");
+            assert_eq!(output.stdout, word.as_bytes());
+        }
     }
 
     #[test]

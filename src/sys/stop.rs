@@ -44,9 +44,14 @@ impl Stop {
         }
     }
 
-    /// From now on SIGINT, SIGTERM and SIGHUP set this value instead of ending the process.
+    /// From now on SIGINT, SIGTERM and SIGHUP set this value instead of ending the process. One that was ignored when the
+    /// process began stays so: `nohup` asked for that.
     pub fn listen(&self) -> std::io::Result<()> {
+        let ignored = super::machine::ignored_signals();
         for (signal, _) in SIGNALS {
+            if ignored & (1 << (signal - 1)) != 0 {
+                continue;
+            }
             let number = usize::try_from(signal).unwrap_or(0);
             signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), number)?;
         }

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::usage;
 use crate::journal::{self, Filter, Run};
 use crate::report::{Cell, Document, Reporter, Table};
+use crate::sys::files;
 use crate::sys::lock::Lock;
 use crate::task;
 use crate::units::{self, CalendarSpan};
@@ -54,6 +55,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn reads_only(&self) -> bool {
+        true
+    }
+
     fn resolve(self, _: &Config) -> anyhow::Result<Task> {
         const STATUS: [&str; 6] = [
             "ok",
@@ -74,7 +79,13 @@ impl task::Arguments for Arguments {
             None => (None, None),
             Some(text) => match text.parse::<Timestamp>() {
                 Ok(moment) => (Some(moment), None),
-                Err(_) => (None, Some(text.parse().map_err(usage)?)),
+                Err(_) => (
+                    None,
+                    Some(
+                        text.parse()
+                            .map_err(|why: String| usage(why).hint("as in --since 7d"))?,
+                    ),
+                ),
             },
         };
         Ok(Task {
@@ -95,16 +106,13 @@ impl task::Task for Task {
         Vec::new()
     }
 
-    fn journalled(&self) -> bool {
-        false
-    }
-
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let mut filter = self.filter.clone();
         if let Some(span) = &self.since {
             let now = context.now.to_zoned(context.zone.clone());
             filter.since = Some(span.before(&now)?.timestamp());
         }
+        files::require_readable_directory(&context.state)?;
         let runs = journal::runs(&context.state, &filter)?;
         report.document(Document::Table(table(&runs, self.findings)));
         report.summarise(units::count(runs.len() as u64, "run"));

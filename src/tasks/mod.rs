@@ -1,9 +1,13 @@
 //! The registry: one line a command, and nothing else.
 
+mod alerts;
 mod backup;
 mod health;
 mod history;
+mod maintenance;
 mod restore;
+mod runbook;
+mod schedule;
 mod verify_backup;
 
 use crate::task::{Entry, entry};
@@ -14,5 +18,9 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<alerts::Arguments>(),
+    entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),
+    entry::<schedule::Arguments>(),
+    entry::<runbook::Arguments>(),
 ];

@@ -180,6 +180,26 @@ fn a_dry_run_changes_nothing_and_says_what_the_real_one_does() {
     );
 }
 
+/// What is planned and what is done, on the first night and on the second.
+#[test]
+fn a_dry_run_lists_the_very_actions_of_the_real_one() {
+    let server = Server::new().config("[[backup.file]]\npath = \"data\"");
+    for day in ["2026-11-01", "2026-11-02"] {
+        let actions = |line: &str| -> Vec<(String, String)> {
+            let (_, report) = server.json(&format!("{line} --now {day}T03:00:00Z"));
+            let actions = report["actions"].as_array().unwrap().clone();
+            let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            actions
+                .iter()
+                .map(|action| (word(&action["kind"]), word(&action["target"])))
+                .collect()
+        };
+        let planned = actions("backup --dry-run");
+        assert!(planned.len() >= 3, "{planned:?}");
+        assert_eq!(planned, actions("backup"), "{day}");
+    }
+}
+
 #[test]
 fn a_further_backup_copies_what_did_not_change() {
     let server = Server::empty();

@@ -61,6 +61,19 @@ fn schemas_are_fresh() {
     same("schema/config.json", &["schema", "config"]);
 }
 
+#[test]
+fn the_crontab_example_is_what_the_program_prints() {
+    same(
+        "crontab.example",
+        &[
+            "schedule",
+            "crontab",
+            "--program",
+            "/usr/local/bin/empire-maint",
+        ],
+    );
+}
+
 /// A real shell reads the completions.
 #[test]
 fn bash_takes_the_completions() {
@@ -75,4 +88,46 @@ fn bash_takes_the_completions() {
         "verify-backup",
         "{output:?}"
     );
+}
+
+/// The real function of zsh, at a pseudo-terminal of zsh's own: a word is begun, the tab key pressed.
+#[test]
+fn zsh_takes_the_completions() {
+    const SCRIPT: &str = r#"
+        zmodload zsh/zpty
+        zpty z zsh -f -i
+        zpty -w z "fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; print loa''ded"
+        zpty -r z out '*loaded*'
+        zpty -w -n z $'empire-maint veri\t'
+        zpty -r z out '*verify-backup*' && print complete
+        zpty -d z"#;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions");
+    let output = Command::new("timeout")
+        .args(["60", "zsh", "-fc", SCRIPT, "zsh"])
+        .arg(folder)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("complete"), "{output:?}");
+}
+
+#[test]
+fn fish_takes_the_completions() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions/empire-maint.fish");
+    let script = format!(
+        "source {}; complete -C 'empire-maint veri'; complete -C 'empire-maint backup --fre'",
+        file.display()
+    );
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new("fish")
+        .args(["--no-config", "-c", &script])
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words: Vec<_> = shown
+        .lines()
+        .filter_map(|line| line.split('\t').next())
+        .collect();
+    assert_eq!(words, ["verify-backup", "--fresh"], "{output:?}");
 }

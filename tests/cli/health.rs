@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::peers::{Web, free_port};
+use crate::support::services::{Web, free_port};
 use crate::support::{Server, finding_ids, number};
 
 /// Nothing of the machine itself is a finding.

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::health::{CALM, finding, metric, outcome, watched};
-use crate::support::peers::{Web, append};
+use crate::support::services::{Web, append};
 use crate::support::{Server, finding_ids};
 
 fn server(web: &Web) -> Server {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::health::{CALM, finding, metric, outcome, watched};
 use crate::support::finding_ids;
-use crate::support::peers::{Web, append, certificate, openssl, redis, redis_cli, tls_server};
+use crate::support::services::{Web, append, certificate, openssl, redis, redis_cli, tls_server};
 
 #[test]
 fn redis_with_a_password() {

@@ -5,22 +5,40 @@
 
 mod support;
 
+mod adopt;
+mod alerts;
 mod backup;
 mod config;
 mod crash;
 mod demo;
 mod docs;
+mod environment;
+mod formats;
 mod generated;
 mod health;
 mod health_logs;
 mod health_peers;
 mod history;
+mod input;
 mod layers;
 mod licences;
+mod locks;
 mod output;
+mod permissions;
+mod restore;
+mod restore_app;
+mod restore_live;
+mod restore_refused;
+mod retention;
+mod runbook;
+mod schedule;
 mod schema;
+mod signals;
 mod size;
+mod sources;
 mod terminal;
+mod verify_backup;
+mod verify_damage;
 
 /// A test file that is not listed above would never run.
 #[test]

@@ -29,32 +29,6 @@ fn quiet_is_silent_when_all_is_well_and_says_first_what_matters() {
 }
 
 #[test]
-fn nagios_has_one_status_line_with_perfdata() {
-    let ran = Server::new().run("backup --format nagios").expect(0);
-    let first = ran.out.lines().next().unwrap();
-    let (text, perfdata) = first.split_once(" | ").unwrap();
-    assert!(text.starts_with("BACKUP OK - "), "{first}");
-    let mut rest = perfdata;
-    let mut seen = 0;
-    while !rest.is_empty() {
-        // 'label'=value[UOM], quotes inside a label are doubled.
-        let label_end = rest[1..].find("'=").unwrap() + 1;
-        assert!(rest.starts_with('\'') && label_end > 1, "{rest}");
-        let value = &rest[label_end + 2..];
-        let end = value.find(' ').unwrap_or(value.len());
-        let number = value[..end].trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
-        assert!(number.parse::<f64>().is_ok(), "{value}");
-        assert!(
-            ["B", "s", "%", ""].contains(&&value[number.len()..end]),
-            "{value}"
-        );
-        rest = value[end..].trim_start();
-        seen += 1;
-    }
-    assert!(seen >= 4, "{first}");
-}
-
-#[test]
 fn the_textfile_is_whole_readable_and_keeps_the_last_success() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::new().config(&format!("[metrics]\ntextfile_dir = {:?}", folder.path()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::support::{Server, users};
+use crate::support::{Server, beside, users};
 
 const MIB: u64 = 1 << 20;
 
@@ -71,6 +71,26 @@ fn memory_stays_flat() {
                 "{line} of {size} bytes: {peak}"
             );
         }
+    }
+}
+
+/// A manifest comes from outside: no number in it may end the program in another way than with an error.
+#[test]
+fn a_manifest_that_announces_too_much_is_refused() {
+    let server = Server::new();
+    assert_eq!(server.run("backup").code, 0);
+    let manifest = beside(&server.list("app_db").pop().unwrap(), ".json");
+    let mut promised: serde_json::Value =
+        serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    promised["plain"]["size"] = u64::MAX.into();
+    fs::write(&manifest, promised.to_string()).unwrap();
+    for line in ["verify-backup", "restore app_db --to copy.db"] {
+        let ran = server.run(line);
+        assert_eq!(ran.code, 2, "{line}: {ran:?}");
+        assert!(
+            format!("{}{}", ran.out, ran.err).contains("not enough space"),
+            "{line}: {ran:?}"
+        );
     }
 }
 

@@ -65,6 +65,13 @@ impl App {
             .unwrap_or_else(|| self.systemctl("start"))
     }
 
+    /// The argument list that makes the application reopen its files.
+    pub fn reload_command(&self) -> Vec<String> {
+        self.reload
+            .clone()
+            .unwrap_or_else(|| self.systemctl("reload"))
+    }
+
     fn systemctl(&self, verb: &str) -> Vec<String> {
         vec!["systemctl".into(), verb.into(), self.service.clone()]
     }

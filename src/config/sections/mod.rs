@@ -1,5 +1,6 @@
 //! One pure-data type a section. The list is what check, schema and init go through.
 
+mod alerts;
 mod app;
 mod audit;
 mod backup;
@@ -9,10 +10,12 @@ mod health;
 mod logs;
 mod metrics;
 mod redis;
+mod runbooks;
 mod schedule;
 mod state;
 mod verify;
 
+pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
 pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
@@ -22,7 +25,8 @@ pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
 pub use redis::Redis;
-pub use schedule::Schedule;
+pub use runbooks::Runbooks;
+pub use schedule::{Schedule, schedule_names};
 pub use state::State;
 pub use verify::Verify;
 
@@ -36,10 +40,12 @@ pub const ALL: &[SectionEntry] = &[
     section::<Databases>(),
     section::<Backup>(),
     section::<Verify>(),
+    section::<Alerts>(),
     section::<Redis>(),
     section::<Certs>(),
     section::<Audit>(),
     section::<Logs>(),
     section::<Health>(),
     section::<Schedule>(),
+    section::<Runbooks>(),
 ];

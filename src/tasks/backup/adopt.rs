@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::archive::{
-    self, Checks, Content, Limits, Manifest, Standing, Store, Verification, VerifiedLevel,
+    self, Checks, Content, Limits, Manifest, Most, Standing, Store, Verification, VerifiedLevel,
 };
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
@@ -55,7 +55,7 @@ pub(super) fn run(
     let source = store.database(series)?;
     let scratch = Scratch::new(folder)?;
     let (copy, mut file) = scratch.file("adopted.db")?;
-    let total = backup.size * 4;
+    let total = backup.size.saturating_mul(4);
     let progress = |done: u64| report.progress(done, total, "reading the backup");
     let limits = Limits {
         threads: machine::threads(settings.threads),
@@ -66,7 +66,7 @@ pub(super) fn run(
     let read = archive::extract_serially(
         &backup.path,
         Content::Sqlite,
-        most,
+        Most::Room(most),
         Some(&mut file),
         &limits,
     )?;

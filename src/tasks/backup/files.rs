@@ -125,7 +125,7 @@ impl Selection {
                 tar.append_link(&mut header, inside, target)
                     .with_context(|| format!("cannot add {}", path.display()))
             } else if meta.is_file() {
-                append_file(&mut tar, path, inside, report)
+                append_file(&mut tar, path, inside, store, report)
             } else {
                 report.find(Finding::new(
                     "backup.file-skipped",
@@ -156,6 +156,7 @@ fn append_file(
     tar: &mut tar::Builder<&mut dyn Write>,
     path: &Path,
     inside: &Path,
+    store: &Store,
     report: &Reporter,
 ) -> anyhow::Result<()> {
     let mut file = files::open_regular(path)?;
@@ -170,11 +171,7 @@ fn append_file(
                 path.display().to_string(),
                 "is a database: copied as a file it would be inconsistent, so it was left out",
             )
-            .hint(format!(
-                "[[database]]\nname = \"{}\"\npath = \"{}\"",
-                suggested_name(path),
-                path.display()
-            )),
+            .hint(suggestion(path, store)),
         );
         return Ok(());
     }
@@ -200,14 +197,17 @@ fn append_file(
     Ok(())
 }
 
-/// A configured name for a database that was found: its file's name without the ending.
-pub fn suggested_name(path: &Path) -> String {
-    path.file_stem()
-        .map(|stem| {
-            stem.to_string_lossy()
-                .replace(|c: char| !c.is_alphanumeric(), "_")
-        })
-        .unwrap_or_default()
+/// The lines of the configuration that take along a database that was found. Its name is that of the file without the ending,
+/// as far as names go and nothing else has it.
+pub fn suggestion(path: &Path, store: &Store) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut name = stem.replace(|c: char| !c.is_alphanumeric(), "_");
+    name = name.chars().take(40).collect();
+    while store.series().contains(&name) {
+        name.push_str("_db");
+    }
+    let path = toml::Value::String(path.display().to_string());
+    format!("[[database]]\nname = \"{name}\"\npath = {path}")
 }
 
 /// Exactly so many bytes, whatever becomes of the file meanwhile: a tar entry must be as long as its header says.

@@ -93,11 +93,17 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn reads_only(&self) -> bool {
+        matches!(self.command, Some(Command::List { .. }))
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
         let settings = config.get::<Backup>()?;
         if self.command.is_some() && (self.fresh || !self.database.is_empty()) {
-            return Err(usage("--database and --fresh belong to a backup run alone").into());
+            return Err(usage("--database and --fresh belong to a backup run alone")
+                .hint("empire-maint backup --help")
+                .into());
         }
         let what = match self.command {
             None => What::Run(run::Run::resolve(
@@ -137,10 +143,6 @@ impl task::Task for Task {
 
     fn patience(&self) -> Duration {
         Duration::from_secs(2 * 3600)
-    }
-
-    fn journalled(&self) -> bool {
-        !matches!(self.what, What::List(_))
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

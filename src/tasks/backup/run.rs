@@ -12,7 +12,7 @@ use super::{Detail, files as tar, uncovered};
 use crate::archive::retention::{self, Candidate, Verdict, Worth};
 use crate::archive::{
     self, Backup, Bad, Checks, Content, Limits, Manifest, Name, Previous, Published, Source, Store,
-    Verification, VerifiedLevel, Writing, Written,
+    Verification, Verified, VerifiedLevel, Writing,
 };
 use crate::config::Config;
 use crate::config::sections::Backup as Settings;
@@ -108,15 +108,20 @@ impl Run {
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         for source in store.databases.iter().filter(|source| wanted(&source.name)) {
             let done = report.attempt(FAILED, &source.name, || work.database(source))?;
+            examined(report, &source.name, done.is_some());
             outcomes.extend(done.flatten());
         }
         let journal = work.journal();
         if wanted(archive::JOURNAL) && files::metadata(&journal.path)?.is_some() {
             let done = report.attempt(FAILED, archive::JOURNAL, || work.database(&journal))?;
+            examined(report, archive::JOURNAL, done.is_some());
             outcomes.extend(done.flatten());
+        } else if wanted(archive::JOURNAL) && context.dry_run {
+            work.plan_first_journal()?;
         }
         if wanted(archive::FILES) && !self.files.is_empty() {
             let done = report.attempt(FAILED, archive::FILES, || work.files())?;
+            examined(report, archive::FILES, done.is_some());
             outcomes.extend(done.flatten());
         }
         if self.only.is_empty() {
@@ -127,6 +132,22 @@ impl Run {
             published: outcomes,
             ..Detail::default()
         })
+    }
+}
+
+/// What a run looked at in one series: all of it only where the backup was published.
+fn examined(report: &Reporter, series: &str, published: bool) {
+    report.examined(FAILED, series);
+    if published {
+        for id in [
+            "backup.missing",
+            "backup.stale",
+            "backup.size",
+            "backup.foreign-keys",
+            "backup.not-wal",
+        ] {
+            report.examined(id, series);
+        }
     }
 }
 
@@ -211,8 +232,21 @@ impl Work<'_> {
         }
     }
 
+    /// The first run that is not dry begins the journal, and takes it along.
+    fn plan_first_journal(&self) -> anyhow::Result<()> {
+        let (folder, now) = (&self.store.folder, self.context.now);
+        let name = archive::free_name(folder, archive::JOURNAL, now, Content::Sqlite)?;
+        let step = Step {
+            kind: "backup",
+            target: name.gz(folder).display().to_string(),
+            reason: "begun by the first run".into(),
+        };
+        self.report.act(step, |_| Ok(())).map(|_| ())
+    }
+
     /// One database, from the space check to retention.
     fn database(&self, source: &Source) -> anyhow::Result<Option<Outcome>> {
+        files::require_own_links(&source.path, &self.run.root)?;
         sqlite::require_database_file(&source.path)?;
         self.note_same_device(source)?;
         let likely = files::metadata(&source.path)?.map_or(0, |meta| meta.len());
@@ -221,6 +255,7 @@ impl Work<'_> {
             Content::Sqlite,
             likely,
             |permit, name, previous| {
+                archive::swap::report_unfinished(self.report, &source.name, &source.path);
                 let mut snapshot = Snapshot::take(
                     &source.path,
                     &SnapshotOptions {
@@ -254,19 +289,19 @@ impl Work<'_> {
                 let shown = format!("backing up {}", source.name);
                 let progress = |done: u64| self.report.progress(done, total, &shown);
                 let writing = self.writing(name, previous, &progress);
-                let checked = compress_and_check(permit, writing, &mut snapshot, source)?;
+                let checking = format!("verifying {}", source.name);
+                let verified = |done: u64| self.report.progress(done, total, &checking);
+                let limits = self.limits(&verified);
+                let checked = compress_and_check(permit, writing, &limits, &mut snapshot, source)?;
                 drop(snapshot); // the write-ahead log may be folded in again from here on
                 let Checked {
-                    written,
+                    verified,
                     facts,
                     took,
                     wal_peak,
                 } = checked;
-                anyhow::ensure!(
-                    written.plain.size == total,
-                    "{} of {total} bytes were read",
-                    written.plain.size
-                );
+                let read = verified.written().plain.size;
+                anyhow::ensure!(read == total, "{read} of {total} bytes were read");
                 self.report.measure(
                     "backup_wal_peak_bytes",
                     wal_peak as f64,
@@ -284,7 +319,7 @@ impl Work<'_> {
                     },
                     checks_took: took,
                 };
-                Ok((written, about))
+                Ok((verified, about))
             },
         )
     }
@@ -304,6 +339,8 @@ impl Work<'_> {
                         .files
                         .write_tar(sink, self.store, self.context, self.report)
                 })?;
+                let checked = |done: u64| self.report.progress(done, likely, "verifying files");
+                let verified = written.verify(permit, &self.limits(&checked))?;
                 let about = About {
                     source: self.run.files.to_string(),
                     content: Content::Tar,
@@ -312,7 +349,7 @@ impl Work<'_> {
                     checks: Checks::default(),
                     checks_took: Duration::ZERO,
                 };
-                Ok((written, about))
+                Ok((verified, about))
             },
         )
     }
@@ -341,7 +378,7 @@ impl Work<'_> {
         series: &str,
         content: Content,
         likely: u64,
-        make: impl FnOnce(&Permit, &Name, Option<&mut Previous>) -> anyhow::Result<(Written, About)>,
+        make: impl FnOnce(&Permit, &Name, Option<&mut Previous>) -> anyhow::Result<(Verified, About)>,
     ) -> anyhow::Result<Option<Outcome>> {
         let folder = &self.store.folder;
         let _held = self
@@ -365,8 +402,8 @@ impl Work<'_> {
             {
                 self.mark_bad(permit, backup)?;
             }
-            let (written, about) = made?;
-            self.publish(permit, &name, written, about, started)
+            let (verified, about) = made?;
+            self.publish(permit, &name, verified, about, started)
         })?;
         self.report.progress_done();
         match published {
@@ -424,10 +461,12 @@ impl Work<'_> {
         let guess = before
             .iter()
             .find(|backup| backup.is_good())
-            .map_or(likely / 2, |backup| backup.size + backup.size / 5);
+            .map_or(likely / 2, |backup| {
+                backup.size.saturating_add(backup.size / 5)
+            });
         space::require(
             folder,
-            guess + self.settings.reserve.0,
+            guess.saturating_add(self.settings.reserve.0),
             "the backup and the reserve",
         )
     }
@@ -483,11 +522,12 @@ impl Work<'_> {
         &self,
         permit: &Permit,
         name: &Name,
-        written: Written,
+        verified: Verified,
         about: About,
         started: Instant,
     ) -> anyhow::Result<(Published, Outcome)> {
         let now = self.context.now;
+        let written = verified.written();
         let manifest = Manifest {
             format: archive::FORMAT,
             backup: name.stem.clone(),
@@ -499,29 +539,21 @@ impl Work<'_> {
             sqlite: sqlite::version().to_owned(),
             run_id: self.report.run_id(),
             source: about.source,
-            plain: written.plain,
-            gz: written.gz,
-            index: Some(written.index),
+            plain: written.plain.clone(),
+            gz: written.gz.clone(),
+            index: Some(written.index.clone()),
             database: about.database,
             journal_mode: about.journal_mode,
             checks: about.checks,
-            verified: None,
+            verified: Some(Verification {
+                level: VerifiedLevel::Checked,
+                at: now,
+                oldest_inflation: written.oldest_inflation.clone(),
+            }),
             bad: None,
             pinned: None,
         };
-        let total = manifest.plain.size;
-        let shown = format!("verifying {}", name.series);
-        let progress = |done: u64| self.report.progress(done, total, &shown);
-        let verification = Verification {
-            level: VerifiedLevel::Checked,
-            at: now,
-            oldest_inflation: written.oldest_inflation,
-        };
-        let verified =
-            written
-                .draft
-                .verify(permit, manifest, verification, &self.limits(&progress))?;
-        let published = verified.publish(permit, &self.context.stop)?;
+        let published = verified.publish(permit, manifest, &self.context.stop)?;
         let outcome = self.outcome(&published, about.checks_took, started);
         Ok((published, outcome))
     }
@@ -603,13 +635,22 @@ impl Work<'_> {
             "the published backup is not in the catalogue"
         );
         for (backup, verdict) in all.iter().zip(self.verdicts(&all)) {
-            if verdict.keeps() {
+            // Set back by an hour, the clock makes the newest look like an older one of its day.
+            if verdict.keeps() || backup.name.stem == newest.name.stem {
                 continue;
             }
             self.context.stop.check()?;
             self.report.act(removal(backup, &verdict), |permit| {
                 retention::prune(permit, folder, &backup.name, newest)
             })?;
+            // What is gone is no longer damaged.
+            for id in [
+                "verify.damaged",
+                "verify.data-gone",
+                "backup.previous-damaged",
+            ] {
+                self.report.examined(id, backup.name.file());
+            }
         }
         Ok(())
     }
@@ -682,18 +723,19 @@ fn removal(backup: &Backup, verdict: &Verdict) -> Step {
     }
 }
 
-/// A written draft and what was found to be true of the database meanwhile.
+/// A draft that was read back, and what was found to be true of the database meanwhile.
 struct Checked {
-    written: Written,
+    verified: Verified,
     facts: Facts,
     took: Duration,
     wal_peak: u64,
 }
 
-/// The pages go through the compressor while the SQL checks run on a second view of the same state.
+/// The pages go through the compressor, and what it wrote is read back, while the SQL checks run on a second view of the same state.
 fn compress_and_check(
     permit: &Permit,
     writing: Writing<'_>,
+    limits: &Limits<'_>,
     snapshot: &mut Snapshot,
     source: &Source,
 ) -> anyhow::Result<Checked> {
@@ -705,25 +747,34 @@ fn compress_and_check(
         let facts = sqlite::facts(connection, &path, &source.freshness, stop)?;
         anyhow::Ok((facts, started.elapsed()))
     };
-    let (written, checked) = match checks {
+    let (verified, checked) = match checks {
         sqlite::SnapshotChecks::Beside(connection) => std::thread::scope(|scope| {
             let timed = &timed;
             let checking = scope.spawn(move || timed(connection));
-            let written = archive::write(permit, writing, |sink| pages.write_to(sink));
+            let verified = archive::write(permit, writing, |sink| {
+                pages.write_to(sink)?;
+                pages.release()
+            })
+            .and_then(|written| written.verify(permit, limits));
             let checked = checking
                 .join()
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the SQL checks panicked")));
-            (written, checked)
+            (verified, checked)
         }),
         sqlite::SnapshotChecks::Afterwards => {
             let written = archive::write(permit, writing, |sink| pages.write_to(sink));
             let checked = timed(pages.connection());
-            (written, checked)
+            let released = pages.release();
+            let verified = written.and_then(|written| {
+                released.inspect_err(|_| written.draft.discard(permit))?;
+                written.verify(permit, limits)
+            });
+            (verified, checked)
         }
     };
-    let (written, (facts, took)) = keep_if_sound(permit, written, checked)?;
+    let (verified, (facts, took)) = keep_if_sound(permit, verified, checked)?;
     Ok(Checked {
-        written,
+        verified,
         facts,
         took,
         wal_peak: pages.wal_peak(),
@@ -733,13 +784,13 @@ fn compress_and_check(
 /// A database that fails its checks leaves no draft; its corruption is a better reason than whatever else went wrong.
 fn keep_if_sound(
     permit: &Permit,
-    written: anyhow::Result<Written>,
+    verified: anyhow::Result<Verified>,
     checked: anyhow::Result<(Facts, Duration)>,
-) -> anyhow::Result<(Written, (Facts, Duration))> {
-    match (written, checked) {
-        (Ok(written), Ok(checked)) => Ok((written, checked)),
-        (Ok(written), Err(error)) => {
-            written.draft.discard(permit);
+) -> anyhow::Result<(Verified, (Facts, Duration))> {
+    match (verified, checked) {
+        (Ok(verified), Ok(checked)) => Ok((verified, checked)),
+        (Ok(verified), Err(error)) => {
+            verified.discard(permit);
             Err(error)
         }
         (Err(error), Err(check)) if !error::ends_the_run(&error) => {

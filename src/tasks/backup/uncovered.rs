@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{Selection, suggested_name, untouchable};
+use super::files::{Selection, suggestion, untouchable};
 use crate::archive::Store;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
@@ -24,6 +24,8 @@ pub fn report(
     store: &Store,
     selection: &Selection,
 ) -> anyhow::Result<()> {
+    report.examined_all("backup.unconfigured-database");
+    report.examined_all("backup.database-in-files");
     let stop = &context.stop;
     if files::metadata(root)?.is_none() {
         return Ok(());
@@ -62,11 +64,7 @@ pub fn report(
                 path.display().to_string(),
                 "is a database and in no backup",
             )
-            .hint(format!(
-                "[[database]]\nname = \"{}\"\npath = \"{}\"",
-                suggested_name(path),
-                path.display()
-            )),
+            .hint(suggestion(path, store)),
         );
     }
     let mut largest: Vec<_> = sizes.into_iter().collect();

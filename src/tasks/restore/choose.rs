@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::tz::AmbiguousOffset;
 
 use super::Task;
-use crate::archive::{self, Backup, Content, JOURNAL};
+use crate::archive::{self, Backup, Content, JOURNAL, Name};
 use crate::context::Context;
 use crate::error::{missing, usage};
 use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
@@ -40,10 +41,7 @@ const FIRST_RATE: f64 = 300e6;
 pub fn choose(task: &Task, context: &Context, report: &Reporter) -> anyhow::Result<Choice> {
     if let Which::File(path) = &task.which {
         let backup = Backup::at(path)?;
-        let series = task
-            .database
-            .clone()
-            .unwrap_or_else(|| backup.name.series.clone());
+        let series = series_of(task, &backup)?;
         let target = target(task, context, &series, &backup)?;
         return Ok(Choice {
             backup,
@@ -63,6 +61,29 @@ pub fn choose(task: &Task, context: &Context, report: &Reporter) -> anyhow::Resu
         target,
         force: task.force || confirmed,
     })
+}
+
+/// The database that a file is a backup of: what its manifest says, what was typed where it has none, else what its name says.
+fn series_of(task: &Task, backup: &Backup) -> anyhow::Result<String> {
+    let own = &backup.name.series;
+    match (&task.database, backup.manifest()) {
+        (Some(typed), Some(_)) if typed != own => Err(usage(format!(
+            "{} is a backup of {own}, not of {typed}",
+            backup.path.display()
+        ))
+        .hint("leave the database's name out, and say --to PATH where it should go")
+        .into()),
+        (Some(typed), _) => Ok(typed.clone()),
+        (None, Some(_)) => Ok(own.clone()),
+        (None, None) => {
+            let file = backup.path.file_name().unwrap_or_default();
+            let known = task.store.series().into_iter().find(|series| {
+                let name = file.to_str().and_then(|file| Name::parse(series, file));
+                name.is_some()
+            });
+            Ok(known.unwrap_or_else(|| own.clone()))
+        }
+    }
 }
 
 fn target(
@@ -130,15 +151,35 @@ fn newest(
     Ok(found.clone())
 }
 
-/// RFC 3339, or a local time of the configured zone.
+/// RFC 3339, or a local time of the configured zone. One that did not exist, or existed twice, is not guessed at.
 fn parse_time(text: &str, context: &Context) -> anyhow::Result<Timestamp> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
+    if text.parse::<DateTime>().is_ok() && !text.contains(':') {
+        return Err(usage(format!("--at '{text}' is a day: say the hour too"))
+            .hint(format!("--at \"{text} 23:59\""))
+            .into());
+    }
     let civil: DateTime = text.parse().map_err(|_| {
         usage(format!("--at '{text}' is not a time")).hint("as in --at \"2026-11-24 03:00\"")
     })?;
-    Ok(civil.to_zoned(context.zone.clone())?.timestamp())
+    let local = context.zone.to_ambiguous_zoned(civil);
+    let (before, after) = match local.offset() {
+        AmbiguousOffset::Unambiguous { .. } => return Ok(local.unambiguous()?.timestamp()),
+        AmbiguousOffset::Gap { before, after } | AmbiguousOffset::Fold { before, after } => {
+            (before, after)
+        }
+    };
+    let what = match local.offset() {
+        AmbiguousOffset::Gap { .. } => "did not exist",
+        _ => "was there twice",
+    };
+    Err(usage(format!(
+        "--at '{text}': that time {what}, the clocks were changed"
+    ))
+    .hint(format!("--at {civil}{before} or --at {civil}{after}"))
+    .into())
 }
 
 /// Shows what there is and what would happen; the answer is the name of the database, which is also the confirmation.

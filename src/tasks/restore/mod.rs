@@ -2,8 +2,10 @@
 //! Changes the target only, and keeps what was there under a dated name; killed at any point, a rerun finishes the job.
 //! Never replaces a database that another process has open, and never leaves one without its side files.
 
+mod app;
 mod choose;
 mod place;
+mod unpack;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,27 +1,23 @@
 //! From a backup to a database in its place: refuse early, restore beside the target, check, swap, check again.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::Task;
+use super::app::Application;
 use super::choose::Choice;
 use crate::archive::swap::{self, Healed, Swap};
-use crate::archive::{self, Backup, Content, Limits, Standing};
+use crate::archive::{self, Backup, Content, Limits, Source, Standing};
 use crate::context::Context;
-use crate::error::{self, missing, refused};
+use crate::error::{damaged, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::Lock;
-use crate::sys::scratch::Scratch;
-use crate::sys::{Stop, files, http, machine, process, space};
-use crate::units::Length;
+use crate::sys::{Stop, files, machine, space};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const APP_COMMAND: Duration = Duration::from_secs(90);
-const APP_CLOSES: Duration = Duration::from_secs(30);
-const APP_IS_WELL: Duration = Duration::from_secs(60);
 
 /// What a restore did.
 pub struct Placed {
@@ -58,7 +54,6 @@ pub fn place(
 
 /// A link is followed when root, we, or the owner of the application's root made it; nobody else may point us elsewhere.
 fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::MetadataExt as _;
     let Some(meta) = files::link_metadata(target)
         .with_context(|| format!("cannot look at {}", target.display()))?
     else {
@@ -73,23 +68,17 @@ fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
     if !meta.is_symlink() {
         return Ok(target.to_owned());
     }
-    let owner = files::metadata(&task.root)?.map(|root| root.uid());
-    if meta.uid() != 0 && Some(meta.uid()) != owner && !machine::is_own(&meta) {
-        return Err(refused(format!(
-            "{} is a link that somebody else made",
-            target.display()
-        ))
-        .into());
-    }
+    files::require_own_links(target, &task.root)?;
     std::fs::canonicalize(target).with_context(|| format!("cannot follow {}", target.display()))
 }
 
-struct Work<'a> {
-    task: &'a Task,
-    context: &'a Context,
-    report: &'a Reporter,
-    backup: &'a Backup,
-    target: &'a Path,
+/// One restore.
+pub(super) struct Work<'a> {
+    pub task: &'a Task,
+    pub context: &'a Context,
+    pub report: &'a Reporter,
+    pub backup: &'a Backup,
+    pub target: &'a Path,
     force: bool,
 }
 
@@ -127,6 +116,36 @@ impl Work<'_> {
             reason: format!("from {}", self.backup.path.display()),
         };
         let restored = self.report.act(step, |permit| self.beside(permit))?;
+        let (plain, facts) = restored.clone().unwrap_or_default();
+        let swap = || self.swap_in(old, facts.as_ref());
+        let swapped = match self.task.stop_app {
+            true => self.app().while_stopped(&self.open_files(), swap),
+            false => swap(),
+        };
+        if swapped.is_err() && files::link_metadata(&swap::part_path(self.target))?.is_some() {
+            let step = Step {
+                kind: "sweep",
+                target: swap::part_path(self.target).display().to_string(),
+                reason: "it did not come into its place".into(),
+            };
+            let _ = self
+                .report
+                .act(step, |permit| swap::sweep_part(permit, self.target));
+        }
+        let kept = swapped?;
+        Ok(restored.map(|_| Placed { plain, kept }))
+    }
+
+    fn app(&self) -> Application<'_> {
+        Application {
+            settings: &self.task.app,
+            context: self.context,
+            report: self.report,
+            allow_open: self.task.allow_open,
+        }
+    }
+
+    fn swap_in(&self, old: bool, facts: Option<&Facts>) -> anyhow::Result<Option<PathBuf>> {
         let step = Step {
             kind: if old { "swap" } else { "place" },
             target: self.target.display().to_string(),
@@ -135,24 +154,10 @@ impl Work<'_> {
                 false => "the restored database is sound".into(),
             },
         };
-        if restored.is_none() {
-            self.report.act(step, |_| Ok(()))?;
-            return Ok(None);
-        }
-        let (plain, facts) = restored.unwrap_or_default();
-        let stopped = self.stop_app()?;
-        let swapped = self.report.act(step, |permit| {
-            let placed = self.put_in_place(permit, old, facts.as_ref());
-            if placed.is_err() {
-                let _ = swap::sweep_part(permit, self.target);
-            }
-            placed
-        });
-        // The application comes back whatever became of the swap.
-        let started = if stopped { self.start_app() } else { Ok(()) };
-        let kept = swapped?.flatten();
-        started?;
-        Ok(Some(Placed { plain, kept }))
+        let kept = self
+            .report
+            .act(step, |permit| self.put_in_place(permit, old, facts))?;
+        Ok(kept.flatten())
     }
 
     /// A restore that was killed: the rerun finishes it, forwards or backwards.
@@ -166,11 +171,14 @@ impl Work<'_> {
             reason: format!("an earlier restore of {} was cut short", intent.backup),
         };
         let healed = self.report.act(step, |permit| {
-            swap::heal(permit, self.target, &intent, &self.context.stop)
+            let sound = || self.check_again(None);
+            swap::heal(permit, self.target, &intent, &self.context.stop, sound)
         })?;
         match healed {
             Some(Healed::Swapped(kept)) if intent.backup == self.backup.name.stem => {
-                self.check_again(None)?;
+                if self.task.stop_app {
+                    self.app().start(); // the one that was killed had stopped it
+                }
                 let plain = files::metadata(self.target)?.map_or(0, |meta| meta.len());
                 Ok(Some(Placed {
                     plain,
@@ -186,7 +194,9 @@ impl Work<'_> {
         let shown = self.target.display();
         let meta = files::link_metadata(self.target)?;
         if meta.as_ref().is_some_and(|meta| !meta.is_file()) {
-            return Err(refused(format!("{shown} is there and is not a file")).into());
+            return Err(refused(format!("{shown} is there and is not a file"))
+                .hint("--to PATH is the name of a file that does not exist yet")
+                .into());
         }
         let sides: Vec<_> = sqlite::side_files(self.target)
             .into_iter()
@@ -204,10 +214,28 @@ impl Work<'_> {
                 .hint("--force replaces it and keeps it under a dated name; --to PATH restores elsewhere")
                 .into());
         }
-        if meta.is_some() && !self.task.stop_app {
-            self.require_closed()?;
+        if let Some(meta) = &meta {
+            self.require_owner(meta)?;
+            if !self.task.stop_app {
+                self.require_closed()?;
+            }
         }
         Ok(meta.is_some())
+    }
+
+    /// Only root can give the new file to the owner of the old one, and an application that cannot read its database is down.
+    fn require_owner(&self, old: &std::fs::Metadata) -> anyhow::Result<()> {
+        use std::os::unix::fs::MetadataExt as _;
+        if machine::is_root() || machine::is_own(old) {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "{} belongs to user {}, who could not read what somebody else puts there",
+            self.target.display(),
+            old.uid()
+        ))
+        .hint("run as root or as that user")
+        .into())
     }
 
     fn open_files(&self) -> Vec<PathBuf> {
@@ -222,7 +250,7 @@ impl Work<'_> {
         Err(swap::in_use(self.target).into())
     }
 
-    fn require_readable_backup(&self) -> anyhow::Result<()> {
+    pub fn require_readable_backup(&self) -> anyhow::Result<()> {
         if let Standing::Unreadable(why) = &self.backup.standing {
             return Err(refused(format!(
                 "the manifest of {} cannot be read: {why}",
@@ -257,7 +285,7 @@ impl Work<'_> {
             .map_or(0, |manifest| manifest.plain.size);
         space::require(
             folder,
-            plain + self.task.backup.reserve.0,
+            plain.saturating_add(self.task.backup.reserve.0),
             "the restored database",
         )?;
         let most = space::free(folder)?.saturating_sub(self.task.backup.reserve.0);
@@ -305,24 +333,46 @@ impl Work<'_> {
     fn check(&self, part: &Path) -> anyhow::Result<Facts> {
         let stop = &self.context.stop;
         let connection = sqlite::open_private(part, stop)?;
-        let source = self.task.store.database(&self.backup.name.series).ok();
-        let freshness = source
-            .map(|source| source.freshness.clone())
-            .unwrap_or_default();
-        let facts = sqlite::facts(&connection, part, &freshness, stop)?;
-        if let Some(promised) = self
+        let promised = self
             .backup
             .manifest()
-            .and_then(|manifest| manifest.database.as_ref())
-        {
+            .and_then(|manifest| manifest.database.as_ref());
+        let freshness = promised.map(|promised| promised.freshness.clone());
+        let facts = sqlite::facts(&connection, part, &freshness.unwrap_or_default(), stop)?;
+        if let Some(promised) = promised {
             let differs = promised.differs(&facts);
             anyhow::ensure!(
                 differs.is_empty(),
-                "the restored database differs from the manifest: {}",
-                differs.join("; ")
+                damaged(format!(
+                    "the restored database differs from the manifest: {}",
+                    differs.join("; ")
+                ))
             );
         }
+        // What is known to be a backup of this very database may be older than a table; anything else has to look like it.
+        if let Some(live) = self.live()
+            && (promised.is_none() || self.backup.name.series != live.name)
+        {
+            sqlite::require_tables(&connection, part, &live.expect_tables, stop).with_context(
+                || {
+                    format!(
+                        "{} is no backup of {}",
+                        self.backup.path.display(),
+                        live.name
+                    )
+                },
+            )?;
+        }
         Ok(facts)
+    }
+
+    /// The configured database that lives at the target.
+    fn live(&self) -> Option<&Source> {
+        let there = files::identity(self.target).ok().flatten();
+        self.task.store.databases.iter().find(|source| {
+            source.path == self.target
+                || (there.is_some() && files::identity(&source.path).ok().flatten() == there)
+        })
     }
 
     /// Returns where the old one is kept, if there was one.
@@ -333,35 +383,31 @@ impl Work<'_> {
         facts: Option<&Facts>,
     ) -> anyhow::Result<Option<PathBuf>> {
         let part = swap::part_path(self.target);
+        let swap = Swap {
+            target: self.target,
+            part: &part,
+            backup: &self.backup.name.stem,
+            now: self.context.now,
+            stop: &self.context.stop,
+        };
+        let sound = || self.check_again(facts);
         if old {
-            let kept = swap::swap(
-                permit,
-                &Swap {
-                    target: self.target,
-                    part: &part,
-                    backup: &self.backup.name.stem,
-                    now: self.context.now,
-                    stop: &self.context.stop,
-                },
-                || self.check_again(facts),
-            )?;
-            return Ok(Some(kept));
+            self.require_closed()?; // it may have been opened while the backup was read
+            return swap::swap(permit, &swap, sound).map(Some);
         }
-        let aside = swap::free_aside(self.target, self.context.now)?;
-        swap::set_side_files_aside(permit, self.target, &aside)?;
-        swap::place(permit, &part, self.target)?;
-        self.check_again(facts)?;
+        swap::place(permit, &swap, sound)?;
         Ok(None)
     }
 
-    /// Under its final name, through the same door as the application.
+    /// Under its final name, through the same door as the application: for writing, so that no side files stay behind.
     fn check_again(&self, facts: Option<&Facts>) -> anyhow::Result<()> {
         let stop = Stop::after(self.context.stop.limit());
-        let connection = sqlite::open_readonly(self.target, &stop, Duration::from_secs(5))?;
+        let connection = sqlite::open_writable(self.target, &stop, Duration::from_secs(5))?;
+        let freshness = facts.map(|facts| facts.freshness.clone());
         let now = sqlite::facts(
             &connection,
             self.target,
-            &std::collections::BTreeMap::new(),
+            &freshness.unwrap_or_default(),
             &stop,
         )?;
         if let Some(facts) = facts {
@@ -369,134 +415,5 @@ impl Work<'_> {
             anyhow::ensure!(differs.is_empty(), "after the swap: {}", differs.join("; "));
         }
         Ok(())
-    }
-
-    /// True when the application was stopped and has to be started again.
-    fn stop_app(&self) -> anyhow::Result<bool> {
-        if !self.task.stop_app {
-            return Ok(false);
-        }
-        let list = self.task.app.stop_command();
-        let step = Step {
-            kind: "stop",
-            target: self.task.app.service.clone(),
-            reason: list.join(" "),
-        };
-        self.report.act(step, |_| self.app_command(&list))?;
-        let started = Instant::now();
-        while !machine::holders(&self.open_files()).is_empty() {
-            if started.elapsed() > APP_CLOSES {
-                self.start_app()?;
-                return Err(swap::in_use(self.target).into());
-            }
-            std::thread::sleep(self.context.stop.left(Duration::from_millis(100))?);
-        }
-        Ok(true)
-    }
-
-    fn start_app(&self) -> anyhow::Result<()> {
-        let list = self.task.app.start_command();
-        let step = Step {
-            kind: "start",
-            target: self.task.app.service.clone(),
-            reason: list.join(" "),
-        };
-        let result = self.report.act(step, |_| {
-            self.app_command(&list)?;
-            self.wait_until_well()
-        });
-        if let Err(error) = result {
-            let mut finding = Finding::new(
-                "restore.app-unwell",
-                Severity::Critical,
-                &self.task.app.service,
-                format!("the application did not come back: {error:#}"),
-            )
-            .hint(list.join(" "));
-            if let Some(failure) = error::failure_in(&error)
-                && let Some(hint) = &failure.hint
-            {
-                finding.hint = Some(hint.clone());
-            }
-            self.report.find(finding);
-        }
-        Ok(())
-    }
-
-    fn app_command(&self, list: &[String]) -> anyhow::Result<()> {
-        // Its own limit: once the application is down, a time limit of ours must not keep it down.
-        let output = process::run(process::from_list(list)?, APP_COMMAND)?;
-        anyhow::ensure!(
-            output.status.success(),
-            "{} ended with {}: {}",
-            list.join(" "),
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(())
-    }
-
-    fn wait_until_well(&self) -> anyhow::Result<()> {
-        let url = &self.task.app.health_url;
-        let started = Instant::now();
-        loop {
-            let answer = http::status(url, Duration::from_secs(5));
-            match answer {
-                Ok(200..=399) => return Ok(()),
-                _ if started.elapsed() < APP_IS_WELL => {
-                    std::thread::sleep(Duration::from_millis(250));
-                }
-                Ok(status) => anyhow::bail!("{url} answers {status} after {}", Length(APP_IS_WELL)),
-                Err(error) => {
-                    return Err(error.context(format!("not well after {}", Length(APP_IS_WELL))));
-                }
-            }
-        }
-    }
-
-    /// A tar into a folder that must not exist yet.
-    fn unpack(&self) -> anyhow::Result<Option<Placed>> {
-        if files::link_metadata(self.target)?.is_some() {
-            return Err(refused(format!("{} exists", self.target.display()))
-                .hint("--to a folder that does not exist yet")
-                .into());
-        }
-        self.require_readable_backup()?;
-        let step = Step {
-            kind: "unpack",
-            target: self.target.display().to_string(),
-            reason: format!("from {}", self.backup.path.display()),
-        };
-        let folder = files::parent(self.target);
-        let plain = self.report.act(step, |permit| {
-            let scratch = Scratch::new(folder)?;
-            let (copy, file) = scratch.file("files.tar")?;
-            let plain = self
-                .backup
-                .manifest()
-                .map_or(0, |manifest| manifest.plain.size);
-            space::require(
-                folder,
-                plain * 2 + self.task.backup.reserve.0,
-                "the unpacked files",
-            )?;
-            let limits = Limits {
-                threads: machine::threads(self.task.backup.threads),
-                stop: &self.context.stop,
-                progress: &|_| {},
-            };
-            let (read, _) =
-                archive::extract_backup(self.backup, file, space::free(folder)?, &limits)?;
-            let unpacked = scratch.path().join("files");
-            files::private_directory(&unpacked)?;
-            let mut tar = tar::Archive::new(files::open_regular(&copy)?);
-            tar.set_preserve_permissions(true);
-            tar.set_preserve_ownerships(machine::is_root());
-            tar.unpack(&unpacked).context("cannot unpack")?;
-            files::rename_new(permit, &unpacked, self.target)?;
-            files::sync_directory(folder)?;
-            Ok(read.plain.size)
-        })?;
-        Ok(plain.map(|plain| Placed { plain, kept: None }))
     }
 }

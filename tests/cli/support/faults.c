@@ -12,8 +12,12 @@
  *   FAULTS_ROOT     colon-separated absolute prefixes; unset disables all
  *   FAULTS_COUNTER  file whose first eight bytes hold the number of points
  *   FAULTS_LOG      one line per point: number, op, path, second path, result
- *   FAULTS_KIND     none kill powercut lostnames enospc eio short
+ *   FAULTS_KIND     none kill powercut lostnames enospc eio short pause
  *   FAULTS_AT       number of the point at which it happens
+ *   FAULTS_OP       for pause: the operation before which the process stops
+ *                   itself with SIGSTOP, once, until somebody lets it go on
+ *   FAULTS_END      ... and how the path of that call ends
+ *   FAULTS_STALL    ... so many seconds of sleep of that one thread instead
  *   FAULTS_STICKY   1: from there on the disk stays full (enospc)
  *   FAULTS_TRASH    folder on the roots' filesystem, for powercut, lostnames
  *
@@ -139,12 +143,14 @@ static long libc_result(long r)
 /* ------------------------------------------------------------------------
  * State. All of it belongs to the mutex once the constructor has run.
  */
-enum kind { NONE, KILL, POWERCUT, LOSTNAMES, ENOSPC_KIND, EIO_KIND, SHORT_KIND };
+enum kind { NONE, KILL, POWERCUT, LOSTNAMES, ENOSPC_KIND, EIO_KIND, SHORT_KIND, PAUSE };
 
 static bool ready;
 static enum kind kind;
 static uint64_t at;
 static bool sticky;
+static const char *pause_op, *pause_end;
+static long stall;
 static bool fired;       /* the one-off fault has happened */
 static bool track_names; /* keep what it takes to undo name operations */
 static bool track_data;  /* ... and to undo changes of content */
@@ -863,6 +869,27 @@ static void stop(const struct point *p)
     wait_for_the_end(SIGKILL);
 }
 
+/* The whole process stands still before this call. The signal goes to this
+ * thread, which does not get past it. */
+static void stand_still(const struct point *p)
+{
+    size_t whole = strlen(p->path), end = strlen(pause_end);
+    if (fired || strcmp(p->op, pause_op) || whole < end ||
+        strcmp(p->path + whole - end, pause_end))
+        return;
+    fired = true;
+    if (stall) {
+        /* The others must be able to make their calls meanwhile. */
+        struct timespec left = {.tv_sec = stall};
+        pthread_mutex_unlock(&mutex);
+        while (nanosleep(&left, &left) < 0)
+            ;
+        pthread_mutex_lock(&mutex);
+        return;
+    }
+    sys(SYS_tgkill, getpid(), gettid(), SIGSTOP);
+}
+
 /* Number the call and say what is to become of it. */
 static int begin(struct point *p, unsigned traits)
 {
@@ -888,6 +915,9 @@ static int begin(struct point *p, unsigned traits)
             return GO;
         fired = true;
         return HALF;
+    case PAUSE:
+        stand_still(p);
+        return GO;
     default:
         return GO;
     }
@@ -1691,7 +1721,7 @@ static const char *setting(const char *name)
 static void read_kind(void)
 {
     static const char *const names[] = {"none",   "kill", "powercut", "lostnames",
-                                        "enospc", "eio",  "short"};
+                                        "enospc", "eio",  "short", "pause"};
     const char *name = setting("FAULTS_KIND");
     if (!name)
         return;
@@ -1715,6 +1745,9 @@ __attribute__((constructor)) static void start(void)
         at = strtoull(getenv("FAULTS_AT"), NULL, 10);
     if (!at)
         kind = NONE;
+    stall = setting("FAULTS_STALL") ? atol(getenv("FAULTS_STALL")) : 0;
+    pause_op = setting("FAULTS_OP") ? strdup(getenv("FAULTS_OP")) : "";
+    pause_end = setting("FAULTS_END") ? strdup(getenv("FAULTS_END")) : "";
     sticky = setting("FAULTS_STICKY") && !strcmp(getenv("FAULTS_STICKY"), "1");
     track_data = kind == POWERCUT;
     track_names = kind == POWERCUT || kind == LOSTNAMES;

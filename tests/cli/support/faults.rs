@@ -166,6 +166,23 @@ impl Faults {
         }
     }
 
+    /// Arranges for the process to stop itself, once, before the first `op` (as
+    /// the log names it) on a path that ends so.
+    pub fn pause(&self, command: &mut Command, op: &str, end: &str) {
+        self.preload(command);
+        command
+            .env("FAULTS_KIND", "pause")
+            .env("FAULTS_AT", "1")
+            .env("FAULTS_OP", op)
+            .env("FAULTS_END", end);
+    }
+
+    /// The same, and only the thread that makes the call sleeps, for so many seconds: the rest of the process goes on.
+    pub fn stall(&self, command: &mut Command, op: &str, end: &str, seconds: u32) {
+        self.pause(command, op, end);
+        command.env("FAULTS_STALL", seconds.to_string());
+    }
+
     fn preload(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", library())

@@ -4,17 +4,19 @@
 
 pub mod faults;
 pub mod peers;
+pub mod services;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -57,6 +59,12 @@ impl Server {
         self.extra.push('\n');
         self.write_config();
         self
+    }
+
+    /// Adds lines to `[app]`; after [`Server::config`], which writes the file anew.
+    pub fn app(self, lines: &str) -> Self {
+        let text = fs::read_to_string(self.config_path()).unwrap();
+        self.raw_config(&text.replacen("[app]\n", &format!("[app]\n{lines}\n"), 1))
     }
 
     /// Replaces the configuration whole.
@@ -114,6 +122,50 @@ impl Server {
         command
     }
 
+    /// Gives root and state to another user, as on a server whose application has one of its own. Only root can: false otherwise.
+    pub fn give_to(&self, user: u32) -> bool {
+        fs::copy(BINARY, self.path().join("empire-maint")).unwrap();
+        fs::create_dir_all(self.state()).unwrap();
+        let readable = Command::new("chmod")
+            .args(["-R", "go+rX"])
+            .arg(self.path())
+            .status();
+        assert!(readable.unwrap().success());
+        let owner = format!("{user}:{user}");
+        let given = Command::new("chown")
+            .args(["-R", &owner])
+            .args([self.root(), self.state()])
+            .stderr(std::process::Stdio::null())
+            .status();
+        given.unwrap().success()
+    }
+
+    /// The same command as another user, after [`Server::give_to`].
+    pub fn command_as<S: AsRef<OsStr>>(
+        &self,
+        user: u32,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new("setpriv");
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(self.path())
+            .stdin(std::process::Stdio::null())
+            .args([format!("--reuid={user}"), format!("--regid={user}")])
+            .args(["--clear-groups", "--"])
+            .arg(self.path().join("empire-maint"))
+            .arg("--config")
+            .arg(self.config_path())
+            .args(arguments);
+        command
+    }
+
+    /// The manifest of a backup.
+    pub fn manifest(&self, backup: &Path) -> Value {
+        serde_json::from_slice(&fs::read(beside(backup, ".json")).unwrap()).unwrap()
+    }
+
     /// Runs a command line; words are split at blanks.
     pub fn run(&self, line: &str) -> Ran {
         self.run_args(line.split_whitespace())
@@ -169,6 +221,76 @@ impl Server {
     }
 }
 
+/// A run that stands still before one of its file operations, until it is let go on. Killed where the test forgets it.
+pub struct Paused {
+    child: Option<Child>,
+    _trash: TempDir,
+}
+
+impl Paused {
+    /// Starts `command` and waits until it stands before the first `op` on a path in `folder` that ends with `end`.
+    pub fn before(op: &str, end: &str, folder: &Path, command: &mut Command) -> Self {
+        let trash = tempfile::tempdir().unwrap();
+        let faults = faults::Faults::new([folder], trash.path());
+        faults.pause(command, op, end);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut paused = Self {
+            child: Some(child),
+            _trash: trash,
+        };
+        while state(paused.id()) != 'T' {
+            let child = paused.child.as_mut().unwrap();
+            let ended = child.try_wait().unwrap();
+            if ended.is_some() {
+                let output = paused.child.take().unwrap().wait_with_output();
+                panic!("it ended before {op} {end}: {output:?}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        paused
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        send(self.id(), signal);
+    }
+
+    /// Lets it go on and waits for its end.
+    pub fn resume(mut self) -> Ran {
+        self.signal(Signal::CONT);
+        Ran::from(self.child.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+/// Sends a signal to a process.
+pub fn send(id: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// `R`, `S`, `T`…, as the kernel has it.
+pub fn state(id: u32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let (_, behind_name) = stat.rsplit_once(") ").unwrap();
+    behind_name.chars().next().unwrap()
+}
+
 /// What a run printed and ended with.
 #[derive(Debug)]
 pub struct Ran {
@@ -179,16 +301,7 @@ pub struct Ran {
 
 impl Ran {
     pub fn of(command: &mut Command) -> Self {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command.output().unwrap();
-        Self {
-            code: status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&stdout).into_owned(),
-            err: String::from_utf8_lossy(&stderr).into_owned(),
-        }
+        Self::from(command.output().unwrap())
     }
 
     /// The one JSON object on standard output, whose exit code is the process's.
@@ -205,6 +318,16 @@ impl Ran {
     }
 }
 
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 /// The ids of a report's findings that are about `subject`, or all for an empty one.
 pub fn finding_ids(report: &Value, subject: &str) -> Vec<String> {
     report["findings"]
@@ -214,6 +337,53 @@ pub fn finding_ids(report: &Value, subject: &str) -> Vec<String> {
         .filter(|finding| subject.is_empty() || finding["subject"] == subject)
         .map(|finding| finding["id"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// The finding with that id, of which there must be one.
+pub fn finding<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let findings = report["findings"].as_array().unwrap();
+    let mut found = findings.iter().filter(|finding| finding["id"] == id);
+    match (found.next(), found.next()) {
+        (Some(finding), None) => finding,
+        _ => panic!("not one {id} in {report:#}"),
+    }
+}
+
+/// What a report's actions are and were: kind, target, outcome.
+pub fn actions(report: &Value) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    report["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|action| {
+            (
+                text(&action["kind"]),
+                text(&action["target"]),
+                text(&action["outcome"]),
+            )
+        })
+        .collect()
+}
+
+/// Runs some SQL in a connection of its own.
+pub fn sql(path: &Path, statements: &str) {
+    Connection::open(path)
+        .unwrap()
+        .execute_batch(statements)
+        .unwrap();
+}
+
+/// `gzip`, as an operator or an old script would.
+pub fn gzip(plain: &[u8], to: &Path) {
+    let child = Command::new("gzip")
+        .arg("-c")
+        .stdin(std::process::Stdio::piped())
+        .stdout(fs::File::create(to).unwrap())
+        .spawn();
+    let mut child = child.unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), plain).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 /// The plan's tables with so many users, in WAL mode.

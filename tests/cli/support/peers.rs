@@ -1,4 +1,4 @@
-//! The outside world of a test: a web server of its own, Redis, openssl, all on private ports, all ended with the test.
+//! The other sides of alerts: a mail server, and an HTTP server that answers as it is told.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,171 +8,203 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A web server that gives every request the same answer, which can be changed. Without an answer it never says anything.
-pub struct Web {
-    pub port: u16,
-    answer: Arc<Mutex<Option<(u16, String)>>>,
-}
+use tempfile::TempDir;
 
-impl Web {
-    pub fn start(status: u16, body: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let answer = Arc::new(Mutex::new(Some((status, body.to_owned()))));
-        let shared = Arc::clone(&answer);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, shared) = (stream.unwrap(), Arc::clone(&shared));
-                std::thread::spawn(move || serve(stream, &shared));
-            }
-        });
-        Self { port, answer }
-    }
-
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/health", self.port)
-    }
-
-    pub fn answers(&self, status: u16, body: &str) {
-        *self.answer.lock().unwrap() = Some((status, body.to_owned()));
-    }
-
-    pub fn is_silent(&self) {
-        *self.answer.lock().unwrap() = None;
-    }
-}
-
-fn serve(mut stream: TcpStream, answer: &Mutex<Option<(u16, String)>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    if reader
-        .fill_buf()
-        .is_ok_and(|bytes| bytes.first() < Some(&b' '))
-    {
-        return; // nobody, or the first byte of TLS
-    }
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-        line.clear();
-    }
-    let Some((status, body)) = answer.lock().unwrap().clone() else {
-        let _ = reader.read(&mut [0; 1]); // until the other side gives up
-        return;
-    };
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// A process that ends with the test.
-pub struct Peer {
-    pub port: u16,
+/// A real SMTP server.
+pub struct MailServer {
+    folder: TempDir,
     child: Child,
+    pub port: u16,
 }
 
-impl Drop for Peer {
+impl MailServer {
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With STARTTLS and AUTH; `ca()` is the certificate to trust.
+    pub fn with_tls() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (
+            folder.path().join("cert.pem"),
+            folder.path().join("key.pem"),
+        );
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-out")
+            .arg(&certificate)
+            .arg("-keyout")
+            .arg(&key)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let server = Self::with(&[certificate.clone(), key]);
+        fs::copy(certificate, server.folder.path().join("ca.pem")).unwrap();
+        server
+    }
+
+    fn with(files: &[PathBuf]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new("/usr/bin/python3")
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/cli/support/smtp.py"
+            ))
+            .arg(folder.path())
+            .args(files)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let port = folder.path().join("port");
+        wait_until(|| port.exists());
+        let port = fs::read_to_string(port).unwrap().parse().unwrap();
+        Self {
+            folder,
+            child,
+            port,
+        }
+    }
+
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// From now on it fails at this stage, as in "rcpt 550" or "data hang"; an empty text ends that.
+    pub fn fail(&self, how: &str) {
+        fs::write(self.folder.path().join("fail"), how).unwrap();
+    }
+
+    /// Every mail so far, oldest first.
+    pub fn mails(&self) -> Vec<String> {
+        let mut paths: Vec<_> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
+            .collect();
+        paths.sort();
+        paths
+            .iter()
+            .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned())
+            .collect()
+    }
+}
+
+impl Drop for MailServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Peer {
-    /// Starts a program that listens on `port`, and waits until it does.
-    pub fn start(port: u16, command: &mut Command) -> Self {
-        let child = command
-            .stdin(Stdio::piped()) // s_server ends with its input
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let peer = Self { port, child };
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(30),
-                "{command:?} does not listen"
-            );
-            std::thread::sleep(Duration::from_millis(20));
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub line: String,
+    pub headers: String,
+    pub body: String,
+}
+
+/// An HTTP server that answers as it is told.
+pub struct WebServer {
+    pub url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+    answer: Arc<Mutex<String>>,
+}
+
+impl WebServer {
+    /// Answers 200 with `ok` until told otherwise.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let answer = Arc::new(Mutex::new("200 OK\r\n".to_owned()));
+        let (seen, told) = (requests.clone(), answer.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, told) = (Arc::clone(&seen), Arc::clone(&told));
+                std::thread::spawn(move || serve(stream, &seen, &told));
+            }
+        });
+        Self {
+            url,
+            requests,
+            answer,
         }
-        peer
+    }
+
+    /// Status line and further headers, or "hang".
+    pub fn answers(&self, how: &str) {
+        *self.answer.lock().unwrap() = how.to_owned();
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
-/// A real Redis server with a folder of its own and these lines of configuration.
-pub fn redis(folder: &Path, lines: &[&str]) -> Peer {
-    let port = free_port();
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-    command.args(["--save", "", "--daemonize", "no", "--dir"]);
-    command.arg(folder);
-    command.args(lines.iter().flat_map(|line| line.split(' ')));
-    Peer::start(port, &mut command)
-}
-
-/// One command of Redis, as an operator would give it.
-pub fn redis_cli(port: u16, arguments: &[&str]) -> String {
-    let output = Command::new("redis-cli")
-        .args(["-p", &port.to_string()])
-        .args(arguments)
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// Runs openssl in a folder.
-pub fn openssl(folder: &Path, line: &str) {
-    let output = Command::new("openssl")
-        .current_dir(folder)
-        .args(line.split_whitespace())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "openssl {line}: {}",
-        String::from_utf8_lossy(&output.stderr)
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, told: &Mutex<String>) {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut headers) = (String::new(), String::new());
+    if reader.read_line(&mut line).unwrap_or(0) == 0 {
+        return;
+    }
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).unwrap();
+        if header.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        headers.push_str(&header);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    seen.lock().unwrap().push(Request {
+        line: line.trim().to_owned(),
+        headers,
+        body: String::from_utf8(body).unwrap(),
+    });
+    let how = told.lock().unwrap().clone();
+    if how == "hang" {
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    let _ = write!(
+        reader.get_mut(),
+        "HTTP/1.1 {how}Content-Length: 2\r\nConnection: close\r\n\r\nok"
     );
 }
 
-/// A self-signed certificate `NAME.pem` with its key `NAME.key`, valid for so many days from now on.
-pub fn certificate(folder: &Path, name: &str, days: u32) -> PathBuf {
-    openssl(
-        folder,
-        &format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {name}.key -out {name}.pem -days {days} -subj /CN={name}"
-        ),
-    );
-    folder.join(format!("{name}.pem"))
+/// Waits for something that another process does.
+pub fn wait_until(done: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "nothing happened"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
-/// `openssl s_server` with a certificate of [`certificate`].
-pub fn tls_server(folder: &Path, name: &str) -> Peer {
-    let port = free_port();
-    let mut command = Command::new("openssl");
-    command.current_dir(folder).args(["s_server", "-quiet"]);
-    command.args(["-accept", &format!("127.0.0.1:{port}")]);
-    command.args([
-        "-cert",
-        &format!("{name}.pem"),
-        "-key",
-        &format!("{name}.key"),
-    ]);
-    Peer::start(port, &mut command)
-}
-
-/// Appends to a file.
-pub fn append(path: &Path, text: &str) {
-    fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .unwrap();
+/// Makes a program out of a shell script.
+pub fn script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,0 +1,423 @@
+//! Incidents, what each channel was told of them, what waits to be sent, and mutes: tables of the journal.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::decide::Told;
+use crate::report::{Finding, Severity};
+use crate::text;
+
+/// The same finding about the same subject, from the first run that made it to the one that found it well.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Incident {
+    /// Its number, for `alerts ack`.
+    pub number: i64,
+    /// Where.
+    pub host: String,
+    /// The finding's id.
+    pub finding: String,
+    /// What it is about.
+    pub subject: String,
+    /// The task that found it last.
+    pub task: String,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// The sentence.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Found first.
+    #[schemars(with = "String")]
+    pub first: Timestamp,
+    /// Found last.
+    #[schemars(with = "String")]
+    pub last: Timestamp,
+    /// Since when it is gone.
+    #[schemars(with = "Option<String>")]
+    pub resolved: Option<Timestamp>,
+    /// Who knows of it.
+    pub acknowledged_by: Option<String>,
+}
+
+const COLUMNS: &str = "number, host, finding, subject, task, severity, message, hint, first_ms, last_ms, resolved_ms, acknowledged_by";
+
+fn incident(row: &Row<'_>) -> rusqlite::Result<Incident> {
+    Ok(Incident {
+        number: row.get(0)?,
+        host: row.get(1)?,
+        finding: row.get(2)?,
+        subject: row.get(3)?,
+        task: row.get(4)?,
+        severity: severity(&row.get::<_, String>(5)?),
+        message: row.get(6)?,
+        hint: row.get(7)?,
+        first: moment(row.get(8)?),
+        last: moment(row.get(9)?),
+        resolved: row.get::<_, Option<i64>>(10)?.map(moment),
+        acknowledged_by: row.get(11)?,
+    })
+}
+
+fn moment(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or_default()
+}
+
+/// What is not understood is taken seriously.
+fn severity(word: &str) -> Severity {
+    Severity::from_word(word).unwrap_or(Severity::Critical)
+}
+
+/// Writes down that a run made this finding. A new incident, or the open one with what is known of it now;
+/// one that became more urgent is no longer acknowledged.
+pub fn found(
+    connection: &Connection,
+    host: &str,
+    task: &str,
+    finding: &Finding,
+    now: Timestamp,
+) -> anyhow::Result<i64> {
+    let open: Option<(i64, String)> = connection
+        .query_row(
+            "SELECT number, severity FROM incidents
+             WHERE host = ?1 AND finding = ?2 AND subject = ?3 AND resolved_ms IS NULL",
+            params![host, finding.id, finding.subject],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    if let Some((number, before)) = open {
+        connection.execute(
+            "UPDATE incidents SET task = ?2, severity = ?3, message = ?4, hint = ?5, last_ms = ?6 WHERE number = ?1",
+            params![number, task, finding.severity.word(), finding.message, finding.hint, now.as_millisecond()],
+        )?;
+        if finding.severity > severity(&before) {
+            connection.execute(
+                "UPDATE incidents SET acknowledged_by = NULL, acknowledged_ms = NULL WHERE number = ?1",
+                [number],
+            )?;
+        }
+        return Ok(number);
+    }
+    connection.execute(
+        "INSERT INTO incidents (host, finding, subject, task, severity, message, hint, first_ms, last_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+        params![host, finding.id, finding.subject, task, finding.severity.word(), finding.message, finding.hint, now.as_millisecond()],
+    )?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// Everything that is open, most urgent first.
+pub fn open(connection: &Connection) -> anyhow::Result<Vec<Incident>> {
+    let mut found = select(connection, "resolved_ms IS NULL")?;
+    found.sort_by_key(|incident| (std::cmp::Reverse(incident.severity), incident.number));
+    Ok(found)
+}
+
+/// What is gone and some channel still believes to be there.
+pub fn to_resolve(connection: &Connection) -> anyhow::Result<Vec<Incident>> {
+    select(
+        connection,
+        "resolved_ms IS NOT NULL AND number IN (SELECT incident FROM told WHERE resolved = 0)",
+    )
+}
+
+fn select(connection: &Connection, which: &str) -> anyhow::Result<Vec<Incident>> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT {COLUMNS} FROM incidents WHERE {which} ORDER BY number"
+    ))?;
+    let rows = statement.query_map([], incident)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Marks an incident as gone.
+pub fn resolve(connection: &Connection, number: i64, now: Timestamp) -> anyhow::Result<()> {
+    connection.execute(
+        "UPDATE incidents SET resolved_ms = ?2 WHERE number = ?1 AND resolved_ms IS NULL",
+        params![number, now.as_millisecond()],
+    )?;
+    Ok(())
+}
+
+/// Marks an incident as known to somebody; `None` where there is none of that number that is open.
+pub fn acknowledge(
+    connection: &Connection,
+    number: i64,
+    who: &str,
+    now: Timestamp,
+) -> anyhow::Result<Option<()>> {
+    let changed = connection.execute(
+        "UPDATE incidents SET acknowledged_by = ?2, acknowledged_ms = ?3 WHERE number = ?1 AND resolved_ms IS NULL",
+        params![number, who, now.as_millisecond()],
+    )?;
+    Ok((changed == 1).then_some(()))
+}
+
+/// Forgets what has been over for long.
+pub fn forget(connection: &Connection, before: Timestamp) -> anyhow::Result<()> {
+    connection.execute(
+        "DELETE FROM incidents WHERE resolved_ms < ?1",
+        [before.as_millisecond()],
+    )?;
+    connection.execute(
+        "DELETE FROM mutes WHERE until_ms < ?1",
+        [before.as_millisecond()],
+    )?;
+    Ok(())
+}
+
+/// What each channel was told of an incident.
+pub fn told(connection: &Connection, incident: i64) -> anyhow::Result<BTreeMap<String, Told>> {
+    let mut statement = connection.prepare(
+        "SELECT channel, at_ms, severity, escalated, resolved FROM told WHERE incident = ?1",
+    )?;
+    let rows = statement.query_map([incident], |row| {
+        Ok((
+            row.get(0)?,
+            Told {
+                at: moment(row.get(1)?),
+                severity: severity(&row.get::<_, String>(2)?),
+                escalated: row.get(3)?,
+                resolved: row.get(4)?,
+            },
+        ))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Writes down what a channel is told.
+pub fn tell(
+    connection: &Connection,
+    incident: i64,
+    channel: &str,
+    told: &Told,
+) -> anyhow::Result<()> {
+    connection.execute(
+        "INSERT OR REPLACE INTO told VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            incident,
+            channel,
+            told.at.as_millisecond(),
+            told.severity.word(),
+            told.escalated,
+            told.resolved
+        ],
+    )?;
+    Ok(())
+}
+
+/// One piece of news about one incident, or a message of its own.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct News {
+    /// new, worse, still there, resolved, not acknowledged; notice or test for what is no incident.
+    pub event: String,
+    /// The incident's number.
+    pub incident: Option<i64>,
+    /// The finding's id.
+    pub finding: String,
+    /// What it is about.
+    pub subject: String,
+    /// How urgent.
+    pub severity: Severity,
+    /// The sentence.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The task that found it.
+    pub task: String,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// A piece of news that waits to be sent.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its row.
+    pub id: i64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What it says.
+    pub news: News,
+}
+
+/// Puts a piece of news into the outbox of a channel.
+pub fn spool(
+    connection: &Connection,
+    channel: &str,
+    news: &News,
+    now: Timestamp,
+    due: Timestamp,
+) -> anyhow::Result<()> {
+    connection.execute(
+        "INSERT INTO outbox (channel, incident, created_ms, due_ms, event) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![channel, news.incident, now.as_millisecond(), due.as_millisecond(), serde_json::to_string(news)?],
+    )?;
+    Ok(())
+}
+
+/// What is due, by channel. Where the clock was set back, everything is.
+pub fn due(
+    connection: &Connection,
+    now: Timestamp,
+) -> anyhow::Result<BTreeMap<String, Vec<Waiting>>> {
+    let mut statement = connection.prepare(
+        "SELECT channel, id, attempts, event FROM outbox WHERE due_ms <= ?1 OR created_ms > ?1 ORDER BY id",
+    )?;
+    let rows = statement.query_map([now.as_millisecond()], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get::<_, String>(3)?,
+        ))
+    })?;
+    let mut found: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
+    for row in rows {
+        let (channel, id, attempts, event) = row?;
+        let news = serde_json::from_str(&event).context("the outbox holds something unreadable")?;
+        found
+            .entry(channel)
+            .or_default()
+            .push(Waiting { id, attempts, news });
+    }
+    Ok(found)
+}
+
+/// Takes what was sent out of the outbox.
+pub fn sent(connection: &Connection, ids: &[i64]) -> anyhow::Result<()> {
+    connection.execute(
+        "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))",
+        [serde_json::to_string(ids)?],
+    )?;
+    Ok(())
+}
+
+/// Notes a failed attempt and when to try again.
+pub fn failed(
+    connection: &Connection,
+    ids: &[i64],
+    error: &str,
+    due: Timestamp,
+) -> anyhow::Result<()> {
+    connection.execute(
+        "UPDATE outbox SET attempts = attempts + 1, error = ?2, due_ms = ?3
+         WHERE id IN (SELECT value FROM json_each(?1))",
+        params![serde_json::to_string(ids)?, error, due.as_millisecond()],
+    )?;
+    Ok(())
+}
+
+/// What waits in one outbox.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Queue {
+    /// The channel.
+    pub channel: String,
+    /// How many pieces of news.
+    pub waiting: u32,
+    /// How often the one that was tried most was tried.
+    pub attempts: u32,
+    /// Why it could not be sent.
+    pub error: Option<String>,
+}
+
+/// What waits, by channel.
+pub fn queues(connection: &Connection) -> anyhow::Result<Vec<Queue>> {
+    let mut statement = connection.prepare(
+        "SELECT channel, count(*), max(attempts), max(error) FROM outbox GROUP BY channel ORDER BY channel",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(Queue {
+            channel: row.get(0)?,
+            waiting: row.get(1)?,
+            attempts: row.get(2)?,
+            error: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The incidents whose news could not be sent so far.
+pub fn undelivered(connection: &Connection) -> anyhow::Result<Vec<i64>> {
+    let mut statement = connection.prepare(
+        "SELECT DISTINCT incident FROM outbox WHERE attempts > 0 AND incident IS NOT NULL",
+    )?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Why nothing is sent about some incidents, for a while.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Mute {
+    /// Its number.
+    pub id: i64,
+    /// silence or maintenance.
+    pub kind: String,
+    /// Which findings; * stands for any text.
+    pub finding: String,
+    /// About which subjects.
+    pub subject: String,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub from: Timestamp,
+    /// Until when.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    /// Who wanted it.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Mute {
+    /// True when it holds for this incident.
+    pub fn covers(&self, incident: &Incident) -> bool {
+        text::fits(&self.finding, &incident.finding) && text::fits(&self.subject, &incident.subject)
+    }
+}
+
+/// What is muted now. A mute that begins in the future was made before the clock was set back: it does not count.
+pub fn mutes(connection: &Connection, now: Timestamp) -> anyhow::Result<Vec<Mute>> {
+    let mut statement = connection.prepare(
+        "SELECT id, kind, finding, subject, from_ms, until_ms, who, reason FROM mutes
+         WHERE from_ms <= ?1 AND until_ms > ?1 ORDER BY id",
+    )?;
+    let rows = statement.query_map([now.as_millisecond()], |row| {
+        Ok(Mute {
+            id: row.get(0)?,
+            kind: row.get(1)?,
+            finding: row.get(2)?,
+            subject: row.get(3)?,
+            from: moment(row.get(4)?),
+            until: moment(row.get(5)?),
+            who: row.get(6)?,
+            reason: row.get(7)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Adds a mute; its number is given by the store.
+pub fn mute(connection: &Connection, mute: &Mute) -> anyhow::Result<i64> {
+    connection.execute(
+        "INSERT INTO mutes (kind, finding, subject, from_ms, until_ms, who, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![mute.kind, mute.finding, mute.subject, mute.from.as_millisecond(), mute.until.as_millisecond(), mute.who, mute.reason],
+    )?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// Ends mutes of a kind, or one of them; says how many.
+pub fn unmute(
+    connection: &Connection,
+    kind: &str,
+    id: Option<i64>,
+    now: Timestamp,
+) -> anyhow::Result<usize> {
+    Ok(connection.execute(
+        "UPDATE mutes SET until_ms = ?3 WHERE kind = ?1 AND (?2 IS NULL OR id = ?2) AND until_ms > ?3",
+        params![kind, id, now.as_millisecond()],
+    )?)
+}

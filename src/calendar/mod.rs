@@ -1,0 +1,10 @@
+//! The maintenance plan as data: every line of it with its command, its time and how late it may be; when a rule is due; and
+//! whether a line that was due has run. Knows nothing of tasks: which commands there are is handed in.
+
+mod plan;
+mod rule;
+mod standing;
+
+pub use plan::{LINES, Line, Need};
+pub use rule::{last_due, next_due};
+pub use standing::{MISSED, Past, Standing, standing};

@@ -1,0 +1,275 @@
+//! `[alerts]`: who is told what, how, and how often.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::Section;
+use crate::config::Secret;
+use crate::error::{self, Failure};
+use crate::report::Severity;
+use crate::units::Length;
+
+/// Who is told what. Without a channel, cron's own mail carries the news.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// how often cron's own mail repeats a finding that no channel has delivered
+    pub repeat_every: Length,
+    /// when findings of low severity are sent, together, HH:MM
+    #[serde(deserialize_with = "clock_time")]
+    pub digest_at: String,
+    /// findings that are sent only if they are still there after hold_for: the plan's "within 1 hour"
+    pub hold: Vec<String>,
+    /// how long those are held
+    pub hold_for: Length,
+    /// where messages go
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channel: Vec<Channel>,
+    /// which findings go to which channels
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<Route>,
+    /// a dead-man switch: told when each task starts and ends, outside the routes
+    pub ping: Ping,
+}
+
+/// Somewhere to send messages.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// routes name it
+    #[schemars(example = &"ops-mail")]
+    pub name: String,
+    /// mail, slack (any webhook that takes the same JSON) or command
+    #[schemars(example = &"mail")]
+    pub kind: ChannelKind,
+    /// mail: smtp://HOST:PORT, or smtps:// for TLS from the first byte
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"smtp://127.0.0.1:25")]
+    pub smtp_url: Option<String>,
+    /// mail: hand it to the local sendmail instead
+    #[serde(default)]
+    pub sendmail: bool,
+    /// mail: STARTTLS with smtp://: auto (where offered; required with a password), required, never
+    #[serde(default)]
+    pub starttls: StartTls,
+    /// mail: name to log in with
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// mail: its password; better in password_file
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// mail: a file whose first line is the password; may begin with $CREDENTIALS_DIRECTORY
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// mail: sender
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"empire-maint@luca.local")]
+    pub from: Option<String>,
+    /// mail: receivers
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["admin@luca.local"])]
+    pub to: Vec<String>,
+    /// slack: the webhook, which is a secret; better in url_file
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// slack: a file whose first line is the webhook
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/empire-maint/slack-url")]
+    pub url_file: Option<PathBuf>,
+    /// command: an argument list; gets the message as JSON on standard input
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["/usr/local/bin/page"])]
+    pub command: Vec<String>,
+    /// certificates to trust instead of the system's
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// how long one attempt may take
+    #[serde(default = "ten_seconds")]
+    pub timeout: Length,
+}
+
+/// What a channel speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelKind {
+    /// SMTP or sendmail.
+    Mail,
+    /// A webhook that takes Slack's JSON.
+    Slack,
+    /// A program.
+    Command,
+}
+
+/// When to encrypt a connection that begins in the clear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StartTls {
+    /// Where it is offered; required where a password would be sent.
+    #[default]
+    Auto,
+    /// Or no mail at all.
+    Required,
+    /// Never.
+    Never,
+}
+
+/// Which findings go to which channels.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// from this severity up
+    #[serde(default = "medium")]
+    #[schemars(example = &"medium")]
+    pub min_severity: Severity,
+    /// of these tasks; * stands for any text
+    #[serde(default = "everything")]
+    pub tasks: Vec<String>,
+    /// to these channels
+    #[schemars(example = ["ops-mail"])]
+    pub channels: Vec<String>,
+    /// an unchanged finding is sent again after this time
+    #[serde(default = "one_day")]
+    pub repeat_every: Length,
+    /// one that nobody acknowledged goes to escalate_to after this time; default: 15m critical, 1h high, 4h medium
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"1h")]
+    pub escalate_after: Option<Length>,
+    /// channels to escalate to
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["pager"])]
+    pub escalate_to: Vec<String>,
+}
+
+/// The dead-man switch.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ping {
+    /// https://…/{task}: gets /start, then the exit code, with ?rid= the run's id; better in url_template_file
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_template: Option<Secret>,
+    /// a file whose first line is the template
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/empire-maint/ping-url")]
+    pub url_template_file: Option<PathBuf>,
+    /// for these tasks; * stands for any text
+    pub tasks: Vec<String>,
+    /// how long one ping may take
+    pub timeout: Length,
+}
+
+fn ten_seconds() -> Length {
+    Length::from_millis(10_000)
+}
+
+fn one_day() -> Length {
+    Length::from_millis(24 * 3_600_000)
+}
+
+fn medium() -> Severity {
+    Severity::Medium
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".into()]
+}
+
+fn clock_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse::<jiff::civil::Time>()
+        .map_err(|_| de::Error::custom(format!("'{text}' is not a time of day, as 08:00 is")))?;
+    Ok(text)
+}
+
+impl Default for Ping {
+    fn default() -> Self {
+        Self {
+            url_template: None,
+            url_template_file: None,
+            tasks: everything(),
+            timeout: ten_seconds(),
+        }
+    }
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            repeat_every: one_day(),
+            digest_at: "08:00".into(),
+            hold: vec!["http.slow".into(), "database.slow".into()],
+            hold_for: Length::from_millis(30 * 60_000),
+            channel: Vec::new(),
+            route: Vec::new(),
+            ping: Ping::default(),
+        }
+    }
+}
+
+impl Section for Alerts {
+    const NAME: &'static str = "alerts";
+
+    fn check(&self) -> Result<(), Failure> {
+        for channel in &self.channel {
+            channel.check()?;
+            if self
+                .channel
+                .iter()
+                .filter(|other| other.name == channel.name)
+                .count()
+                > 1
+            {
+                let message = format!("two channels have the name '{}'", channel.name);
+                return Err(error::config(message));
+            }
+        }
+        for name in self
+            .route
+            .iter()
+            .flat_map(|route| route.channels.iter().chain(&route.escalate_to))
+        {
+            if !self.channel.iter().any(|channel| channel.name == *name) {
+                let known: Vec<_> = self
+                    .channel
+                    .iter()
+                    .map(|known| known.name.as_str())
+                    .collect();
+                return Err(error::config(format!(
+                    "a route names the channel '{name}', which is not there"
+                ))
+                .hint(format!("channels: {}", known.join(", "))));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Channel {
+    fn check(&self) -> Result<(), Failure> {
+        let wrong = |what: &str| {
+            Err(error::config(format!(
+                "the channel '{}' {what}",
+                self.name.escape_debug()
+            )))
+        };
+        if self.name.is_empty() || self.name.chars().any(char::is_control) {
+            return wrong("has no usable name");
+        }
+        match self.kind {
+            ChannelKind::Mail if self.from.is_none() || self.to.is_empty() => {
+                wrong("needs from and to")
+            }
+            ChannelKind::Mail if self.sendmail == self.smtp_url.is_some() => {
+                wrong("needs either smtp_url or sendmail = true")
+            }
+            ChannelKind::Slack if self.url.is_none() && self.url_file.is_none() => {
+                wrong("needs url_file (or url)")
+            }
+            ChannelKind::Command if self.command.is_empty() => {
+                wrong("needs command, an argument list")
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Mutes alerts during a deployment. Findings are kept and told afterwards if they are still there; it ends by itself.
+//! Changes one row of the journal, and nothing of the server.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::alert::store::{self, Mute};
+use crate::config::Config;
+use crate::context::Context;
+use crate::error::usage;
+use crate::journal;
+use crate::report::{Reporter, Step};
+use crate::sys::lock::Lock;
+use crate::sys::machine;
+use crate::task;
+use crate::units::Length;
+
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const KIND: &str = "maintenance";
+
+/// Mute alerts during a deployment
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// From now on, for a while; findings are kept
+    Start {
+        /// It ends by itself after this time, at most 24h
+        #[arg(long = "for", value_name = "DURATION", default_value = "2h")]
+        length: Length,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// No longer
+    Stop,
+}
+
+/// What `maintenance` returns as `data`.
+#[derive(Default, Serialize, JsonSchema)]
+pub struct Detail {
+    /// What holds now.
+    maintenance: Option<Mute>,
+}
+
+/// Resolved.
+pub struct Task {
+    command: Command,
+}
+
+impl task::Arguments for Arguments {
+    const NAME: &'static str = "maintenance";
+    const LIMIT: Duration = Duration::from_secs(300);
+    type Task = Task;
+    type Detail = Detail;
+
+    fn resolve(self, _: &Config) -> anyhow::Result<Task> {
+        if let Command::Start { length, .. } = &self.command
+            && (length.0 > LONGEST || length.0.is_zero())
+        {
+            return Err(usage(format!("a maintenance of {length} is not possible"))
+                .hint("at most 24h; start it again for longer")
+                .into());
+        }
+        Ok(Task {
+            command: self.command,
+        })
+    }
+}
+
+impl task::Task for Task {
+    fn locks(&self, _: &Context) -> Vec<Lock> {
+        Vec::new()
+    }
+
+    fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
+        match &self.command {
+            Command::Start { length, reason } => start(context, report, *length, reason),
+            Command::Stop => stop(context, report),
+        }
+    }
+}
+
+/// Started again, the new end counts.
+fn start(context: &Context, report: &Reporter, length: Length, reason: &str) -> anyhow::Result<()> {
+    let mut mute = Mute {
+        id: 0,
+        kind: KIND.into(),
+        finding: "*".into(),
+        subject: "*".into(),
+        from: context.now,
+        until: context.now.checked_add(length.0)?,
+        who: machine::user(),
+        reason: reason.into(),
+    };
+    let step = Step {
+        kind: "mute",
+        target: "all alerts".into(),
+        reason: format!("maintenance for {length}"),
+    };
+    let number = report.act(step, |_| {
+        let mut connection = journal::open_for_writing(&context.state)?;
+        let transaction = connection.transaction()?;
+        store::unmute(&transaction, KIND, None, context.now)?;
+        let number = store::mute(&transaction, &mute)?;
+        transaction.commit()?;
+        Ok(number)
+    })?;
+    let until = mute.until.to_zoned(context.zone.clone());
+    report.summarise(format!(
+        "alerts are muted until {}; empire-maint maintenance stop ends that",
+        until.strftime("%Y-%m-%d %H:%M %:z")
+    ));
+    mute.id = number.unwrap_or(0);
+    report.detail(&Detail {
+        maintenance: Some(mute),
+    })
+}
+
+fn stop(context: &Context, report: &Reporter) -> anyhow::Result<()> {
+    let step = Step {
+        kind: "unmute",
+        target: "all alerts".into(),
+        reason: "maintenance is over".into(),
+    };
+    let ended = report.act(step, |_| {
+        let connection = journal::open_for_writing(&context.state)?;
+        store::unmute(&connection, KIND, None, context.now)
+    })?;
+    report.summarise(match ended {
+        None => "alerts would be sent again".to_owned(),
+        Some(0) => "there was no maintenance".to_owned(),
+        Some(_) => "maintenance is over: alerts are sent again".to_owned(),
+    });
+    report.detail(&Detail::default())
+}

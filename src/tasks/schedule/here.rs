@@ -1,0 +1,148 @@
+//! Cheap looks at this server: which lines have nothing to do here, and since when cron or systemd has known them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::calendar::Need;
+use crate::config::Config;
+use crate::config::sections::Databases;
+use crate::sys::{files, net};
+
+/// Where the lines may have been installed.
+const INSTALLED: [&str; 3] = [
+    "/etc/cron.d/empire-maint",
+    "/var/spool/cron/crontabs/root",
+    "/etc/systemd/system/empire-maint-backup.timer",
+];
+const LARGEST_CRONTAB: u64 = 1 << 20;
+const REDIS: &str = "127.0.0.1:6379";
+const EMBEDDINGS: &str = "rag_db";
+
+/// What the looks need to know.
+pub struct Server {
+    root: PathBuf,
+    databases: Vec<String>,
+}
+
+impl Server {
+    /// From the configuration. One whose databases cannot be read still has a board.
+    pub fn resolve(config: &Config) -> anyhow::Result<Self> {
+        let databases = config.get::<Databases>().unwrap_or_default();
+        Ok(Self {
+            root: config.app_root()?,
+            databases: databases.0.into_iter().map(|one| one.name).collect(),
+        })
+    }
+
+    /// Why there is nothing to do; none where there is, or where that cannot be told because the server is elsewhere.
+    pub fn idle(&self, need: Need) -> Option<String> {
+        if need == Need::Databases {
+            let none = self.databases.is_empty();
+            return none.then(|| "no [[database]] is configured".to_owned());
+        }
+        if !there(&self.root) {
+            return None;
+        }
+        match need {
+            Need::Nothing | Need::Databases => None,
+            Need::Redis => (!net::listens(REDIS, Duration::from_millis(300)))
+                .then(|| format!("no Redis answers at {REDIS}")),
+            Need::Certificates => self.without("certs"),
+            Need::Node => self.without("package.json"),
+            Need::Gpu => (!there(Path::new("/proc/driver/nvidia")))
+                .then(|| "there is no NVIDIA driver".to_owned()),
+            Need::Embeddings => (!self.databases.iter().any(|name| name == EMBEDDINGS))
+                .then(|| format!("no [[database]] is named {EMBEDDINGS}")),
+        }
+    }
+
+    fn without(&self, name: &str) -> Option<String> {
+        let path = self.root.join(name);
+        (!there(&path)).then(|| format!("there is no {}", path.display()))
+    }
+}
+
+fn there(path: &Path) -> bool {
+    matches!(files::metadata(path), Ok(Some(_)))
+}
+
+/// When the crontab or the units were last installed, as far as this user may see that.
+pub fn installed(now: Timestamp) -> Option<Timestamp> {
+    INSTALLED
+        .iter()
+        .filter_map(|path| installed_at(Path::new(path)))
+        .filter(|at| *at <= now)
+        .max()
+}
+
+fn installed_at(path: &Path) -> Option<Timestamp> {
+    let meta = files::metadata(path).ok()??;
+    let content = files::read_small(path, LARGEST_CRONTAB).ok()?;
+    let ours = String::from_utf8_lossy(&content).contains("empire-maint");
+    ours.then(|| meta.modified().ok()?.try_into().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(root: &Path, databases: &[&str]) -> Server {
+        Server {
+            root: root.to_owned(),
+            databases: databases.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_has_nothing_to_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bare = server(folder.path(), &[]);
+        for need in [
+            Need::Databases,
+            Need::Certificates,
+            Need::Node,
+            Need::Embeddings,
+        ] {
+            assert!(bare.idle(need).is_some(), "{need:?}");
+        }
+        assert_eq!(bare.idle(Need::Nothing), None);
+        std::fs::create_dir(folder.path().join("certs")).expect("a folder");
+        std::fs::write(folder.path().join("package.json"), "{}").expect("a file");
+        let full = server(folder.path(), &["app_db", "rag_db"]);
+        for need in [
+            Need::Databases,
+            Need::Certificates,
+            Need::Node,
+            Need::Embeddings,
+        ] {
+            assert_eq!(full.idle(need), None, "{need:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_elsewhere_is_not_judged() {
+        let elsewhere = server(Path::new("/nonexistent/root"), &["app_db"]);
+        for need in [
+            Need::Redis,
+            Need::Certificates,
+            Need::Node,
+            Need::Gpu,
+            Need::Embeddings,
+        ] {
+            assert_eq!(elsewhere.idle(need), None, "{need:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_file_that_names_the_program_says_since_when() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("root");
+        assert_eq!(installed_at(&path), None);
+        std::fs::write(&path, "0 1 * * * something-else\n").expect("writes");
+        assert_eq!(installed_at(&path), None);
+        std::fs::write(&path, "7 3 * * * /usr/local/bin/empire-maint backup\n").expect("writes");
+        assert!(installed_at(&path).is_some());
+    }
+}

@@ -1,0 +1,137 @@
+//! What cron, systemd and a careless script give a program: no environment, no terminal, closed streams, a folder that is gone.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::support::{BINARY, Paused, Ran, Server, number, users, zcat};
+
+#[test]
+fn an_empty_environment_is_enough() {
+    let server = Server::new();
+    let run = |line: &str| {
+        let mut command = Command::new("/usr/bin/env");
+        command
+            .args(["-i", "/usr/bin/setsid", "--wait", BINARY, "-c"])
+            .arg(server.config_path())
+            .args(line.split(' '))
+            .current_dir("/")
+            .stdin(Stdio::null());
+        Ran::of(&mut command)
+    };
+    run("backup").expect(0);
+    run("backup list").expect(0);
+    run("verify-backup").expect(0);
+    run("restore app_db --force").expect(0);
+    run("history").expect(0);
+    assert_eq!(users(&server.database()), 500);
+    let asked = run("restore");
+    assert_eq!(asked.code, 3, "nobody is there to ask: {asked:?}");
+}
+
+/// The first file that is opened with its streams closed would become standard output; nothing may be printed into a backup.
+#[test]
+fn closed_streams_do_no_harm() {
+    let server = Server::new();
+    for line in [
+        "backup",
+        "backup --json",
+        "verify-backup",
+        "backup --quiet",
+        "history",
+    ] {
+        let script = format!(
+            "exec {BINARY} -c '{}' {line} <&- >&- 2>&-",
+            server.config_path().display()
+        );
+        let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{line}");
+    }
+    let script = format!("exec {BINARY} -c /nonexistent backup <&- >&- 2>&-");
+    let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+    assert_eq!(server.list("app_db").len(), 3);
+    for backup in server.list("app_db") {
+        let plain = server.path().join("plain.db");
+        zcat(&backup, &plain);
+        assert_eq!(number(&plain, "SELECT count(*) FROM users"), 500);
+    }
+    server.run("verify-backup --all").expect(0);
+    assert_eq!(
+        number(&server.database(), "SELECT count(*) FROM users"),
+        500
+    );
+}
+
+#[test]
+fn a_working_folder_that_is_gone_does_not_matter() {
+    let server = Server::new();
+    let script = format!(
+        "mkdir gone && cd gone && rmdir ../gone && exec {BINARY} -c '{}' backup",
+        server.config_path().display()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(server.path());
+    Ran::of(&mut command).expect(0);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let server = Server::new();
+    for line in ["config init", "backup", "backup --json", "history"] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let mut command = server.command(line.split(' '));
+        let output = command.stdout(full).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            error.contains("cannot print: No space left"),
+            "{line}: {error}"
+        );
+        assert_eq!(output.status.code(), Some(2), "{line}");
+    }
+    assert_eq!(server.list("app_db").len(), 2, "the backups are there");
+}
+
+/// Every thread that works; the one that waits for it costs nothing.
+#[test]
+fn it_runs_at_nice_10_and_at_the_lowest_disk_priority() {
+    let server = Server::new();
+    let mut command = server.command(["backup"]);
+    let run = Paused::before("rename", ".db.gz.part", &server.backups(), &mut command);
+    let mut command = server.command(["verify-backup"]);
+    let own_nice = nice_of(&std::process::id().to_string());
+    let mut seen = 0;
+    for entry in fs::read_dir(format!("/proc/{}/task", run.id())).unwrap() {
+        let thread = entry.unwrap().file_name().into_string().unwrap();
+        if thread == run.id().to_string() {
+            continue;
+        }
+        seen += 1;
+        assert_eq!(nice_of(&thread), (own_nice + 10).min(19), "{thread}");
+        let output = Command::new("ionice")
+            .args(["-p", &thread])
+            .output()
+            .unwrap();
+        let class = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(class.trim(), "best-effort: prio 7");
+    }
+    assert!(seen >= 1);
+    run.resume().expect(0);
+    let run = Paused::before("write", ".json.part", &server.backups(), &mut command);
+    let threads = fs::read_dir(format!("/proc/{}/task", run.id())).unwrap();
+    let polite = threads
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|thread| nice_of(thread) == (own_nice + 10).min(19))
+        .count();
+    assert!(polite >= 1);
+    run.resume().expect(0);
+}
+
+fn nice_of(thread: &str) -> i64 {
+    let stat = fs::read_to_string(format!("/proc/{thread}/stat")).unwrap();
+    let (_, behind_name) = stat.rsplit_once(") ").unwrap();
+    // proc_pid_stat(5): nice is field 19, state, right behind the name, is field 3.
+    behind_name.split(' ').nth(16).unwrap().parse().unwrap()
+}

@@ -1,0 +1,257 @@
+//! `restore` over a live database: what is kept, who is in the way, and what happens when the new one does not pass.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use rusqlite::Connection;
+
+use crate::support::faults::{Faults, Kind, read_log};
+use crate::support::{Ran, Server, actions, beside, sql, users};
+
+/// A backup of 500 users under a database that has 600 by now, one of them only in the log.
+pub fn server() -> Server {
+    let server = Server::new();
+    server.run("backup --database app_db").expect(0);
+    sql(
+        &server.database(),
+        "WITH RECURSIVE c(n) AS (SELECT 501 UNION ALL SELECT n + 1 FROM c WHERE n < 600)
+         INSERT INTO users (username) SELECT 'later' || n FROM c",
+    );
+    server
+}
+
+/// The databases that were set aside, without their side files.
+pub fn kept(server: &Server) -> Vec<PathBuf> {
+    let folder = server.root().join("data");
+    let entries = fs::read_dir(folder).unwrap();
+    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| {
+        let name = path.to_string_lossy().into_owned();
+        name.contains(".before-restore-") && name.ends_with('Z')
+    });
+    found.sort();
+    found
+}
+
+pub fn names(server: &Server) -> Vec<String> {
+    let entries = fs::read_dir(server.root().join("data")).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_old_one_is_kept_whole_and_owner_mode_and_log_are_put_back() {
+    let server = server();
+    let database = server.database();
+    // The backup is of a time before somebody switched to WAL.
+    sql(&database, "PRAGMA journal_mode=DELETE");
+    server.run("backup --database app_db").expect(0);
+    sql(&database, "PRAGMA journal_mode=WAL");
+    fs::set_permissions(&database, fs::Permissions::from_mode(0o664)).unwrap();
+    let owner = match std::os::unix::fs::chown(&database, Some(4711), Some(4713)) {
+        Ok(()) => (4711, 4713),
+        Err(_) => {
+            let meta = fs::metadata(&database).unwrap();
+            (meta.uid(), meta.gid())
+        }
+    };
+    // A process died and left a log that holds a row.
+    let open = Connection::open(&database).unwrap();
+    open.execute_batch(
+        "PRAGMA wal_autocheckpoint=0; INSERT INTO users (username) VALUES ('in the log')",
+    )
+    .unwrap();
+    let log = fs::read(beside(&database, "-wal")).unwrap();
+    let main = fs::read(&database).unwrap();
+    drop(open);
+    fs::write(&database, main).unwrap();
+    fs::write(beside(&database, "-wal"), log).unwrap();
+
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 0, "{report:#}");
+    let [old] = kept(&server).try_into().unwrap();
+    assert_eq!(report["data"]["kept"], old.to_str().unwrap());
+    let meta = fs::metadata(&database).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), owner);
+    assert_eq!(meta.mode() & 0o7777, 0o664);
+    assert_eq!(
+        names(&server).len(),
+        2,
+        "no side files: {:?}",
+        names(&server)
+    );
+    let mode: String = Connection::open(&database)
+        .unwrap()
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+    assert_eq!(users(&old), 601, "what was in the log is in what is kept");
+    assert_eq!(users(&database), 600);
+    // Again, and again: each one is kept.
+    let now = "--now 2026-11-24T03:00:00Z";
+    server
+        .run(&format!("restore app_db --force {now}"))
+        .expect(0);
+    server
+        .run(&format!("restore app_db --force {now}"))
+        .expect(0);
+    assert_eq!(kept(&server).len(), 3);
+}
+
+#[test]
+fn what_cannot_even_be_opened_is_kept_with_its_side_files() {
+    for content in [&b""[..], b"not a database at all", &[0; 8192]] {
+        let server = server();
+        let database = server.database();
+        fs::write(&database, content).unwrap();
+        fs::write(beside(&database, "-wal"), "a log").unwrap();
+        fs::write(beside(&database, "-journal"), "a journal").unwrap();
+        server.run("restore app_db --force").expect(0);
+        assert_eq!(users(&database), 500);
+        let [old] = kept(&server).try_into().unwrap();
+        assert_eq!(fs::read(&old).unwrap(), content);
+        assert_eq!(fs::read(beside(&old, "-wal")).unwrap(), b"a log");
+        assert_eq!(fs::read(beside(&old, "-journal")).unwrap(), b"a journal");
+    }
+}
+
+/// A real process that has the database open: the SQLite shell.
+struct Shell {
+    child: Child,
+    input: ChildStdin,
+    _output: BufReader<ChildStdout>,
+}
+
+impl Shell {
+    fn on(path: &Path) -> Self {
+        let mut child = Command::new("sqlite3")
+            .args(["-batch", "-interactive"])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "SELECT 'ready ' || count(*) FROM users;").unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("ready 6") {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the shell ended");
+        }
+        Self {
+            child,
+            input,
+            _output: output,
+        }
+    }
+
+    fn end(mut self) {
+        let _ = writeln!(self.input, ".quit");
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_database_that_another_process_has_open_is_refused_and_the_process_named() {
+    let server = server();
+    let database = server.database();
+    let shell = Shell::on(&database);
+    let before = fs::read(&database).unwrap();
+    let said = format!("sqlite3 (pid {})", shell.child.id());
+    // SQLite's own lock says no, whatever we are told.
+    for line in [
+        "restore app_db --force",
+        "restore app_db --force --allow-open",
+        "restore app_db --force --dry-run",
+    ] {
+        let ran = server.run(line);
+        if !line.ends_with("dry-run") || ran.code != 0 {
+            assert_eq!(ran.code, 3, "{line}: {ran:?}");
+            assert!(ran.err.contains(&said), "{line}: {ran:?}");
+        }
+        assert!(kept(&server).is_empty(), "{line}");
+        assert!(names(&server).iter().all(|name| !name.contains(".restore")));
+    }
+    assert_eq!(fs::read(&database).unwrap(), before);
+    shell.end();
+    server.run("restore app_db --force").expect(0);
+    assert_eq!(users(&database), 500);
+}
+
+/// A process that has it open without SQLite's locks: a copy that runs, a pager. Only the operator knows that it does no harm.
+#[test]
+fn who_holds_no_lock_is_refused_until_it_is_allowed() {
+    let server = server();
+    let mut reader = Command::new("sleep")
+        .arg("600")
+        .stdin(fs::File::open(server.database()).unwrap())
+        .spawn()
+        .unwrap();
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 3, "{report:#}");
+    let said = report["failure"].to_string();
+    let named = format!("sleep (pid {})", reader.id());
+    assert!(said.contains(&named), "{said}");
+    assert_eq!(actions(&report), [], "before the backup is even read");
+    assert_eq!(users(&server.database()), 600);
+    server.run("restore app_db --force --allow-open").expect(0);
+    assert_eq!(users(&server.database()), 500);
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+}
+
+/// After the swap the new one is opened under its name. A disk that says no there must not leave it.
+#[test]
+fn what_does_not_pass_after_the_swap_is_taken_out_and_the_old_one_put_back() {
+    let server = server();
+    let start = server.path().join("start");
+    let copy = |from: &Path, to: &Path| {
+        let _ = fs::remove_dir_all(to);
+        let status = Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(status.unwrap().success());
+    };
+    copy(&server.root(), &start);
+    let faults = Faults::new([server.root()], &server.path().join("trash"));
+    let line = ["restore", "app_db", "--force", "--json"];
+    let log = server.path().join("log");
+    let mut command = server.command(line);
+    faults.log(&mut command, &log);
+    Ran::of(&mut command).expect(0);
+    let log = read_log(&log);
+    let database = server.database();
+    let swapped = |to: &Option<PathBuf>| to.as_deref() == Some(&database);
+    let swap = log
+        .iter()
+        .position(|call| call.op == "rename" && swapped(&call.to))
+        .unwrap();
+    let side = [beside(&database, "-wal"), beside(&database, "-shm")];
+    let behind: Vec<_> = log[swap + 1..]
+        .iter()
+        .filter(|call| call.op == "open" && side.contains(&call.path))
+        .collect();
+    assert!(!behind.is_empty(), "{log:#?}");
+    for call in behind {
+        copy(&start, &server.root());
+        let mut command = server.command(line);
+        faults.inject(&mut command, Kind::Eio, call.n);
+        let ran = Ran::of(&mut command);
+        assert_eq!(ran.code, 2, "{call:?}: {ran:?}");
+        let said = ran.json()["failure"].to_string();
+        assert!(said.contains("the old one is back in place"), "{said}");
+        assert_eq!(users(&database), 600, "{call:?}");
+        let mode: String = Connection::open(&database)
+            .unwrap()
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(mode, "wal");
+        assert!(kept(&server).is_empty(), "{call:?}");
+        assert!(names(&server).iter().all(|name| !name.contains("restore")));
+    }
+}

@@ -1,0 +1,440 @@
+//! What sources are like: logs that grow, modes without a log, odd names, a disk that fills, a previous backup that rotted.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::support::{BINARY, Paused, Ran, Server, beside, fill, finding_ids, users, zcat};
+
+/// The message of the finding `id` about `subject`.
+fn message(report: &Value, id: &str, subject: &str) -> String {
+    let findings = report["findings"].as_array().unwrap();
+    let found = findings
+        .iter()
+        .find(|finding| finding["id"] == id && finding["subject"] == subject);
+    let found = found.unwrap_or_else(|| panic!("no {id} about {subject}: {report:#}"));
+    found["message"].as_str().unwrap().to_owned()
+}
+
+/// What is in the backup folder that is neither a published backup nor a lock.
+fn leftovers(server: &Server) -> Vec<String> {
+    let entries = fs::read_dir(server.backups()).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with('.') && !name.ends_with(".lock"))
+        .collect()
+}
+
+/// Commits so many MiB that no checkpoint folds in.
+fn grow_log(connection: &Connection, mib: u32) {
+    connection
+        .execute_batch(&format!(
+            "PRAGMA wal_autocheckpoint=0;
+             WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {mib})
+               INSERT INTO users (username) SELECT hex(randomblob(524288)) FROM c;"
+        ))
+        .unwrap();
+}
+
+#[test]
+fn a_log_that_grows_while_we_read_stops_that_backup_and_says_so() {
+    let server = Server::new().config(
+        "[[database]]\nname = \"other\"\npath = \"data/other.db\"\n[backup]\nmax_wal = \"2MiB\"",
+    );
+    fill(&server.root().join("data/other.db"), 10);
+    let app = Connection::open(server.database()).unwrap();
+    let mut command = server.command(["backup", "--json"]);
+    let run = Paused::before("open", ".db.gz.part", &server.backups(), &mut command);
+    grow_log(&app, 4);
+    let ran = run.resume();
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let said = message(&ran.json(), "backup.failed", "app_db");
+    assert!(
+        said.contains("app.db-wal grew from 0 B to 4.") && said.contains("(limit 2.0 MiB)"),
+        "{said}"
+    );
+    assert!(server.list("app_db").is_empty());
+    assert_eq!(server.list("other").len(), 1, "the others are done");
+    assert_eq!(leftovers(&server), Vec::<String>::new());
+    // The log can be folded in again: nobody holds a snapshot any more.
+    let busy: i64 = app
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(busy, 0);
+    server.run("backup").expect(0);
+}
+
+/// A log never shrinks while the app has the database open. One that was large once must not stop every later backup.
+#[test]
+fn a_log_that_was_large_before_is_no_reason_to_stop() {
+    let server = Server::new().config("[backup]\nmax_wal = \"2MiB\"");
+    let app = Connection::open(server.database()).unwrap();
+    grow_log(&app, 4);
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 0, "{report:#}");
+    let metrics = report["metrics"].as_array().unwrap();
+    let peak = metrics
+        .iter()
+        .find(|metric| metric["name"] == "backup_wal_peak_bytes")
+        .unwrap();
+    assert!(peak["value"].as_u64().unwrap() > 4 << 20, "{peak}");
+}
+
+#[test]
+fn without_wal_the_lock_is_bounded_and_reported() {
+    let server = Server::empty().config("[backup]\nmax_lock = \"1ms\"");
+    let app = Connection::open(server.database()).unwrap();
+    app.execute_batch(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40)
+           INSERT INTO users SELECT n, hex(randomblob(524288)) FROM c;",
+    )
+    .unwrap();
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 2, "{report:#}");
+    let said = message(&report, "backup.failed", "app_db");
+    assert!(
+        said.contains("is not in WAL mode and its writers would wait")
+            && said.contains("(limit 1 ms)"),
+        "{said}"
+    );
+    assert!(server.list("app_db").is_empty());
+    assert_eq!(leftovers(&server), Vec::<String>::new());
+    app.execute_batch("INSERT INTO users (name) VALUES ('not held up')")
+        .unwrap();
+    let server = server.config("");
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    fs::write(server.config_path(), text.replace("1ms", "1m")).unwrap();
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 0, "{report:#}");
+    let said = message(&report, "backup.not-wal", "app_db");
+    assert!(said.contains("its writers had to wait "), "{said}");
+    drop(app);
+    let plain = server.path().join("plain.db");
+    zcat(&server.list("app_db")[0], &plain);
+    assert!(fs::read(plain).unwrap() == fs::read(server.database()).unwrap());
+}
+
+/// The app died in a transaction: what its journal would roll back is not in the database yet, and reading it as it is would be wrong.
+#[test]
+fn a_database_with_a_hot_journal_is_never_read_as_it_lies_there() {
+    let server = Server::empty();
+    let path = server.database();
+    let app = Connection::open(&path).unwrap();
+    app.execute_batch(
+        "PRAGMA cache_size=5; CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2000)
+           INSERT INTO users SELECT n, hex(randomblob(100)) FROM c;
+         BEGIN; UPDATE users SET name = 'half done';",
+    )
+    .unwrap();
+    let crashed = server.root().join("data/crashed.db");
+    fs::copy(&path, &crashed).unwrap();
+    fs::copy(beside(&path, "-journal"), beside(&crashed, "-journal")).unwrap();
+    drop(app);
+    let server = server.config("[[database]]\nname = \"crashed\"\npath = \"data/crashed.db\"");
+    let (code, report) = server.json("backup --database crashed");
+    assert_eq!(code, 2, "{report:#}");
+    assert!(server.list("crashed").is_empty());
+    let findings = report["findings"].as_array().unwrap();
+    let failed = findings.iter().find(|found| found["id"] == "backup.failed");
+    let hint = failed.unwrap()["hint"].as_str().unwrap();
+    let (_, command) = hint.split_once(", or: ").unwrap();
+    let run = Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(run.success(), "{command}");
+    server.run("backup --database crashed").expect(0);
+    let plain = server.path().join("plain.db");
+    zcat(&server.list("crashed")[0], &plain);
+    let half = "SELECT count(*) FROM users WHERE name = 'half done'";
+    assert_eq!(crate::support::number(&plain, half), 0);
+}
+
+#[test]
+fn one_disk_for_data_and_backups_is_said_once() {
+    let server = Server::new();
+    let said = |line: &str| {
+        let (_, report) = server.json(line);
+        finding_ids(&report, "app_db").contains(&"backup.same-device".to_owned())
+    };
+    server.run("backup list").expect(0);
+    assert!(said("backup"));
+    assert!(!said("backup") && !said("backup"));
+    let Ok(shm) = tempfile::tempdir_in("/dev/shm") else {
+        return;
+    };
+    let elsewhere = Server::new().config(&format!("[backup]\ndir = {:?}", shm.path()));
+    let (_, report) = elsewhere.json("backup");
+    assert!(!finding_ids(&report, "app_db").contains(&"backup.same-device".to_owned()));
+}
+
+/// A real disk, as small as it takes, that is full before the backup is whole. Mounting it needs root.
+#[test]
+fn a_disk_that_fills_while_it_is_written_leaves_what_was_there() {
+    let mounts = Command::new("unshare")
+        .args(["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .status();
+    if !mounts.is_ok_and(|status| status.success()) {
+        return;
+    }
+    for reserve in ["0", "300KiB"] {
+        let server = Server::empty().config(&format!(
+            "[[database]]\nname = \"small\"\npath = \"data/small.db\"\n[backup]\nreserve = \"{reserve}\""
+        ));
+        fill(&server.root().join("data/small.db"), 10);
+        fill(&server.database(), 10);
+        Connection::open(server.database())
+            .unwrap()
+            .execute_batch("CREATE TABLE noise AS SELECT randomblob(3500000) AS x")
+            .unwrap();
+        fs::create_dir(server.backups()).unwrap();
+        let script = format!(
+            "mount -t tmpfs -o size=2200k tmpfs '{backups}' || exit 99
+             {BINARY} -c '{config}' backup --json; echo $? >'{root}/code'
+             ls -A '{backups}' >'{root}/left'; rm -f '{backups}'/small*
+             {BINARY} -c '{config}' verify-backup small >/dev/null; umount '{backups}'",
+            backups = server.backups().display(),
+            config = server.config_path().display(),
+            root = server.path().display(),
+        );
+        let ran = Ran::of(Command::new("unshare").args(["-m", "sh", "-c", &script]));
+        let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+        assert_eq!(
+            fs::read_to_string(server.path().join("code")).unwrap(),
+            "2\n"
+        );
+        let said = message(&report, "backup.failed", "app_db");
+        assert!(
+            said.contains("No space left on device") || said.contains("not enough space"),
+            "{said}"
+        );
+        let left = fs::read_to_string(server.path().join("left")).unwrap();
+        assert!(
+            left.contains("small_") && left.contains("files_"),
+            "the others are done: {left}"
+        );
+        assert!(
+            !left.contains("part") && !left.contains("app_db_"),
+            "{left}"
+        );
+    }
+}
+
+#[test]
+fn the_lines_that_a_finding_suggests_work_as_they_are() {
+    let server = Server::new();
+    let odd = server.root().join("data/it's \"odd\" here.db");
+    fill(&odd, 7);
+    fill(&server.root().join("data/files.db"), 7);
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 1, "{report:#}");
+    let findings = report["findings"].as_array().unwrap().iter();
+    let found: Vec<_> = findings
+        .filter(|finding| finding["id"] == "backup.unconfigured-database")
+        .collect();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1]["subject"], odd.display().to_string());
+    let hints = found.iter().map(|found| found["hint"].as_str().unwrap());
+    let server = server.config(&hints.collect::<Vec<_>>().join("\n"));
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["published"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn what_is_in_no_backup_is_named_by_size() {
+    let server = Server::new();
+    fs::write(server.root().join("uploads.bin"), vec![1; 300_000]).unwrap();
+    fs::create_dir(server.root().join("node_modules")).unwrap();
+    fs::write(server.root().join("node_modules/big"), vec![1; 900_000]).unwrap();
+    let (_, report) = server.json("backup");
+    let said = message(
+        &report,
+        "backup.uncovered",
+        &server.root().display().to_string(),
+    );
+    assert!(said.contains("uploads.bin (293 KiB)"), "{said}");
+    assert!(
+        !said.contains("node_modules") && !said.contains("backups"),
+        "{said}"
+    );
+    assert!(!said.contains("data"), "the databases are covered: {said}");
+    let server = server.config("[[backup.file]]\npath = \"uploads.bin\"");
+    let (_, report) = server.json("backup");
+    assert!(!finding_ids(&report, "").contains(&"backup.uncovered".to_owned()));
+}
+
+#[test]
+fn names_with_blanks_and_quotes_go_the_whole_way() {
+    let server = Server::empty();
+    let path = server.root().join("data/it's \"the\" db.db");
+    fill(&path, 30);
+    let server = server.config(&format!(
+        "[[database]]\nname = \"my db.2\"\npath = {path:?}\nexpect_tables = [\"users\"]"
+    ));
+    server
+        .run_args(["backup", "--database", "my db.2"])
+        .expect(0);
+    let listed = server.run_args(["backup", "list", "my db.2"]).expect(0).out;
+    assert!(listed.contains("my db.2_20"), "{listed}");
+    server.run_args(["verify-backup", "my db.2"]).expect(0);
+    let to = server.path().join("a 'new' \"place\".db");
+    server
+        .run_args([
+            "restore".as_ref(),
+            "my db.2".as_ref(),
+            "--to".as_ref(),
+            to.as_os_str(),
+        ])
+        .expect(0);
+    assert_eq!(users(&to), 30);
+    server.run_args(["restore", "my db.2", "--force"]).expect(0);
+    assert_eq!(users(&path), 30);
+}
+
+#[test]
+fn a_root_that_is_not_utf_8_goes_the_whole_way() {
+    let server = Server::new();
+    let root: PathBuf = server.path().join(OsStr::from_bytes(b"r\xff\xfe"));
+    fs::create_dir_all(root.join("data")).unwrap();
+    fill(&root.join("data/app.db"), 40);
+    let run = |words: &[&OsStr]| {
+        let mut all = vec![OsStr::new("--root"), root.as_os_str()];
+        all.extend(words);
+        server.run_args(all)
+    };
+    run(&["backup".as_ref()]).expect(0);
+    run(&["backup".as_ref(), "--json".as_ref()])
+        .expect(0)
+        .json();
+    run(&["backup".as_ref(), "list".as_ref()]).expect(0);
+    run(&["verify-backup".as_ref()]).expect(0);
+    run(&["config".as_ref(), "show".as_ref(), "--json".as_ref()]).expect(0);
+    run(&["restore".as_ref(), "app_db".as_ref(), "--force".as_ref()]).expect(0);
+    assert_eq!(users(&root.join("data/app.db")), 40);
+    let backups = fs::read_dir(root.join("backups")).unwrap();
+    let backup = backups
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().ends_with("Z.db.gz"))
+        .unwrap();
+    run(&[
+        "verify-backup".as_ref(),
+        "--file".as_ref(),
+        backup.as_os_str(),
+    ])
+    .expect(0);
+    let to = server.path().join(OsStr::from_bytes(b"copy\xfe.db"));
+    run(&[
+        "restore".as_ref(),
+        "--file".as_ref(),
+        backup.as_os_str(),
+        "--to".as_ref(),
+        to.as_os_str(),
+    ])
+    .expect(0);
+    assert!(to.exists());
+}
+
+#[test]
+fn a_previous_backup_that_rotted_is_noticed_and_never_copied_from() {
+    let server = Server::empty();
+    fill(&server.database(), 20_000);
+    server.run("backup --database app_db").expect(0);
+    let first = server.list("app_db").pop().unwrap();
+    let mut bytes = fs::read(&first).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 2, "{report:#}");
+    let file = first.file_name().unwrap().to_str().unwrap();
+    let said = message(&report, "backup.previous-damaged", file);
+    assert!(said.contains("compressed anew"), "{said}");
+    let second = server.list("app_db").pop().unwrap();
+    let plain = server.path().join("plain.db");
+    zcat(&second, &plain);
+    assert_eq!(users(&plain), 20_000);
+    let listed = server.run("backup list app_db").expect(0).out;
+    let line = |path: &Path| {
+        let stem = path
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".db.gz");
+        listed
+            .lines()
+            .find(|line| line.contains(stem))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(line(&first).contains("bad: "), "{listed}");
+    assert!(line(&second).contains("checked"), "{listed}");
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(
+        code, 0,
+        "said once, and the good one is copied from: {report:#}"
+    );
+    assert!(
+        report["data"]["published"][0]["copied_members"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+}
+
+#[test]
+fn what_is_being_verified_is_not_pruned_meanwhile() {
+    let server =
+        Server::new().config("[backup.keep]\ndaily = 1\nweekly = 0\nmonthly = 0\nminimum = 1");
+    server
+        .run("backup --database app_db --now 2026-11-01T03:00:00Z")
+        .expect(0);
+    let mut command = server.command("verify-backup app_db --now 2026-11-01T05:00:00Z".split(' '));
+    let verify = Paused::before("write", ".db", &server.backups(), &mut command);
+    let (code, report) =
+        server.json("backup --database app_db --lock-wait 0s --now 2026-11-02T03:00:00Z");
+    assert_eq!(code, 2, "{report:#}");
+    let said = message(&report, "backup.failed", "app_db");
+    let holder = format!(
+        "in use by empire-maint verify-backup (process {})",
+        verify.id()
+    );
+    assert!(said.contains(&holder), "{said}");
+    assert_eq!(server.list("app_db").len(), 1);
+    verify.resume().expect(0);
+    server
+        .run("backup --database app_db --now 2026-11-02T03:00:00Z")
+        .expect(0);
+    assert_eq!(server.list("app_db").len(), 1, "and now the old one went");
+}
+
+/// A pipe or a device under a configured name would hold the run up for ever.
+#[test]
+fn a_source_that_is_no_file_is_refused_at_once() {
+    let server = Server::new().config(
+        "[[database]]\nname = \"pipe\"\npath = \"data/pipe\"\n\
+         [[database]]\nname = \"null\"\npath = \"/dev/null\"\n\
+         [[backup.file]]\npath = \"data/other\"",
+    );
+    let made = Command::new("mkfifo")
+        .args(["data/pipe", "data/other"])
+        .current_dir(server.root())
+        .status();
+    assert!(made.unwrap().success());
+    let mut command = server.command(["backup", "--json", "--timeout", "5m"]);
+    let ran = Ran::of(&mut command);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let report = ran.json();
+    for (name, word) in [("pipe", "is not a file"), ("null", "is not a file")] {
+        let said = message(&report, "backup.failed", name);
+        assert!(said.contains(word), "{said}");
+    }
+    let path = server.root().join("data/other").display().to_string();
+    assert_eq!(finding_ids(&report, &path), ["backup.file-skipped"]);
+    assert_eq!(server.list("app_db").len(), 1);
+}
