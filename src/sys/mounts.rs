@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::process;
+use crate::error::missing;
 
 /// File systems whose server may be gone.
 const NETWORK: [&str; 10] = [
@@ -118,15 +119,20 @@ impl Usage {
     }
 }
 
-/// How full a mount is. One on a network is asked by a child, which is left behind if its server is gone: a call that the kernel
+/// How full a mount is; `Kind::Missing` where this user may not look. One on a network is asked by a child, which is left behind if its server is gone: a call that the kernel
 /// does not come back from would keep even our own end waiting.
 pub fn usage(mount: &Mount, limit: Duration) -> anyhow::Result<Usage> {
     let path = &mount.path;
     if mount.is_network() {
         return usage_by_child(path, limit);
     }
-    let stat = rustix::fs::statvfs(path)
-        .with_context(|| format!("cannot look at the file system of {}", path.display()))?;
+    let stat = rustix::fs::statvfs(path).map_err(|error| {
+        let told = format!("cannot look at the file system of {}", path.display());
+        match error {
+            rustix::io::Errno::ACCESS => missing(told).hint("run as root").into(),
+            error => anyhow::Error::from(error).context(told),
+        }
+    })?;
     Ok(Usage {
         used: (stat.f_blocks.saturating_sub(stat.f_bfree)).saturating_mul(stat.f_frsize),
         available: stat.f_bavail.saturating_mul(stat.f_frsize),

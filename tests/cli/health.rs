@@ -289,7 +289,8 @@ fn a_database_that_grows_and_its_log() {
     let web = Web::start(200, "ok");
     let server = watched(&web, &format!("{CALM}max_wal = \"64KiB\""), "");
     let (_, first) = server.json("health --check database --now 2026-11-20T00:00:00Z");
-    let text = format!("{first:#}");
+    let (_, same_day) = server.json("health --check database --now 2026-11-20T20:00:00Z");
+    let text = format!("{first:#}{same_day:#}");
     assert!(
         !text.contains("per_day"),
         "nothing before a day has passed: {text}"

@@ -23,12 +23,18 @@ const DAY: f64 = 86_400.0;
 /// Looks at each; one that cannot be read stops no other.
 pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
     let mut told = Vec::new();
+    let mut unseen = Ok(());
     for source in &scene.store.databases {
         if files::metadata(&source.path)?.is_none() && !scene.databases_named {
             continue; // the plan's own layout, which this server need not have
         }
-        told.push(one(scene, context, report, source)?);
+        match one(scene, context, report, source) {
+            Ok(words) => told.push(words),
+            Err(error) if error::ends_the_run(&error) => return Err(error),
+            Err(error) => unseen = Err(error),
+        }
     }
+    unseen?;
     Ok(match told.is_empty() {
         true => Looked::Nothing("there is no database at the default paths".into()),
         false => Looked::At(told.join("; ")),

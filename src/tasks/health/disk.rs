@@ -7,6 +7,7 @@ use super::Looked;
 use super::scene::Scene;
 use crate::config::sections::{Health, Levels};
 use crate::context::Context;
+use crate::error::{self, Kind};
 use crate::report::Severity;
 use crate::report::{Finding, Reporter};
 use crate::sys::mounts::{self, Mount, Usage};
@@ -54,7 +55,11 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             Err(error) => report.find(
                 Finding::new(
                     UNREACHABLE,
-                    Severity::High,
+                    // What this user may not see says nothing about the mount.
+                    match error::kind_of(&error) {
+                        Kind::Missing => Severity::Info,
+                        _ => Severity::High,
+                    },
                     &*subject,
                     format!("{subject} ({}) does not answer: {error:#}", mount.source),
                 )

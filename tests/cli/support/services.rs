@@ -44,6 +44,12 @@ impl Web {
 
 fn serve(mut stream: TcpStream, answer: &Mutex<Option<(u16, String)>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
+    if reader
+        .fill_buf()
+        .is_ok_and(|bytes| bytes.first() < Some(&b' '))
+    {
+        return; // nobody, or the first byte of TLS
+    }
     let mut line = String::new();
     while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
         line.clear();
