@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const ALLOWED: [&str; 15] = [
+const ALLOWED: [&str; 14] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -20,7 +20,6 @@ const ALLOWED: [&str; 15] = [
     "Unlicense",
     "MIT-0",
     "Unicode-DFS-2016",
-    "CDLA-Permissive-2.0", // the list of root certificates that ureq may take
 ];
 /// Linked in two versions, and why.
 const TWICE: [&str; 4] = [

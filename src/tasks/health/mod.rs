@@ -178,6 +178,11 @@ impl task::Task for Task {
         }
     }
 
+    /// The light run and the full one may begin in the same minute: neither is a failure.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let looked = self.look(context, report)?;
         let mut answers = Vec::new();
