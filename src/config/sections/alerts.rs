@@ -50,9 +50,11 @@ pub struct Channel {
     pub smtp_url: Option<String>,
     /// mail: hand it to the local sendmail instead
     #[serde(default)]
+    #[schemars(example = true)]
     pub sendmail: bool,
     /// mail: STARTTLS with smtp://: auto (where offered; required with a password), required, never
     #[serde(default)]
+    #[schemars(example = &"auto")]
     pub starttls: StartTls,
     /// mail: name to log in with
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +89,7 @@ pub struct Channel {
     pub ca_file: Option<PathBuf>,
     /// how long one attempt may take
     #[serde(default = "ten_seconds")]
+    #[schemars(example = &"10s")]
     pub timeout: Length,
 }
 
@@ -125,12 +128,14 @@ pub struct Route {
     pub min_severity: Severity,
     /// of these tasks; * stands for any text
     #[serde(default = "everything")]
+    #[schemars(example = ["*"])]
     pub tasks: Vec<String>,
     /// to these channels
     #[schemars(example = ["ops-mail"])]
     pub channels: Vec<String>,
     /// an unchanged finding is sent again after this time
     #[serde(default = "one_day")]
+    #[schemars(example = &"24h")]
     pub repeat_every: Length,
     /// one that nobody acknowledged goes to escalate_to after this time; default: 15m critical, 1h high, 4h medium
     #[serde(default, skip_serializing_if = "Option::is_none")]
