@@ -47,7 +47,12 @@ fn closed_streams_do_no_harm() {
         assert_eq!(status.code(), Some(0), "{line}");
     }
     let script = format!("exec {BINARY} -c /nonexistent backup <&- >&- 2>&-");
-    let status = Command::new("sh").args(["-c", &script]).status().unwrap();
+    // Without a configuration only the environment says where state goes: not to that of this machine.
+    let status = Command::new("sh")
+        .args(["-c", &script])
+        .env("STATE_DIRECTORY", server.state())
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(3));
     assert_eq!(server.list("app_db").len(), 3);
     for backup in server.list("app_db") {
