@@ -101,7 +101,7 @@ fi
 declare -A walls cpus sizes
 windows=() # "start end" of our backups, nanoseconds
 measure() { # measure NAME COMMAND...: wall and processor seconds of a command that must succeed
-    local name=$1 before after cpu
+    local name=$1 before after cpu wall
     shift
     sync -f "$work"
     before=$(date +%s%N)
@@ -112,7 +112,9 @@ measure() { # measure NAME COMMAND...: wall and processor seconds of a command t
     }
     after=$(date +%s%N)
     cpu=$(awk 'END { print $1 + $2 }' "$work/cpu")
-    walls[$name]+="$(awk -v n=$((after - before)) 'BEGIN { printf "%.3f", n / 1e9 }') "
+    wall=$(awk -v n=$((after - before)) 'BEGIN { printf "%.3f", n / 1e9 }')
+    printf '  %-26s %8s s, %6s s of the processors\n' "$name" "$wall" "$cpu" >&2
+    walls[$name]+="$wall "
     cpus[$name]+="$cpu "
     case $name in "ours "*) windows+=("$before $after") ;; esac
 }
@@ -147,6 +149,7 @@ newest() { find "$1" -name 'app_db_*.db.gz' | sort | tail -n 1; }
 
 echo "building a database of $mib MiB" >&2
 "$live" create "$db" "$mib"
+sync -f "$work"
 start_writers
 idle=()
 for ((round = 1; round <= rounds; round++)); do
@@ -199,8 +202,8 @@ plan_bytes=${sizes["cp + gzip -6 (the plan)"]}
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 worst() { # worst commit that began in one of the windows "start end", milliseconds
     printf '%s\n' "$@" | awk '
-        FILENAME == "-" { from[n] = $1; to[n++] = $2; next }
-        { for (i = 0; i < n; i++) if ($1 >= from[i] && $1 <= to[i] && $2 > most) most = $2 }
+        FILENAME == "-" { n++; from[n] = $1; to[n] = $2; next }
+        { for (i = 1; i <= n; i++) if ($1 >= from[i] && $1 <= to[i] && $2 > most) most = $2 }
         END { printf "%.1f", most / 1000 }' - commits.1 commits.2
 }
 
