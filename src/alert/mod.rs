@@ -44,6 +44,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const SENDERS_TURN: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_mins(2);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(6);
 const KEEP: SignedDuration = SignedDuration::from_hours(24 * 400);
 
 /// News that cron's own mail would carry, unless a channel delivers it.
@@ -293,15 +294,7 @@ fn settle(
             store::sent(connection, &ids(waiting))?;
             return Ok(None);
         }
-        Sent::Later { error, after } => {
-            let pause = FIRST_PAUSE * 2i32.pow(attempts.min(6));
-            let asked = after.and_then(|after| SignedDuration::try_from(after).ok());
-            (
-                error,
-                asked.unwrap_or(pause.min(LONGEST_PAUSE)),
-                Severity::Medium,
-            )
-        }
+        Sent::Later { error, after } => (error, pause(attempts, after), Severity::Medium),
         Sent::Rejected(error) => (error, LONGEST_PAUSE, Severity::High),
     };
     let due = now.checked_add(pause).unwrap_or(now);
@@ -330,6 +323,14 @@ pub fn is_stuck(state: &Path, channel: &str) -> bool {
     queues
         .iter()
         .any(|queue| queue.channel == channel && queue.attempts > 0)
+}
+
+/// How long to leave a channel alone: as it asks, but a slip on the other side must not silence it for good.
+fn pause(attempts: u32, asked: Option<Duration>) -> SignedDuration {
+    match asked.map(SignedDuration::try_from) {
+        Some(asked) => asked.unwrap_or(LONGEST_ASKED).min(LONGEST_ASKED),
+        None => (FIRST_PAUSE * 2i32.pow(attempts.min(6))).min(LONGEST_PAUSE),
+    }
 }
 
 /// Of what cron's mail would carry, what no channel has delivered: all that a quiet run prints.
@@ -408,4 +409,19 @@ pub fn try_channel(desk: &Desk, name: &str, host: &str, news: News) -> Option<Se
     let message = Message::new(host, &waiting, desk.zone());
     desk.channel(name)
         .map(|channel| channel::send(channel, &message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_of_the_other_side_silences_a_channel_for_good() {
+        let asked = |seconds| pause(0, Some(Duration::from_secs(seconds)));
+        assert_eq!(asked(600), SignedDuration::from_mins(10));
+        assert_eq!(asked(u64::MAX), LONGEST_ASKED);
+        assert_eq!(asked(999_999_999), LONGEST_ASKED);
+        assert_eq!(pause(0, None), FIRST_PAUSE);
+        assert_eq!(pause(40, None), LONGEST_PAUSE);
+    }
 }
