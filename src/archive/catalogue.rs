@@ -175,7 +175,7 @@ fn standing(manifest: &Path, stem: Option<&str>) -> anyhow::Result<Standing> {
 
 /// The size of the newest backup against the median of its five predecessors: share in percent, and that median.
 /// `None` with fewer than five.
-pub fn size_against_median(newest: u64, before: &[Backup]) -> Option<(f64, u64)> {
+pub(super) fn size_against_median(newest: u64, before: &[Backup]) -> Option<(f64, u64)> {
     let mut sizes: Vec<u64> = before
         .iter()
         .filter(|backup| backup.is_good())
