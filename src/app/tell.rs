@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Road, unwritable};
 use crate::alert::{self, Desk, Switch};
+use crate::calendar::LINES;
 use crate::journal;
 use crate::output;
 use crate::report::{Examined, Finding, Permit, Report, Reporter, Severity, Step};
@@ -14,8 +15,10 @@ const METRICS_UNWRITABLE: &str = "metrics.unwritable";
 impl Road<'_> {
     /// Calls the dead-man switch: the run has begun.
     pub(super) fn start_ping(&mut self, report: &mut Report) {
-        let Some(desk) = &self.desk else { return };
-        match Switch::new(desk.ping(), &report.task, &report.run_id) {
+        let (Some(desk), Some(name)) = (&self.desk, self.known_as()) else {
+            return;
+        };
+        match Switch::new(desk.ping(), name, &report.run_id) {
             Ok(switch) => self.switch = switch,
             Err(error) => report.findings.push(ping_failed(&report.task, &error)),
         }
@@ -35,11 +38,11 @@ impl Road<'_> {
 
     /// The file for Prometheus, where one is wanted.
     pub(super) fn write_metrics(&self, report: &mut Report) {
-        if let Some(folder) = &self.textfiles
+        if let (Some(folder), Some(name)) = (&self.textfiles, self.known_as())
             && !report.dry_run
         {
             let subject = folder.display().to_string();
-            match write_textfile(report, &self.state, folder) {
+            match self.write_textfile(report, name, folder) {
                 Ok(()) => report.examined.push(Examined {
                     id: METRICS_UNWRITABLE,
                     subject: Some(subject),
@@ -54,6 +57,32 @@ impl Road<'_> {
                 }
             }
         }
+    }
+
+    /// What the figures and the dead-man switch call this run: the line of the plan that it answers, or its task where the plan has
+    /// none. Nothing for a run that does a part of what a line asks for: it must not be taken for the whole.
+    fn known_as(&self) -> Option<&'static str> {
+        let task = self.entry.name;
+        let planned = || LINES.iter().any(|line| line.task() == Some(task));
+        match self.line {
+            Some(line) => Some(line.name),
+            None => (!planned()).then_some(task),
+        }
+    }
+
+    fn write_textfile(&self, report: &Report, name: &str, folder: &Path) -> anyhow::Result<()> {
+        let line = self.line.map(|line| line.name);
+        let last = journal::last_success(&self.state, &report.task, line).unwrap_or_default();
+        let reporter = Reporter::new(report.clone(), None, None);
+        reporter.act(
+            Step {
+                kind: "write",
+                target: folder.display().to_string(),
+                reason: "metrics for Prometheus".into(),
+            },
+            |permit: &Permit| output::textfile(permit, folder, report, name, last),
+        )?;
+        Ok(())
     }
 
     /// Spools and sends. A channel that fails is told to the others, and never spoils the task.
@@ -113,18 +142,4 @@ fn ping_failed(task: &str, error: &anyhow::Error) -> Finding {
         format!("{error:#}"),
     )
     .hint("[alerts.ping] url_template_file")
-}
-
-fn write_textfile(report: &mut Report, state: &Path, folder: &Path) -> anyhow::Result<()> {
-    let last = journal::last_success(state, &report.task).unwrap_or_default();
-    let reporter = Reporter::new(report.clone(), None, None);
-    reporter.act(
-        Step {
-            kind: "write",
-            target: folder.display().to_string(),
-            reason: "metrics for Prometheus".into(),
-        },
-        |permit: &Permit| output::textfile(permit, folder, report, last),
-    )?;
-    Ok(())
 }

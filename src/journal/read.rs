@@ -135,14 +135,19 @@ fn dead(connection: &Connection, state: &Path) -> anyhow::Result<Vec<String>> {
     Ok(running)
 }
 
-/// When the task last ended well (exit code 0 or 1) in a run that was not dry.
-pub fn last_success(state: &Path, task: &str) -> anyhow::Result<Option<Timestamp>> {
+/// When the task last ended well (exit code 0 or 1) in a run that was not dry; with `line`, in one that answered that line.
+pub fn last_success(
+    state: &Path,
+    task: &str,
+    line: Option<&str>,
+) -> anyhow::Result<Option<Timestamp>> {
     let Some(connection) = open_for_reading(state)? else {
         return Ok(None);
     };
     let finished: Option<i64> = connection.query_row(
-        "SELECT max(finished_ms) FROM runs WHERE task = ?1 AND exit_code IN (0, 1) AND dry_run = 0",
-        [task],
+        "SELECT max(finished_ms) FROM runs
+         WHERE task = ?1 AND (?2 IS NULL OR line = ?2) AND exit_code IN (0, 1) AND dry_run = 0",
+        params![task, line],
         |row| row.get(0),
     )?;
     Ok(finished.and_then(|finished| Timestamp::from_millisecond(finished).ok()))
