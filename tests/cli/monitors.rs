@@ -2,63 +2,36 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
+use crate::support::services::{Peer, free_port};
 use crate::support::{Server, fill};
 
 /// A node_exporter that does nothing but read text files.
-struct Exporter {
-    child: Child,
-    port: u16,
+fn exporter(folder: &Path) -> Peer {
+    let port = free_port();
+    let mut command = Command::new("prometheus-node-exporter");
+    command
+        .arg("--collector.disable-defaults")
+        .arg("--collector.textfile")
+        .arg(format!(
+            "--collector.textfile.directory={}",
+            folder.display()
+        ))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    Peer::start(port, &mut command)
 }
 
-impl Exporter {
-    fn start(folder: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let child = Command::new("prometheus-node-exporter")
-            .arg("--collector.disable-defaults")
-            .arg("--collector.textfile")
-            .arg(format!(
-                "--collector.textfile.directory={}",
-                folder.display()
-            ))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, port }
-    }
-
-    fn scrape(&self) -> String {
-        let started = Instant::now();
-        let mut stream = loop {
-            match TcpStream::connect(("127.0.0.1", self.port)) {
-                Ok(stream) => break stream,
-                Err(error) => assert!(started.elapsed() < Duration::from_secs(20), "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        stream
-            .write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn scrape(exporter: &Peer) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", exporter.port)).unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
 }
 
 fn promtool(text: &str) -> String {
@@ -155,8 +128,8 @@ fn node_exporter_and_promtool_take_every_file() {
         !promtool("# HELP a b\n# TYPE a gauge\na{ 1\n").is_empty(),
         "it does refuse"
     );
-    let exporter = Exporter::start(folder.path());
-    let scraped = exporter.scrape();
+    let exporter = exporter(folder.path());
+    let scraped = scrape(&exporter);
     assert_eq!(value(&scraped, "node_textfile_scrape_error"), 0.0);
     for task in ["health", "health-light", "verify-all", "backup", "restore"] {
         let series = format!("empire_maint_last_exit_code{{task=\"{task}\"}}");
@@ -178,7 +151,7 @@ fn node_exporter_and_promtool_take_every_file() {
     }
     // A file that somebody has broken is what the exporter tells: it does look.
     fs::write(folder.path().join("broken.prom"), "a{ 1\n").unwrap();
-    assert_eq!(value(&exporter.scrape(), "node_textfile_scrape_error"), 1.0);
+    assert_eq!(value(&scrape(&exporter), "node_textfile_scrape_error"), 1.0);
 }
 
 /// Monitoring::Plugin is what Nagios add-ons written in Perl read performance data with.
