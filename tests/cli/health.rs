@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::peers::script;
 use crate::support::services::{Web, free_port};
 use crate::support::{Ran, Server, finding_ids, number};
 
@@ -394,6 +395,33 @@ fn backups_missing_failed_stale_and_killed() {
             .unwrap()
             .contains("killed")
     );
+}
+
+/// No systemd runs here: what `timedatectl` would say is put in its place, in a mount namespace of its own.
+#[test]
+fn a_clock_that_is_not_in_step() {
+    if number_of_user() != 0 {
+        return; // only root can put it there
+    }
+    let web = Web::start(200, "ok");
+    let server = watched(&web, CALM, "");
+    let says = server.path().join("timedatectl");
+    for (answer, found) in [("no", true), ("yes", false), ("", false)] {
+        script(&says, &format!("#!/bin/sh\necho {answer}\n"));
+        let ours = server.command(["health", "--check", "system", "--json"]);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .arg("mount --bind \"$1\" /usr/bin/timedatectl && shift && exec \"$@\"")
+            .args(["sh".as_ref(), says.as_os_str(), ours.get_program()])
+            .args(ours.get_args());
+        let report = Ran::of(&mut command).json();
+        assert_eq!(
+            finding_ids(&report, "").contains(&"system.clock".to_owned()),
+            found,
+            "{answer}: {report:#}"
+        );
+    }
 }
 
 #[test]
