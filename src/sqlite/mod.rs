@@ -7,6 +7,7 @@ mod identifier;
 mod moment;
 mod open;
 mod snapshot;
+mod table;
 mod time_format;
 
 pub use columns::{Column, columns};
@@ -18,6 +19,7 @@ pub use open::{
     side_files,
 };
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
+pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
 
 /// The SQLite that is built in.
