@@ -6,6 +6,7 @@ mod facts;
 mod identifier;
 mod moment;
 mod open;
+mod pace;
 mod snapshot;
 mod table;
 mod time_format;
@@ -18,6 +19,7 @@ pub use open::{
     explain, header_size, open_private, open_readonly, open_writable, require_database_file,
     side_files,
 };
+pub use pace::{LONGEST_LOCK, Pace};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
 pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};

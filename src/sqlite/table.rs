@@ -91,6 +91,11 @@ impl Table {
         parts.join(" AND ")
     }
 
+    /// True where an index over all rows begins with these columns.
+    pub fn has_index(&self, connection: &Connection, wanted: &[&str]) -> rusqlite::Result<bool> {
+        has_index(connection, &self.name, wanted)
+    }
+
     /// The foreign keys of other tables, and its own, that point to it.
     pub fn references(&self, connection: &Connection) -> rusqlite::Result<Vec<Reference>> {
         let mut statement = connection.prepare(
@@ -128,7 +133,15 @@ impl Table {
         drop(rows);
         let mut found: Vec<_> = found.into_iter().map(|(_, reference)| reference).collect();
         for reference in &mut found {
-            reference.indexed = indexed(connection, reference)?;
+            let wanted: Vec<_> = reference
+                .pairs
+                .iter()
+                .map(|(from, _)| from.as_str())
+                .collect();
+            let own = columns(connection, &reference.child)?;
+            let key = key(connection, &reference.child, &own, false)?;
+            let is_rowid = matches!((wanted.as_slice(), key.as_slice()), ([one], [key]) if key.eq_ignore_ascii_case(one));
+            reference.indexed = is_rowid || has_index(connection, &reference.child, &wanted)?;
         }
         Ok(found)
     }
@@ -137,17 +150,22 @@ impl Table {
 impl Reference {
     /// An SQL condition on a row of `table`: a row of the child points to it.
     pub fn points_to(&self, table: &Table) -> String {
+        format!(
+            "EXISTS (SELECT 1 FROM main.{} AS \"a child\" WHERE {})",
+            quote(&self.child),
+            self.same(table)
+        )
+    }
+
+    /// The same for one row of the child, which is called `"a child"`.
+    pub fn same(&self, table: &Table) -> String {
         let own = quote(&table.name);
         let pairs: Vec<_> = self
             .pairs
             .iter()
             .map(|(from, to)| format!("{own}.{} = \"a child\".{}", quote(to), quote(from)))
             .collect();
-        format!(
-            "EXISTS (SELECT 1 FROM main.{} AS \"a child\" WHERE {})",
-            quote(&self.child),
-            pairs.join(" AND ")
-        )
+        pairs.join(" AND ")
     }
 }
 
@@ -188,36 +206,26 @@ fn key(
     Ok(found.map(str::to_owned).into_iter().collect())
 }
 
-fn indexed(connection: &Connection, reference: &Reference) -> rusqlite::Result<bool> {
-    let wanted: Vec<_> = reference
-        .pairs
-        .iter()
-        .map(|(from, _)| from.to_lowercase())
-        .collect();
-    let own = columns(connection, &reference.child)?;
-    if let [only] = wanted.as_slice()
-        && own.iter().any(|column| {
-            column.key == 1
-                && column.declared.eq_ignore_ascii_case("INTEGER")
-                && column.name.eq_ignore_ascii_case(only)
-        })
-    {
-        return Ok(true);
-    }
+/// True where a whole index begins with these columns, in any order.
+fn has_index(connection: &Connection, table: &str, wanted: &[&str]) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare(
-        "SELECT list.name, lower(info.name) FROM pragma_index_list(?1, 'main') AS list, pragma_index_info(list.name, 'main') AS info
+        "SELECT list.name, info.name FROM pragma_index_list(?1, 'main') AS list, pragma_index_info(list.name, 'main') AS info
          WHERE list.partial = 0 ORDER BY list.name, info.seqno",
     )?;
     let entries: Vec<(String, Option<String>)> = statement
-        .query_map([&reference.child], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(entries.chunk_by(|a, b| a.0 == b.0).any(|index| {
-        let first: Vec<_> = index
-            .iter()
-            .take(wanted.len())
-            .filter_map(|(_, column)| column.clone())
-            .collect();
-        first.len() == wanted.len() && wanted.iter().all(|column| first.contains(column))
+        let first = index.get(..wanted.len()).unwrap_or_default();
+        let has = |name: &&str| {
+            let is = |column: &Option<String>| {
+                column
+                    .as_deref()
+                    .is_some_and(|column| column.eq_ignore_ascii_case(name))
+            };
+            first.iter().any(|(_, column)| is(column))
+        };
+        !first.is_empty() && wanted.iter().all(has)
     }))
 }
 
