@@ -10,6 +10,7 @@ mod alerts;
 mod backup;
 mod config;
 mod crash;
+mod data_clean;
 mod demo;
 mod docs;
 mod environment;

@@ -14,7 +14,9 @@ pub fn shared(table: &Table, archive: &Table) -> anyhow::Result<Vec<String>> {
             None if column.generated => {}
             None => missing.push(column.name.as_str()),
             Some(there) if there.generated && column.generated => {}
-            Some(there) if there.generated => changed.push(format!("{} is computed there", column.name)),
+            Some(there) if there.generated => {
+                changed.push(format!("{} is computed there", column.name))
+            }
             Some(there) if !keeps(column, there) => changed.push(format!(
                 "{} is {} and there {}",
                 column.name,
@@ -33,9 +35,12 @@ pub fn shared(table: &Table, archive: &Table) -> anyhow::Result<Vec<String>> {
     let from = &table.name;
     let to = &archive.name;
     if !missing.is_empty() {
-        return Err(refused(format!("{to} lacks columns of {from}: {}", missing.join(", ")))
-            .hint(format!("ALTER TABLE {} ADD COLUMN …", quote(to)))
-            .into());
+        return Err(refused(format!(
+            "{to} lacks columns of {from}: {}",
+            missing.join(", ")
+        ))
+        .hint(format!("ALTER TABLE {} ADD COLUMN …", quote(to)))
+        .into());
     }
     if !changed.is_empty() {
         return Err(refused(format!(
@@ -107,7 +112,9 @@ mod tests {
     fn both(table: &str, archive: &str) -> anyhow::Result<Vec<String>> {
         let connection = Connection::open_in_memory().expect("opens");
         connection
-            .execute_batch(&format!("CREATE TABLE t({table}); CREATE TABLE a({archive})"))
+            .execute_batch(&format!(
+                "CREATE TABLE t({table}); CREATE TABLE a({archive})"
+            ))
             .expect("creates");
         let stop = Stop::after(Duration::from_secs(60));
         let find = |name| {
@@ -120,7 +127,10 @@ mod tests {
 
     #[test]
     fn columns_are_matched_by_name() {
-        let found = both("id INTEGER PRIMARY KEY, a TEXT, b INT", "B INTEGER, id INTEGER PRIMARY KEY, a VARCHAR(9), at DEFAULT 1");
+        let found = both(
+            "id INTEGER PRIMARY KEY, a TEXT, b INT",
+            "B INTEGER, id INTEGER PRIMARY KEY, a VARCHAR(9), at DEFAULT 1",
+        );
         assert_eq!(found.expect("fits"), ["\"id\"", "\"a\"", "\"b\""]);
         let computed = both("a INT, b AS (a + 1)", "a INT, b INT");
         assert_eq!(computed.expect("fits"), ["\"a\"", "\"b\""]);
@@ -136,7 +146,11 @@ mod tests {
             ("a", "a TEXT", "a is without a type and there TEXT"),
             ("a INT", "a REAL", "a is INT and there REAL"),
             ("a INT, b INT", "a INT, b AS (a + 1)", "b is computed there"),
-            ("a INT", "a INT, why TEXT NOT NULL", "needs values that t has not: why"),
+            (
+                "a INT",
+                "a INT, why TEXT NOT NULL",
+                "needs values that t has not: why",
+            ),
         ] {
             let error = both(table, archive).expect_err(told);
             assert!(error.to_string().contains(told), "{error}");

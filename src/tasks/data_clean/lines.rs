@@ -28,7 +28,10 @@ impl Names {
         let values = self
             .0
             .iter()
-            .map(|name| row.remove(name).map_or(Ok(Value::Null), |json| value(&json)))
+            .map(|name| {
+                row.remove(name)
+                    .map_or(Ok(Value::Null), |json| value(&json))
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let unknown: Vec<_> = row.keys().map(String::as_str).collect();
         anyhow::ensure!(
@@ -41,7 +44,9 @@ impl Names {
 }
 
 fn json(value: &Value) -> Json {
-    let special = |key: &str, text: String| Json::Object([(key.to_owned(), Json::String(text))].into_iter().collect());
+    let special = |key: &str, text: String| {
+        Json::Object([(key.to_owned(), Json::String(text))].into_iter().collect())
+    };
     match value {
         Value::Null => Json::Null,
         Value::Integer(number) => Json::from(*number),
@@ -99,7 +104,9 @@ mod tests {
         prop_oneof![
             Just(Value::Null),
             any::<i64>().prop_map(Value::Integer),
-            any::<f64>().prop_filter("SQLite has no NaN", |real| !real.is_nan()).prop_map(Value::Real),
+            any::<f64>()
+                .prop_filter("SQLite has no NaN", |real| !real.is_nan())
+                .prop_map(Value::Real),
             Just(Value::Real(f64::INFINITY)),
             Just(Value::Real(1.0)),
             any::<String>().prop_map(Value::Text),
@@ -120,8 +127,13 @@ mod tests {
     #[test]
     fn a_column_that_came_or_went() {
         let names = Names(vec!["id".into(), "new".into()]);
-        assert_eq!(names.values("{\"id\":1}").expect("reads"), [Value::Integer(1), Value::Null]);
-        let error = names.values("{\"id\":1,\"old\":2}").expect_err("would be lost");
+        assert_eq!(
+            names.values("{\"id\":1}").expect("reads"),
+            [Value::Integer(1), Value::Null]
+        );
+        let error = names
+            .values("{\"id\":1,\"old\":2}")
+            .expect_err("would be lost");
         assert!(error.to_string().contains("no column old"));
         assert!(names.values("{\"id\":[1]}").is_err());
         assert!(names.values("{\"id\":1").is_err());

@@ -4,11 +4,14 @@
 
 mod apply;
 mod columns;
+mod into_file;
 mod lines;
 mod plan;
 mod run;
+mod space;
 mod walk;
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -16,22 +19,23 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::Store;
-use crate::config::Config;
-use crate::config::sections::DataClean;
+use crate::config::sections::{DataClean, Rule};
+use crate::config::{Config, Origin};
 use crate::context::Context;
-use crate::error::{missing, usage};
+use crate::error::{config as config_error, missing, usage};
 use crate::report::Reporter;
-use crate::sys::lock::Lock;
 use crate::task;
 
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// Delete or archive old rows by rules, in short transactions, without losing one
 #[derive(Args)]
-#[command(after_long_help = "The rules stand in [[data_clean.rule]]; without any, the plan's four apply: logs after 90 days, trades \
+#[command(
+    after_long_help = "The rules stand in [[data_clean.rule]]; without any, the plan's four apply: logs after 90 days, trades \
 archived after a year, expired temp_cache, failed job_logs after 30 days. How a column writes time is told from all its values; one \
 that mixes forms is refused. A verified backup from the last 24 hours must be there. See what would be done: \
-empire-maint data-clean --dry-run")]
+empire-maint data-clean --dry-run"
+)]
 pub struct Arguments {
     /// Only this rule (repeatable)
     #[arg(long, value_name = "NAME")]
@@ -67,7 +71,13 @@ pub struct Detail {
 /// Resolved.
 pub struct Task {
     store: Store,
-    what: run::Run,
+    what: What,
+    run: run::Run,
+}
+
+enum What {
+    Clean,
+    Restore,
 }
 
 impl task::Arguments for Arguments {
@@ -78,17 +88,69 @@ impl task::Arguments for Arguments {
 
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
-        let settings = config.get::<DataClean>()?;
-        for rule in &settings.rule {
-            if store.database(&rule.database).is_err() {
-                return Err(crate::error::config(format!(
-                    "[[data_clean.rule]] '{}': there is no [[database]] '{}'",
-                    rule.name, rule.database
-                ))
+        let mut rules = config.get::<DataClean>()?.rule;
+        let known = |rule: &Rule| store.databases.iter().any(|one| one.name == rule.database);
+        if config.origin("data_clean", None) == Origin::Default {
+            rules.retain(known); // the plan's own rules, for what is there
+        } else if let Some(rule) = rules.iter().find(|rule| !known(rule)) {
+            return Err(config_error(format!(
+                "[[data_clean.rule]] '{}': there is no [[database]] '{}'",
+                rule.name, rule.database
+            ))
+            .into());
+        }
+        let wanted = match &self.command {
+            Some(Command::RestoreArchive { .. })
+                if self.yes || self.no_backup_check || !self.rule.is_empty() =>
+            {
+                return Err(usage(
+                    "--rule, --yes and --no-backup-check do not belong to restore-archive",
+                )
+                .hint("empire-maint data-clean restore-archive --help")
                 .into());
             }
+            Some(Command::RestoreArchive { rule }) => std::slice::from_ref(rule),
+            None => self.rule.as_slice(),
+        };
+        for name in wanted {
+            if !rules.iter().any(|rule| rule.name == *name) {
+                let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
+                return Err(missing(format!("there is no rule '{name}'"))
+                    .hint(format!("there are: {}", names.join(", ")))
+                    .into());
+            }
         }
-        todo!()
+        if !wanted.is_empty() {
+            rules.retain(|rule| wanted.contains(&rule.name));
+        }
+        let rules = rules
+            .into_iter()
+            .map(|rule| {
+                let folder = match rule
+                    .into
+                    .as_deref()
+                    .and_then(|into| into.strip_prefix("file:"))
+                {
+                    Some(folder) => Some(config.path(Path::new(folder))?),
+                    None => None,
+                };
+                Ok((rule, folder))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let what = match self.command {
+            Some(Command::RestoreArchive { .. }) => What::Restore,
+            None => What::Clean,
+        };
+        Ok(Task {
+            store,
+            what,
+            run: run::Run {
+                rules,
+                yes: self.yes,
+                backup_check: !self.no_backup_check,
+                root: config.app_root()?,
+            },
+        })
     }
 }
 
@@ -98,6 +160,9 @@ impl task::Task for Task {
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
-        todo!()
+        match self.what {
+            What::Clean => self.run.run(context, report, &self.store),
+            What::Restore => anyhow::bail!("not yet"),
+        }
     }
 }

@@ -86,7 +86,9 @@ impl Plan {
         let (along, keeps): (Vec<_>, Vec<_>) = references.iter().partition(follows);
         let selection = {
             let mut others: Vec<_> = rule.filter.iter().cloned().collect();
-            let kept = keeps.iter().map(|one| format!("NOT {}", one.points_to(&table)));
+            let kept = keeps
+                .iter()
+                .map(|one| format!("NOT {}", one.points_to(&table)));
             others.extend(kept);
             let old = times
                 .format
@@ -97,7 +99,11 @@ impl Plan {
                 .map_err(wrong)?;
             Selection::new(&table, &rule.column, old, nulls, &others, indexed)
         };
-        let nulls = if rule.nulls == Nulls::Old { times.nulls } else { 0 };
+        let nulls = if rule.nulls == Nulls::Old {
+            times.nulls
+        } else {
+            0
+        };
         let old = times.older + nulls;
         let chosen = match keeps.is_empty() {
             true => old,
@@ -181,14 +187,15 @@ fn target(
     let (path, stop) = (&source.path, &context.stop);
     let Some(archive) = Table::find(connection, into, path, stop)? else {
         let (from, to) = (quote(&table.name), quote(into));
-        return Err(
-            refused(format!("there is no table {into} to archive {} into", table.name))
-                .hint(format!(
-                    "sqlite3 '{}' 'CREATE TABLE {to} AS SELECT * FROM {from} WHERE 0'",
-                    path.display()
-                ))
-                .into(),
-        );
+        return Err(refused(format!(
+            "there is no table {into} to archive {} into",
+            table.name
+        ))
+        .hint(format!(
+            "sqlite3 '{}' 'CREATE TABLE {to} AS SELECT * FROM {from} WHERE 0'",
+            path.display()
+        ))
+        .into());
     };
     Ok(Target::Table {
         columns: columns::shared(table, &archive)?,
@@ -210,7 +217,11 @@ fn require_short(
         );
         let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
         if rows > FEW_CHILDREN {
-            let from: Vec<_> = reference.pairs.iter().map(|(from, _)| quote(from)).collect();
+            let from: Vec<_> = reference
+                .pairs
+                .iter()
+                .map(|(from, _)| quote(from))
+                .collect();
             return Ok(Err(refused(format!(
                 "rows of {} point to {} and no index finds them: each row would have to be looked for in all of {0}",
                 reference.child, table.name

@@ -112,7 +112,7 @@ impl Walk<'_> {
         while let Some(part) = self.selection.parts.get(self.part) {
             let places = self.places(part);
             let sql = self.sql(part, &places, most);
-            let mut statement = connection.prepare_cached(&sql)?;
+            let mut statement = connection.prepare(&sql)?;
             let values = self.after.iter().flatten();
             let mut rows = statement.query(params_from_iter(values))?;
             let mut found: Vec<Row> = Vec::new();
@@ -193,7 +193,14 @@ mod tests {
                 .expect("no error")
                 .expect("is there");
             let old = Some("\"c\" >= 0 AND \"c\" < 3".to_owned());
-            let selection = Selection::new(&table, "c", old, true, &["c IS NULL OR c <> 1".into()], indexed);
+            let selection = Selection::new(
+                &table,
+                "c",
+                old,
+                true,
+                &["c IS NULL OR c <> 1".into()],
+                indexed,
+            );
             let mut walk = selection.walk(&[quote("c")]);
             let mut seen = Vec::new();
             loop {
@@ -201,15 +208,24 @@ mod tests {
                 if piece.is_empty() {
                     break;
                 }
-                seen.extend(piece.into_iter().map(|row| format!("{:?}", &row[..row.len() - 1])));
+                seen.extend(
+                    piece
+                        .into_iter()
+                        .map(|row| format!("{:?}", &row[..row.len() - 1])),
+                );
             }
             let all = seen.len() as u64;
             seen.sort();
             seen.dedup();
             assert_eq!(seen.len() as u64, all, "{name}: a row twice");
             assert_eq!(all, selection.count(&connection).expect("counts"), "{name}");
-            let sql = format!("SELECT count(*) FROM {name} WHERE {}", selection.condition());
-            let counted: i64 = connection.query_row(&sql, [], |row| row.get(0)).expect("counts");
+            let sql = format!(
+                "SELECT count(*) FROM {name} WHERE {}",
+                selection.condition()
+            );
+            let counted: i64 = connection
+                .query_row(&sql, [], |row| row.get(0))
+                .expect("counts");
             assert_eq!(counted as u64, all);
             assert!(all > 400);
         }
