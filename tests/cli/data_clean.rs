@@ -1,6 +1,6 @@
 //! `data-clean`: what is too old goes or moves, by rules; what is in doubt, pointed to, or younger stays.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -107,4 +107,85 @@ fn the_plans_own_rules() {
         (0, Some("nothing is older than the rules allow"))
     );
     assert!(actions(&again).is_empty());
+}
+
+/// What a rule with an archive of files has put there: every line.
+fn archived(server: &Server) -> Vec<Value> {
+    let mut found = Vec::new();
+    for path in packs(server) {
+        assert!(
+            path.extension().unwrap() == "gz",
+            "{path:?} is not finished"
+        );
+        let plain = server.path().join("plain");
+        crate::support::zcat(&path, &plain);
+        let text = std::fs::read_to_string(&plain).unwrap();
+        found.extend(
+            text.lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()),
+        );
+    }
+    found
+}
+
+fn packs(server: &Server) -> Vec<PathBuf> {
+    let folder = server.root().join("archive");
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn rows_go_to_a_file_and_come_back_as_they_were() {
+    let server = Server::new().config(&rule(
+        "table = \"odd\"\ncolumn = \"at\"\naction = \"archive\"\ninto = \"file:archive\"\n",
+    ));
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TABLE odd (\"a \"\"b\"\"\", at TEXT, n REAL, raw, twice AS (n * 2));
+         INSERT INTO odd VALUES ('x' || char(10) || 'é\"', '2025-01-01T00:00:00Z', 1.0, x'00ff'), (NULL, '2025-01-02T00:00:00Z', 9e999, 9223372036854775807),
+           ('', '2025-01-03T00:00:00.5Z', 0.1, 1.0), (7, '2026-11-01T00:00:00Z', 2, NULL), (8, NULL, 3, 'without a time');
+         CREATE TABLE before AS SELECT rowid AS r, *, typeof(raw) AS t FROM odd;",
+    );
+    back_up(&server);
+    let (code, report) = clean(&server, "--yes");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        number(&database, "SELECT group_concat(rowid, '') FROM odd"),
+        45
+    );
+    assert_eq!(
+        (
+            outcome(&report)["done"].as_u64(),
+            outcome(&report)["nulls"].as_u64()
+        ),
+        (Some(3), Some(1))
+    );
+    let lines = archived(&server);
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["rowid"], 1);
+    assert_eq!(lines[0]["a \"b\""], "x\né\"");
+    assert!(lines[0].get("twice").is_none());
+    assert_eq!(
+        outcome(&report)["archive"],
+        packs(&server)[0].display().to_string()
+    );
+
+    let (code, report) = server.json(&format!(
+        "data-clean restore-archive the-rule --now {NOW} --dry-run"
+    ));
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["restored"]["found"], 3);
+    assert_eq!(packs(&server).len(), 1);
+    let (code, report) = server.json(&format!("data-clean restore-archive the-rule --now {NOW}"));
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["restored"]["rows"], 3);
+    assert!(packs(&server).is_empty());
+    let differ = "SELECT count(*) FROM (SELECT rowid AS r, *, typeof(raw) AS t FROM odd EXCEPT SELECT * FROM before)";
+    assert_eq!(number(&database, differ), 0);
+    assert_eq!(rows(&database, "odd"), 5);
 }

@@ -132,7 +132,7 @@ mod tests {
             "B INTEGER, id INTEGER PRIMARY KEY, a VARCHAR(9), at DEFAULT 1",
         );
         assert_eq!(found.expect("fits"), ["\"id\"", "\"a\"", "\"b\""]);
-        let computed = both("a INT, b AS (a + 1)", "a INT, b INT");
+        let computed = both("a INT, b INT AS (a + 1)", "a INT, b INT");
         assert_eq!(computed.expect("fits"), ["\"a\"", "\"b\""]);
         let both_computed = both("a INT, b AS (a + 1), c AS (a + 2)", "a INT, b AS (a + 1)");
         assert_eq!(both_computed.expect("fits"), ["\"a\""]);

@@ -85,7 +85,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn bytes(hex: &str) -> anyhow::Result<Vec<u8>> {
-    anyhow::ensure!(hex.len() % 2 == 0 && hex.is_ascii(), "half a byte");
+    anyhow::ensure!(hex.len().is_multiple_of(2) && hex.is_ascii(), "half a byte");
     hex.as_bytes()
         .chunks(2)
         .map(|pair| {

@@ -5,8 +5,11 @@
 mod apply;
 mod columns;
 mod into_file;
+mod layout;
 mod lines;
+mod pack;
 mod plan;
+mod restore;
 mod run;
 mod space;
 mod walk;
@@ -63,9 +66,14 @@ enum Command {
 #[derive(Default, Serialize, JsonSchema)]
 pub struct Detail {
     /// One entry a rule that was looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     rules: Vec<run::Outcome>,
     /// One entry a database.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     databases: Vec<run::Size>,
+    /// For `restore-archive`: what came back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    restored: Option<restore::Restored>,
 }
 
 /// Resolved.
@@ -162,7 +170,7 @@ impl task::Task for Task {
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         match self.what {
             What::Clean => self.run.run(context, report, &self.store),
-            What::Restore => anyhow::bail!("not yet"),
+            What::Restore => restore::run(&self.run, context, report, &self.store),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::report::{Cell, Document, Finding, Permit, Reporter, Severity, Step, T
 use crate::sqlite::{self, LONGEST_LOCK, Pace};
 use crate::sys::files;
 use crate::sys::lock::Held;
-use crate::units::{self, Bytes, Length};
+use crate::units::{self, Length};
 
 const FAILED: &str = "data-clean.failed";
 const REFUSED: &str = "data-clean.refused";
@@ -29,7 +29,7 @@ const GAVE_WAY: &str = "data-clean.gave-way";
 const LOCK: &str = "data-clean.lock";
 
 /// How long a transaction waits for the writers before it.
-const BUSY: Duration = Duration::from_secs(20);
+pub const BUSY: Duration = Duration::from_secs(20);
 
 /// A run over the rules, resolved.
 pub struct Run {
@@ -314,7 +314,11 @@ impl Work<'_> {
         if let Some(folder) = &folder {
             into_file::finish(self.context, self.report, rule, folder, self.source, reader)?;
         }
-        let looked = Plan::look(reader, rule, folder, self.source, self.context);
+        let looked = match &folder {
+            Some(folder) => into_file::require_none_restoring(rule, folder),
+            None => Ok(()),
+        }
+        .and_then(|()| Plan::look(reader, rule, folder, self.source, self.context));
         let plan = match looked {
             Ok(Some(plan)) => plan,
             Ok(None) => {
@@ -563,9 +567,4 @@ fn reason(plan: &Plan) -> String {
         ));
     }
     text
-}
-
-/// What people read of a size.
-pub fn shown(bytes: u64) -> String {
-    Bytes(bytes).to_string()
 }
