@@ -11,6 +11,7 @@ mod backup;
 mod config;
 mod crash;
 mod data_clean;
+mod data_clean_live;
 mod demo;
 mod docs;
 mod environment;

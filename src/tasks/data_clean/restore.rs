@@ -181,7 +181,10 @@ impl Back<'_> {
         let Some(archive) = Table::find(scene.reader, into, path, stop)? else {
             return Err(missing(format!("there is no table {into} to restore from")).into());
         };
-        let shared = columns::shared(self.table, &archive)?;
+        // What the table computes it computes again.
+        let written: BTreeSet<_> = self.table.written().map(|one| quote(&one.name)).collect();
+        let mut shared = columns::shared(self.table, &archive)?;
+        shared.retain(|column| written.contains(column));
         let all = Selection::new(
             &archive,
             &archive.key[0],

@@ -269,6 +269,13 @@ impl Work<'_> {
             return Ok(());
         }
         let reader = sqlite::open_readonly(path, &self.context.stop, BUSY)?;
+        // Whatever is wrong with the whole of it is told once, not for every rule.
+        sqlite::require_tables(
+            &reader,
+            path,
+            &self.source.expect_tables,
+            &self.context.stop,
+        )?;
         let mut pace = Pace::new(path, &self.context.stop);
         let mut result = Ok(());
         for (rule, folder) in rules {
