@@ -212,7 +212,7 @@ fn survives(action: &str, kind: Kind, rows: u32) {
         require_kept(&server, rows, action == DELETE, &place);
         let again = Ran::of(&mut command());
         let place = format!("{place}\nand again: {again:?}");
-        assert_eq!(again.code, 0, "{place}");
+        assert_eq!(again.code, i32::from(broken.code == -1), "{place}"); // a killed run is told of
         require_done(&server, rows, action, &place);
     }
 }
@@ -234,8 +234,8 @@ fn killed_anywhere_while_it_archives_into_a_file() {
 
 #[test]
 fn a_disk_that_fills_up_costs_no_row() {
-    survives(TABLE, Kind::Enospc { sticky: true }, 2_000);
-    survives(FILE, Kind::Enospc { sticky: true }, 2_000);
+    survives(TABLE, Kind::Enospc { sticky: true }, 1_000);
+    survives(FILE, Kind::Enospc { sticky: true }, 1_000);
 }
 
 #[test]
@@ -283,7 +283,8 @@ fn killed_anywhere_while_rows_come_back() {
                 "empire-maint data-clean restore-archive old-trades"
             );
         }
-        Ran::of(&mut command()).expect(0);
+        let again = Ran::of(&mut command());
+        assert!(matches!(again.code, 0 | 1), "{place}\nand again: {again:?}"); // a killed run is told of
         assert!(packs(&server).is_empty(), "{place}");
         assert_eq!(
             number(&server.database(), "SELECT count(*) FROM trades"),
@@ -409,7 +410,7 @@ fn killed_at_any_time_beside_an_application() {
             require_nowhere_lost(&server, rows);
         }
         let (code, report) = server.json(&format!("data-clean --now {NOW}"));
-        assert_eq!(code, 0, "{report:#}");
+        assert!(matches!(code, 0 | 1), "{report:#}"); // a killed run is told of
         require_nowhere_lost(&server, rows);
         assert_eq!(
             number(
@@ -445,7 +446,7 @@ fn a_signal_ends_it_between_two_transactions() {
 #[test]
 fn a_backup_that_waits_gets_its_turn() {
     for action in [TABLE, FILE] {
-        let server = server(action, 200_000, 20);
+        let server = server(action, 60_000, 20);
         let mut command = server.command(["data-clean", "--now", NOW, "--json"]);
         let paused = Paused::before("write", "app.db-wal", &server.root(), &mut command);
         let backup = server
@@ -466,19 +467,19 @@ fn a_backup_that_waits_gets_its_turn() {
             finding["message"]
                 .as_str()
                 .unwrap()
-                .contains("of 100000 rows for a backup or restore of app_db that waits"),
+                .contains("of 30000 rows for a backup or restore of app_db that waits"),
             "{finding}"
         );
         let backup = Ran::from(backup.wait_with_output().unwrap());
         assert_eq!(backup.code, 0, "{backup:?}");
-        require_kept(&server, 200_000, false, action);
+        require_kept(&server, 60_000, false, action);
         for path in packs(&server) {
             assert!(path.extension().unwrap() == "gz", "{path:?}");
         }
         let (code, report) = server.json(&format!("data-clean --now {NOW}"));
         assert_eq!(code, 0, "{report:#}");
         assert!(finding_ids(&report, "old-trades").is_empty());
-        require_done(&server, 200_000, action, "and again");
+        require_done(&server, 60_000, action, "and again");
     }
 }
 
@@ -486,7 +487,7 @@ fn a_backup_that_waits_gets_its_turn() {
 fn it_waits_for_a_backup_and_says_for_whom() {
     let server = server(DELETE, 100, 20);
     let mut command = server.command(["backup", "--database", "app_db", "--json"]);
-    let paused = Paused::before("rename", ".gz", &server.backups(), &mut command);
+    let paused = Paused::before("write", ".db.gz.part", &server.backups(), &mut command);
     let (code, report) = server.json(&format!("data-clean --now {NOW} --lock-wait 0s"));
     assert_eq!(code, 3, "{report:#}");
     assert!(
