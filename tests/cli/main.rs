@@ -25,6 +25,7 @@ mod input;
 mod layers;
 mod licences;
 mod locks;
+mod monitors;
 mod output;
 mod permissions;
 mod restore;
