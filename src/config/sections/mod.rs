@@ -5,6 +5,7 @@ mod app;
 mod audit;
 mod backup;
 mod certs;
+mod data_clean;
 mod database;
 mod health;
 mod logs;
@@ -20,6 +21,7 @@ pub use app::App;
 pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use certs::Certs;
+pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
@@ -40,6 +42,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Databases>(),
     section::<Backup>(),
     section::<Verify>(),
+    section::<DataClean>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Certs>(),
