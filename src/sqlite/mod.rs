@@ -10,19 +10,21 @@ mod pace;
 mod snapshot;
 mod table;
 mod time_format;
+mod walk;
 
 pub use columns::{Column, columns};
-pub use facts::{Facts, facts, full_check, require_tables, row_counts};
+pub use facts::{Facts, allocated, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
 pub use moment::moment;
 pub use open::{
-    explain, header_size, open_private, open_readonly, open_writable, require_database_file,
-    side_files,
+    explain, header_size, is_constraint, open_private, open_readonly, open_writable, open_writer,
+    require_database_file, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
 pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
+pub use walk::{Row, Selection, Walk};
 
 /// The SQLite that is built in.
 pub fn version() -> &'static str {

@@ -6,6 +6,7 @@ mod data_clean;
 mod health;
 mod history;
 mod maintenance;
+mod rag_clean;
 mod restore;
 mod runbook;
 mod schedule;
@@ -20,6 +21,7 @@ pub const TASKS: &[Entry] = &[
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
     entry::<data_clean::Arguments>(),
+    entry::<rag_clean::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

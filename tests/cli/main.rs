@@ -28,6 +28,8 @@ mod locks;
 mod monitors;
 mod output;
 mod permissions;
+mod rag_clean;
+mod rag_index;
 mod restore;
 mod restore_app;
 mod restore_live;

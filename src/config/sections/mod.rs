@@ -10,6 +10,7 @@ mod database;
 mod health;
 mod logs;
 mod metrics;
+mod rag;
 mod redis;
 mod runbooks;
 mod schedule;
@@ -26,6 +27,7 @@ pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
+pub use rag::{Rag, RagStep, RagTables};
 pub use redis::Redis;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
@@ -43,6 +45,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Backup>(),
     section::<Verify>(),
     section::<DataClean>(),
+    section::<Rag>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Certs>(),

@@ -1,12 +1,11 @@
 //! Deletes rows, or moves them into another table of the same database: copy and removal of a row are one transaction.
 
-use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
+use rusqlite::{Connection, Statement, params_from_iter};
 
 use super::plan::{Plan, Target};
 use super::run::{Done, Scene};
-use super::walk::Row;
 use crate::error::refused;
-use crate::sqlite::{Pace, Table, quote};
+use crate::sqlite::{Pace, Row, Table, is_constraint, quote};
 
 /// Keys that are read ahead of the transactions.
 const PIECE: usize = 10_000;
@@ -19,7 +18,7 @@ pub fn apply(
     done: &mut Done,
 ) -> anyhow::Result<()> {
     let wrong = |error| scene.explain(error);
-    let delete = delete_statement(scene.writer, &plan.table, &plan.selection.condition());
+    let delete = plan.table.delete(scene.writer, &plan.selection.condition());
     let mut work = Work {
         scene,
         plan,
@@ -56,19 +55,6 @@ pub fn apply(
             scene.progress(done.rows, plan);
         }
     }
-}
-
-/// `DELETE` of one row by its key, as long as it still is what was meant.
-pub fn delete_statement<'a>(
-    connection: &'a Connection,
-    table: &Table,
-    condition: &str,
-) -> rusqlite::Result<Statement<'a>> {
-    connection.prepare(&format!(
-        "DELETE FROM main.{} WHERE {} AND ({condition})",
-        quote(&table.name),
-        table.key_is()
-    ))
 }
 
 /// `INSERT` of one row of a table, by its key, into another. Never instead of a row that is there, whatever the schema says.
@@ -147,9 +133,4 @@ impl Work<'_> {
         done.rows += 1;
         Ok(())
     }
-}
-
-/// True for what a UNIQUE, NOT NULL, CHECK or foreign key refused.
-pub fn is_constraint(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
