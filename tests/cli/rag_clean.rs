@@ -135,12 +135,20 @@ fn a_column_that_mixes_forms_of_time_is_refused_and_the_other_steps_are_done() {
     );
     let (code, report) = clean(&server, "");
     assert_eq!(code, 2);
-    let refused = finding(&report, "rag-clean.refused");
+    for step in ["idle", "orphans"] {
+        assert_eq!(
+            finding_ids(&report, step),
+            ["rag-clean.refused"],
+            "{report:#}"
+        );
+    }
+    let refused = &report["findings"][0];
     assert!(
         refused["message"].as_str().unwrap().contains("mixes forms"),
         "{refused}"
     );
     assert_eq!(ids(&rag(&server), "chunks"), without(&[7]));
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[7]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::memory::Memory;
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::error::refused;
+use crate::error::{self, Kind, refused};
 use crate::sqlite::{self, Selection, Table, TimeColumn, quote};
 use crate::units::{self, Length};
 
@@ -85,6 +85,8 @@ pub struct Planner<'a> {
     pub context: &'a Context,
     /// More than `max_fraction` may go.
     pub yes: bool,
+    /// Parts of steps that were refused.
+    pub refusals: Vec<anyhow::Error>,
     gone: Gone,
 }
 
@@ -105,6 +107,7 @@ impl<'a> Planner<'a> {
             source,
             context,
             yes,
+            refusals: Vec::new(),
             gone: Gone::default(),
         }
     }
@@ -247,7 +250,12 @@ impl<'a> Planner<'a> {
                 reason: format!("{chosen} of {}", units::count(total, "chunk")),
             });
         }
-        found.push(self.embeddings_without_chunk()?);
+        match self.embeddings_without_chunk() {
+            Ok(removal) => found.push(removal),
+            // What is in doubt of the embeddings is not in doubt of the chunks.
+            Err(error) if error::kind_of(&error) == Kind::Refused => self.refusals.push(error),
+            Err(error) => return Err(error),
+        }
         Ok(found)
     }
 

@@ -297,6 +297,9 @@ impl Work<'_> {
                     None => Ok(planned),
                 }
             });
+            for error in planner.refusals.drain(..) {
+                self.refuse(REFUSED, subject, &error);
+            }
             match planned {
                 Ok(planned) => found.extend(planned),
                 Err(error) if matches!(error::kind_of(&error), Kind::Refused | Kind::Missing) => {

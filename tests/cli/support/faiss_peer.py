@@ -49,6 +49,19 @@ def make(database, path, factory, metric, normalise):
     faiss.write_index(index, path)
 
 
+def again(database, before, path):
+    """The table's vectors in an IVF with the centroids of another one."""
+    ids, vectors = rows(database)
+    old = faiss.read_index(before)
+    inner = faiss.downcast_index(old.index) if hasattr(old, "id_map") else old
+    ivf = faiss.IndexIVFFlat(inner.quantizer, inner.d, inner.nlist, inner.metric_type)
+    ivf.nprobe = inner.nprobe
+    index = faiss.IndexIDMap2(ivf) if hasattr(old, "id_map") else ivf
+    index.is_trained = True
+    index.add_with_ids(vectors, ids)
+    faiss.write_index(index, path)
+
+
 def look(database, path):
     """Which ids it holds, and how much of what is nearest a search finds."""
     ids, vectors = rows(database)
@@ -66,7 +79,6 @@ def look(database, path):
         _, found = index.search(queries, k)
         recall = float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found)]))
         selves = float(np.mean(found[:, 0] == exact[:, 0]))
-    everything, held = index.search(vectors[:1], max(index.ntotal, 1)) if index.ntotal and "Flat" == type(index).__name__[5:9] else (None, None)
     inner = index
     if hasattr(index, "id_map"):
         held = faiss.vector_to_array(index.id_map).tolist()
@@ -96,6 +108,8 @@ def main():
         fill(words[0], int(words[1]), int(words[2]))
     elif verb == "make":
         make(*words)
+    elif verb == "again":
+        again(*words)
     elif verb == "look":
         look(*words)
     else:
