@@ -1,10 +1,16 @@
 //! `rag-clean`: what is idle, orphaned or invalid goes; what is in doubt, pending, young or pointed to stays.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Server, actions, finding, finding_ids, number, sql};
+use crate::support::{Paused, Server, actions, finding, finding_ids, number, sql};
 
 /// A Sunday.
 const NOW: &str = "2026-11-08T02:37:00Z";
@@ -380,4 +386,122 @@ fn a_table_without_the_index_that_it_takes_is_refused_with_the_statement() {
     let (code, _) = clean(&server, "--step idle");
     assert_eq!(code, 0);
     assert_eq!(ids(&rag(&server), "embeddings"), without(&[1]));
+}
+
+/// Twenty thousand embeddings, the even ones idle.
+fn large(server: &Server) {
+    sql(
+        &rag(server),
+        "WITH RECURSIVE c(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM c WHERE i < 20999)
+           INSERT INTO embeddings SELECT i, CAST(x'0000803f00000040' AS BLOB), iif(i % 2, '2026-11-01 00:00:00', '2025-01-01 00:00:00') FROM c;
+         INSERT INTO chunks SELECT id, NULL, id, 'the text of chunk ' || id FROM embeddings WHERE id >= 1000;",
+    );
+    server.run(&format!("backup --fresh --now {NOW}")).expect(0);
+}
+
+#[test]
+fn the_application_goes_on_and_keeps_what_it_uses_again() {
+    let server = server("");
+    large(&server);
+    let stop = Arc::new(AtomicBool::new(false));
+    let application = {
+        let (path, stop) = (rag(&server), stop.clone());
+        std::thread::spawn(move || {
+            let connection = rusqlite::Connection::open(path).unwrap();
+            connection.busy_timeout(Duration::from_secs(30)).unwrap();
+            // Uses idle embeddings again, from the end, and notes which it found.
+            let mut used = Vec::new();
+            for id in (1000..21_000).rev().filter(|id| id % 2 == 0) {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let found = connection
+                    .execute(
+                        "UPDATE embeddings SET last_accessed = '2026-11-08 00:00:00' WHERE id = ?1",
+                        [id],
+                    )
+                    .unwrap();
+                if found == 1 {
+                    used.push(id);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            used
+        })
+    };
+    let (code, report) = clean(&server, "--yes");
+    stop.store(true, Ordering::Relaxed);
+    let used = application.join().unwrap();
+    assert_eq!(code, 0, "{report:#}");
+    assert!(!used.is_empty());
+    let left: std::collections::BTreeSet<_> =
+        ids(&rag(&server), "embeddings").into_iter().collect();
+    let chunks: std::collections::BTreeSet<_> = ids(&rag(&server), "chunks").into_iter().collect();
+    for id in used {
+        assert!(left.contains(&id), "{id} was used and is gone");
+    }
+    assert_eq!(left, chunks);
+    assert!(report["data"]["database"]["transactions"].as_u64().unwrap() > 3);
+}
+
+#[test]
+fn a_backup_that_waits_gets_its_turn() {
+    let server = server("");
+    large(&server);
+    let mut command = server.command(["rag-clean", "--yes", "--now", NOW, "--json"]);
+    let paused = Paused::before("write", "rag.db-wal", &server.root(), &mut command);
+    let backup = server
+        .command(["backup", "--database", "rag_db", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It waits once it holds the lock of those who wait.
+    let waiting = server.backups().join(".rag_db.lock.waiting");
+    while !waiting.exists() || File::open(&waiting).unwrap().try_lock_shared().is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let ran = paused.resume();
+    let report = ran.json();
+    assert_eq!(ran.code, 0, "{report:#}");
+    assert_eq!(finding(&report, "rag-clean.gave-way")["subject"], "idle");
+    assert!(backup.wait_with_output().unwrap().status.success());
+    assert_eq!(
+        ids(&rag(&server), "embeddings"),
+        ids(&rag(&server), "chunks")
+    );
+    let (code, _) = clean(&server, "--yes");
+    assert_eq!(code, 0);
+    assert_eq!(ids(&rag(&server), "embeddings").len(), 10_100);
+}
+
+#[test]
+fn it_waits_for_a_backup_and_says_for_whom() {
+    let server = server("DELETE FROM embeddings WHERE id = 7");
+    let mut command = server.command(["backup", "--database", "rag_db", "--json"]);
+    let paused = Paused::before("write", ".db.gz.part", &server.backups(), &mut command);
+    let (code, report) = clean(&server, "--lock-wait 0s");
+    assert_eq!(code, 3, "{report:#}");
+    let message = report["failure"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("in use by empire-maint backup"),
+        "{message}"
+    );
+    assert_eq!(ids(&rag(&server), "chunks").len(), 100);
+    assert_eq!(paused.resume().code, 0);
+}
+
+#[test]
+fn a_signal_ends_it_between_two_transactions() {
+    let server = server("");
+    large(&server);
+    let mut command = server.command(["rag-clean", "--yes", "--now", NOW, "--json"]);
+    let paused = Paused::before("write", "rag.db-wal", &server.root(), &mut command);
+    paused.signal(Signal::TERM);
+    assert_eq!(paused.resume().code, 128 + 15);
+    assert_eq!(
+        ids(&rag(&server), "embeddings"),
+        ids(&rag(&server), "chunks")
+    );
+    assert_eq!(clean(&server, "--yes").0, 0);
+    assert_eq!(ids(&rag(&server), "embeddings").len(), 10_100);
 }
