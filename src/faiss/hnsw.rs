@@ -5,14 +5,18 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use super::read::Index;
 use super::write::Rows;
 use super::{Metric, Parameters, Shape, assign};
-use crate::error::refused;
+use crate::error::{damaged, refused};
 use crate::sys::{Stop, machine};
 
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Vectors that are looked for at once, at most: they don't see each other.
 const PIECE: usize = 256;
+
+/// No vector.
+const NOWHERE: u32 = u32::MAX;
 
 /// A graph with its vectors.
 pub struct Graph {
@@ -86,14 +90,111 @@ pub fn build(
     })?;
     let links = graph.offsets.last().copied().unwrap_or(0);
     graph.neighbours = vec![-1; links];
-    let mut builder = Builder {
+    let mut builder = Net {
         graph,
         parameters,
         metric: shape.metric,
         dimension: shape.dimension,
     };
     builder.link_all(stop)?;
+    builder.connect(stop)?;
     Ok(builder.graph)
+}
+
+/// How much of the ten nearest a search with the index's own settings finds, of a sample of its vectors; and how many vectors no way
+/// leads to.
+pub fn quality(
+    index: &Index,
+    parameters: &Parameters,
+    stop: &Stop,
+) -> anyhow::Result<(f64, usize)> {
+    const SAMPLE: usize = 64;
+    const NEAREST: usize = 10;
+    let Some(searcher) = load(index, parameters)? else {
+        return Ok((1.0, 0));
+    };
+    let count = searcher.graph.ids.len();
+    let entry = searcher.graph.entry.cast_unsigned();
+    let mut from = vec![NOWHERE; count];
+    searcher.reach(entry, entry, &mut from);
+    let lost = from.iter().filter(|from| **from == NOWHERE).count();
+    let mut marks = Marks::new(count);
+    let wanted = NEAREST.min(count);
+    let most = usize::try_from(parameters.ef_search)
+        .unwrap_or(1)
+        .max(wanted);
+    let (mut hits, mut queries) = (0, 0);
+    for query in (0..u32::try_from(count)?).step_by((count / SAMPLE).max(1)) {
+        stop.check()?;
+        let vector = searcher.vector(query);
+        let mut exact = BinaryHeap::with_capacity(wanted + 1);
+        for at in 0..u32::try_from(count)? {
+            exact.push(Near {
+                far: searcher.far(vector, at),
+                at,
+            });
+            if exact.len() > wanted {
+                exact.pop();
+            }
+        }
+        // One that is as near as the last of them is as good.
+        let worst = exact.peek().map_or(f32::INFINITY, |one| one.far);
+        let found = searcher.nearest(vector, most, &mut marks);
+        hits += found
+            .iter()
+            .take(wanted)
+            .filter(|one| one.far <= worst)
+            .count();
+        queries += 1;
+    }
+    Ok((hits as f64 / (queries * wanted) as f64, lost))
+}
+
+/// The graph of a file; none of an empty one.
+fn load<'a>(index: &Index, parameters: &'a Parameters) -> anyhow::Result<Option<Net<'a>>> {
+    let Some(place) = index.graph.filter(|_| !index.entries.is_empty()) else {
+        return Ok(None);
+    };
+    let count = index.entries.len();
+    let mut bytes = Vec::new();
+    index.bytes(place.offsets, (count + 1) * 8, &mut bytes)?;
+    let links = usize::try_from(place.links)?;
+    let offsets: Vec<usize> = bytes
+        .chunks_exact(8)
+        .map(|eight| usize::try_from(u64::from_le_bytes(eight.try_into()?)).map_err(Into::into))
+        .collect::<anyhow::Result<_>>()?;
+    index.bytes(place.neighbours, links * 4, &mut bytes)?;
+    let neighbours: Vec<i32> = bytes
+        .chunks_exact(4)
+        .map(|four| i32::from_le_bytes([four[0], four[1], four[2], four[3]]))
+        .collect();
+    let is_vector = |one: i32| usize::try_from(one).is_ok_and(|one| one < count);
+    if !offsets.is_sorted()
+        || offsets.last() != Some(&links)
+        || !is_vector(place.entry)
+        || neighbours.iter().any(|&one| one >= 0 && !is_vector(one))
+        || usize::try_from(place.top).is_err()
+    {
+        return Err(damaged("its graph leads outside").into());
+    }
+    let first = index.entries.first().map_or(0, |one| one.offset);
+    index.bytes(first, count * index.shape.width(), &mut bytes)?;
+    let mut vectors = Vec::new();
+    assign::numbers(&bytes, &mut vectors);
+    Ok(Some(Net {
+        graph: Graph {
+            ids: index.entries.iter().map(|one| one.id).collect(),
+            vectors,
+            levels: Vec::new(),
+            offsets,
+            neighbours,
+            entry: place.entry,
+            top: place.top.min(64),
+        },
+        parameters,
+        metric: index.shape.metric,
+        dimension: index.shape.dimension,
+    }))
 }
 
 /// By the share that each level has.
@@ -114,14 +215,15 @@ fn random_level(probabilities: &[f64], state: &mut u64) -> usize {
     probabilities.len().saturating_sub(1)
 }
 
-struct Builder<'a> {
+/// A graph that is built, or searched.
+struct Net<'a> {
     graph: Graph,
     parameters: &'a Parameters,
     metric: Metric,
     dimension: usize,
 }
 
-impl Builder<'_> {
+impl Net<'_> {
     fn link_all(&mut self, stop: &Stop) -> anyhow::Result<()> {
         // The highest first, as the way in leads from above.
         let mut order: Vec<u32> = (0..u32::try_from(self.graph.ids.len())?).collect();
@@ -184,28 +286,13 @@ impl Builder<'_> {
     fn find(&self, at: u32, marks: &mut Marks) -> Vec<Vec<Near>> {
         let level = usize::from(self.graph.levels[at as usize]);
         let query = self.vector(at);
-        let entry = self.graph.entry.cast_unsigned();
-        let mut nearest = Near {
-            far: self.far(query, entry),
-            at: entry,
-        };
-        let top = usize::try_from(self.graph.top).unwrap_or(0);
-        for upper in (level + 1..=top).rev() {
-            while let Some(nearer) = self
-                .neighbours(nearest.at, upper)
-                .map(|one| Near {
-                    far: self.far(query, one),
-                    at: one,
-                })
-                .min()
-                .filter(|one| one.far < nearest.far)
-            {
-                nearest = nearer;
-            }
-        }
+        let most = usize::try_from(self.parameters.ef_construction).unwrap_or(1);
         let mut found = vec![Vec::new(); level + 1];
-        for lower in (0..=level.min(top)).rev() {
-            let near = self.search(query, nearest, lower, marks);
+        let Some(mut nearest) = self.descend(query, level) else {
+            return found;
+        };
+        for lower in (0..=level.min(self.top())).rev() {
+            let near = self.search(query, nearest, lower, most, marks);
             if let Some(&first) = near.first() {
                 nearest = first;
             }
@@ -214,11 +301,49 @@ impl Builder<'_> {
         found
     }
 
+    /// The nearest of the whole graph, sorted, with so many candidates.
+    fn nearest(&self, query: &[f32], most: usize, marks: &mut Marks) -> Vec<Near> {
+        match self.descend(query, 0) {
+            Some(from) => self.search(query, from, 0, most, marks),
+            None => Vec::new(),
+        }
+    }
+
+    fn top(&self) -> usize {
+        usize::try_from(self.graph.top).unwrap_or(0)
+    }
+
+    /// From the entry to the nearest above `level`.
+    fn descend(&self, query: &[f32], level: usize) -> Option<Near> {
+        let entry = u32::try_from(self.graph.entry).ok()?;
+        let near = |at| Near {
+            far: self.far(query, at),
+            at,
+        };
+        let mut nearest = near(entry);
+        for upper in (level + 1..=self.top()).rev() {
+            while let Some(nearer) = self
+                .neighbours(nearest.at, upper)
+                .map(near)
+                .min()
+                .filter(|one| one.far < nearest.far)
+            {
+                nearest = nearer;
+            }
+        }
+        Some(nearest)
+    }
+
     /// The nearest on one level, sorted.
-    fn search(&self, query: &[f32], from: Near, level: usize, marks: &mut Marks) -> Vec<Near> {
-        let most = usize::try_from(self.parameters.ef_construction)
-            .unwrap_or(1)
-            .max(1);
+    fn search(
+        &self,
+        query: &[f32],
+        from: Near,
+        level: usize,
+        most: usize,
+        marks: &mut Marks,
+    ) -> Vec<Near> {
+        let most = most.max(1);
         marks.next();
         marks.see(from.at);
         let mut candidates = BinaryHeap::from([std::cmp::Reverse(from)]);
@@ -247,6 +372,63 @@ impl Builder<'_> {
             }
         }
         best.into_sorted_vec()
+    }
+
+    /// Gives those that no way leads to a place among the neighbours of those that are near to them. A link by which another was
+    /// first reached stays, so that no way is lost.
+    fn connect(&mut self, stop: &Stop) -> anyhow::Result<()> {
+        let count = u32::try_from(self.graph.ids.len())?;
+        let Ok(entry) = u32::try_from(self.graph.entry) else {
+            return Ok(());
+        };
+        let mut marks = Marks::new(self.graph.ids.len());
+        let mut from = vec![NOWHERE; self.graph.ids.len()];
+        self.reach(entry, entry, &mut from);
+        let most = 4 * usize::try_from(self.parameters.ef_construction).unwrap_or(1);
+        for at in 0..count {
+            if from[at as usize] != NOWHERE {
+                continue;
+            }
+            stop.check()?;
+            let near = self.nearest(self.vector(at), most, &mut marks);
+            // Those that a search has found come first; of the others any has room.
+            let near = near.iter().map(|one| one.at);
+            let others = (0..count).filter(|&one| from[one as usize] != NOWHERE);
+            let place = near
+                .chain(others)
+                .find_map(|one| Some((one, self.place(one, &from)?)));
+            if let Some((one, slot)) = place {
+                self.graph.neighbours[slot] = at.cast_signed();
+                self.reach(at, one, &mut from);
+            }
+        }
+        Ok(())
+    }
+
+    /// A slot of `at` that is free, or whose neighbour is reached another way.
+    fn place(&self, at: u32, from: &[u32]) -> Option<usize> {
+        let free = self
+            .range(at, 0)
+            .find(|&slot| self.graph.neighbours[slot] < 0);
+        free.or_else(|| {
+            self.range(at, 0).rev().find(|&slot| {
+                usize::try_from(self.graph.neighbours[slot]).is_ok_and(|one| from[one] != at)
+            })
+        })
+    }
+
+    /// Notes of everything to which a way leads from `at` along the lowest level where it came from; `at` itself from `before`.
+    fn reach(&self, at: u32, before: u32, from: &mut [u32]) {
+        from[at as usize] = before;
+        let mut next = vec![at];
+        while let Some(at) = next.pop() {
+            for one in self.neighbours(at, 0) {
+                if from[one as usize] == NOWHERE {
+                    from[one as usize] = at;
+                    next.push(one);
+                }
+            }
+        }
     }
 
     fn link(&mut self, at: u32, levels: Vec<Vec<Near>>) {
@@ -309,8 +491,13 @@ impl Builder<'_> {
     }
 
     fn range(&self, at: u32, level: usize) -> std::ops::Range<usize> {
-        let begin = self.graph.offsets[at as usize];
-        begin + self.parameters.end_of(level)..begin + self.parameters.end_of(level + 1)
+        let (begin, end) = (
+            self.graph.offsets[at as usize],
+            self.graph.offsets[at as usize + 1],
+        );
+        // Of a graph out of a file nothing is believed.
+        let within = |level| (begin + self.parameters.end_of(level)).min(end);
+        within(level)..within(level + 1)
     }
 
     fn neighbours(&self, at: u32, level: usize) -> impl Iterator<Item = u32> + '_ {

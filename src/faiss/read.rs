@@ -44,6 +44,7 @@ pub(super) struct Graph {
     pub neighbours: u64,
     pub links: u64,
     pub entry: i32,
+    pub top: i32,
 }
 
 impl Index {
@@ -255,7 +256,7 @@ impl Bytes<'_> {
         let _ = part(self, 4, Some(total))?;
         let (offsets, _) = part(self, 8, Some(total + 1))?;
         let (neighbours, links) = part(self, 4, None)?;
-        let (entry, _top) = (self.i32()?, self.i32()?);
+        let (entry, top) = (self.i32()?, self.i32()?);
         let (ef_construction, ef_search) = (self.i32()?, self.i32()?);
         let _ = self.i32()?;
         let storage = self.header()?;
@@ -279,6 +280,7 @@ impl Bytes<'_> {
             neighbours,
             links,
             entry,
+            top,
         };
         Ok((Kind::Hnsw(parameters), entries, Some(graph)))
     }

@@ -30,16 +30,18 @@ pub fn size_of(shape: &Shape, count: u64) -> u64 {
     vectors + more + (1 << 16)
 }
 
-/// Bytes of memory that writing takes.
+/// Bytes of memory that comparing, writing and proving take.
 pub fn memory_needed(shape: &Shape, count: u64) -> u64 {
+    /// Ids and places of the old and the new one, each also sorted; lists, and what was seen by each thread.
+    const EACH: u64 = 160;
     let more = match &shape.kind {
-        Kind::Flat => 8,
+        Kind::Flat | Kind::Ivf { .. } => 0,
+        // Loading one reads the bytes, then makes numbers of them.
         Kind::Hnsw(parameters) => {
-            shape.width() as u64 + 40 + 8 * (parameters.neighbours() as u64 + 4)
+            2 * shape.width() as u64 + 16 * (parameters.neighbours() as u64 + 4)
         }
-        Kind::Ivf { .. } => 20,
     };
-    count * more + (64 << 20)
+    count * (EACH + more) + (64 << 20)
 }
 
 /// Writes the whole file. What it holds is synced in steps, its end by the caller.

@@ -186,7 +186,7 @@ fn an_ivf_index_keeps_its_lists_true() {
 #[test]
 fn an_hnsw_index_is_searched_as_well_as_faiss_own() {
     for (factory, metric) in [("IDMap2,HNSW16,Flat", "L2"), ("IDMap,HNSW8,Flat", "IP")] {
-        let memory = Memory::new(factory, metric, 3000, 24);
+        let memory = Memory::new(factory, metric, 1200, 24);
         memory.idle("id % 9 = 0");
         let (code, report) = memory.clean("");
         assert_eq!(code, 0, "{factory}: {report:#}");
