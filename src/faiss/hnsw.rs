@@ -391,11 +391,13 @@ impl Net<'_> {
             }
             stop.check()?;
             let near = self.nearest(self.vector(at), most, &mut marks);
-            // Those that a search has found come first; of the others any has room.
-            let near = near.iter().map(|one| one.at);
-            let others = (0..count).filter(|&one| from[one as usize] != NOWHERE);
+            // Those that are near come first; of the others any has room.
             let place = near
-                .chain(others)
+                .iter()
+                .map(|one| one.at)
+                .chain(0..count)
+                // The search came from above, where a way may lead to others that are lost too.
+                .filter(|&one| from[one as usize] != NOWHERE)
                 .find_map(|one| Some((one, self.place(one, &from)?)));
             if let Some((one, slot)) = place {
                 self.graph.neighbours[slot] = at.cast_signed();
