@@ -35,7 +35,8 @@ pub fn open_writable(path: &Path, stop: &Stop, patience: Duration) -> anyhow::Re
 }
 
 /// Opens for changes beside the application: foreign keys hold, and a commit is as durable as the database's mode makes it. What
-/// relies on a commit being on the disk asks for `durable`; else a power cut may bring rows back, never lose one.
+/// relies on a commit being on the disk asks for `durable`; else a power cut may bring rows back, never lose one. The log is folded
+/// in by [`super::Pace`], not by commits.
 pub fn open_writer(
     path: &Path,
     stop: &Stop,
@@ -53,7 +54,7 @@ pub fn open_writer(
     };
     writer
         .execute_batch(&format!(
-            "PRAGMA foreign_keys=ON; PRAGMA synchronous={synchronous}; PRAGMA cache_size=-16384"
+            "PRAGMA foreign_keys=ON; PRAGMA synchronous={synchronous}; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0"
         ))
         .map_err(wrong)?;
     Ok(writer)
