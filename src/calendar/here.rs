@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{LINES, Line, Need};
-use crate::config::sections::{Databases, Schedule};
+use crate::config::sections::{Databases, Rag, Schedule};
 use crate::config::{Config, When};
 use crate::sys::{files, net};
 
@@ -20,7 +20,6 @@ const INSTALLED: [&str; 3] = [
 ];
 const LARGEST_CRONTAB: u64 = 1 << 20;
 const REDIS: &str = "127.0.0.1:6379";
-const EMBEDDINGS: &str = "rag_db";
 
 /// A line of the plan with its time and part on this server.
 #[derive(Debug)]
@@ -52,6 +51,8 @@ pub struct Here {
     times: BTreeMap<String, When>,
     root: PathBuf,
     databases: Vec<String>,
+    /// The database of the embeddings.
+    memory: String,
 }
 
 impl Here {
@@ -62,6 +63,7 @@ impl Here {
             times: config.get::<Schedule>()?.at,
             root: config.app_root()?,
             databases: databases.0.into_iter().map(|one| one.name).collect(),
+            memory: config.peek::<Rag>().unwrap_or_default().database,
         })
     }
 
@@ -103,8 +105,8 @@ impl Here {
             Need::Node => self.without("package.json"),
             Need::Gpu => (!there(Path::new("/proc/driver/nvidia")))
                 .then(|| "there is no NVIDIA driver".to_owned()),
-            Need::Embeddings => (!self.databases.iter().any(|name| name == EMBEDDINGS))
-                .then(|| format!("no [[database]] is named {EMBEDDINGS}")),
+            Need::Embeddings => (!self.databases.contains(&self.memory))
+                .then(|| format!("no [[database]] is named {}", self.memory)),
         }
     }
 
@@ -143,6 +145,7 @@ mod tests {
             times: BTreeMap::new(),
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
+            memory: "rag_db".to_owned(),
         }
     }
 

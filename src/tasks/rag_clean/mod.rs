@@ -19,7 +19,7 @@ use crate::archive::Store;
 use crate::config::Config;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::error::usage;
+use crate::error::{missing, usage};
 use crate::report::Reporter;
 use crate::task;
 
@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
     after_long_help = "Steps: idle (embeddings not accessed for [rag] max_idle, with their chunks), orphans (chunks whose embedding \
 or document is gone, embeddings that no chunk points to), invalid (vectors with NaN, infinite or all zero numbers, of another \
 dimension or no floats at all, whose chunks then wait for a new one; chunks without text). An index of [[rag.index]] that holds what \
-is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has; the one before is kept as .bak. See what \
+is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has; the one before is kept as .bak. That takes about 160 bytes of memory a vector, for HNSW also twice the vectors and the graph; \
+what is not available is refused first. See what \
 would be done: empire-maint rag-clean --dry-run"
 )]
 pub struct Arguments {
@@ -94,6 +95,11 @@ impl task::Arguments for Arguments {
             .iter()
             .map(|index| config.path(&index.path))
             .collect::<anyhow::Result<Vec<_>>>()?;
+        if indices.is_empty() && (self.rebuild_index || self.rebuild_if_stale.is_some()) {
+            return Err(missing("there is no [[rag.index]] to rebuild")
+                .hint("name the file that the application writes: [[rag.index]] path = \"data/rag.faiss\"")
+                .into());
+        }
         let all = [RagStep::Idle, RagStep::Orphans, RagStep::Invalid];
         let wanted = match self.step.is_empty() {
             true => &rag.steps,
