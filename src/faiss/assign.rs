@@ -1,6 +1,7 @@
 //! Distances between vectors, and the nearest of some centroids.
 
 use super::Metric;
+use crate::sys::machine;
 
 const LANES: usize = 16;
 
@@ -34,8 +35,35 @@ fn in_lanes(a: &[f32], b: &[f32], part: impl Fn(f32, f32) -> f32) -> f32 {
     sum
 }
 
+/// Vectors that are assigned at once.
+pub const PIECE: usize = 2048;
+
+/// For each of the vectors the nearest of the centroids; both follow each other. On all cores.
+pub fn assign(metric: Metric, dimension: usize, centroids: &[f32], vectors: &[f32]) -> Vec<usize> {
+    let count = vectors.len() / dimension;
+    let share = count.div_ceil(machine::threads(0).max(1)).max(1) * dimension;
+    let each = |part: &[f32]| -> Vec<usize> {
+        part.chunks_exact(dimension)
+            .map(|vector| nearest(metric, centroids, vector))
+            .collect()
+    };
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = vectors
+            .chunks(share)
+            .map(|part| scope.spawn(move || each(part)))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| {
+                part.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
 /// The nearest of the centroids, which follow each other; the first of those that are equally near.
-pub fn nearest(metric: Metric, centroids: &[f32], vector: &[f32]) -> usize {
+fn nearest(metric: Metric, centroids: &[f32], vector: &[f32]) -> usize {
     let mut best = (0, f32::INFINITY);
     for (at, centroid) in centroids.chunks_exact(vector.len()).enumerate() {
         let far = distance(metric, centroid, vector);
@@ -46,9 +74,8 @@ pub fn nearest(metric: Metric, centroids: &[f32], vector: &[f32]) -> usize {
     best.0
 }
 
-/// Numbers out of their bytes.
+/// Numbers out of their bytes, behind those that are there.
 pub fn numbers(bytes: &[u8], into: &mut Vec<f32>) {
-    into.clear();
     into.extend(
         bytes
             .chunks_exact(4)

@@ -75,10 +75,8 @@ pub fn build(
         top: -1,
     };
     let mut random = SEED;
-    let mut numbers = Vec::new();
     rows(&mut |id, bytes| {
-        assign::numbers(bytes, &mut numbers);
-        graph.vectors.extend_from_slice(&numbers);
+        assign::numbers(bytes, &mut graph.vectors);
         graph.ids.push(id);
         let level = random_level(&parameters.probabilities, &mut random);
         let most = parameters.cumulative.len().saturating_sub(2);

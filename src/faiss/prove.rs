@@ -20,23 +20,29 @@ impl Index {
     /// Each vector is in the list of its nearest centroid, where a search looks for it first.
     fn require_lists(&self, centroids: &[f32], stop: &Stop) -> anyhow::Result<()> {
         let width = self.shape.width() as u64;
-        let (mut bytes, mut vector) = (Vec::new(), Vec::new());
+        let (mut bytes, mut vectors) = (Vec::new(), Vec::new());
         let mut before: Option<(u64, usize)> = None;
-        for entry in &self.entries {
+        for piece in self.entries.chunks(assign::PIECE) {
             stop.check()?;
-            self.vector(*entry, &mut bytes)?;
-            assign::numbers(&bytes, &mut vector);
-            let list = assign::nearest(self.shape.metric, centroids, &vector);
-            // Vectors that follow each other without a gap are of one list; the lists follow each other too.
-            if let Some((end, last)) = before {
-                let same = end == entry.offset;
-                anyhow::ensure!(
-                    if same { list == last } else { list > last },
-                    "the new index has the vector {} in a wrong list",
-                    entry.id
-                );
+            vectors.clear();
+            for entry in piece {
+                self.vector(*entry, &mut bytes)?;
+                assign::numbers(&bytes, &mut vectors);
             }
-            before = Some((entry.offset + width, list));
+            let shape = &self.shape;
+            let lists = assign::assign(shape.metric, shape.dimension, centroids, &vectors);
+            for (entry, list) in piece.iter().zip(lists) {
+                // Vectors that follow each other without a gap are of one list; the lists follow each other too.
+                if let Some((end, last)) = before {
+                    let same = end == entry.offset;
+                    anyhow::ensure!(
+                        if same { list == last } else { list > last },
+                        "the new index has the vector {} in a wrong list",
+                        entry.id
+                    );
+                }
+                before = Some((entry.offset + width, list));
+            }
         }
         Ok(())
     }

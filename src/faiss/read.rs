@@ -287,6 +287,9 @@ impl Bytes<'_> {
 
     fn ivf(&mut self, header: &Header) -> anyhow::Result<(Kind, Vec<Entry>, Option<Graph>)> {
         let (lists, nprobe) = (self.u64()?, self.u64()?);
+        if lists == 0 {
+            return Err(damaged("it has no list").into());
+        }
         let quantizer = self.header()?;
         if !matches!(&quantizer.fourcc, b"IxF2" | b"IxFI") {
             return Err(refused("its centroids are in another index than Flat").into());

@@ -293,16 +293,31 @@ impl Lists {
             of: Vec::new(),
             sizes: vec![0; centroids.len() / shape.dimension],
         };
-        let mut vector = Vec::new();
+        let mut vectors = Vec::new();
         rows(&mut |id, bytes| {
-            stop.check()?;
-            assign::numbers(bytes, &mut vector);
-            let list = assign::nearest(shape.metric, centroids, &vector);
             lists.ids.push(id);
-            lists.of.push(u32::try_from(list)?);
-            lists.sizes[list] += 1;
+            assign::numbers(bytes, &mut vectors);
+            if vectors.len() >= assign::PIECE * shape.dimension {
+                stop.check()?;
+                lists.take(shape, centroids, &mut vectors)?;
+            }
             Ok(())
         })?;
+        lists.take(shape, centroids, &mut vectors)?;
         Ok(lists)
+    }
+
+    fn take(
+        &mut self,
+        shape: &Shape,
+        centroids: &[f32],
+        vectors: &mut Vec<f32>,
+    ) -> anyhow::Result<()> {
+        for list in assign::assign(shape.metric, shape.dimension, centroids, vectors) {
+            self.of.push(u32::try_from(list)?);
+            self.sizes[list] += 1;
+        }
+        vectors.clear();
+        Ok(())
     }
 }
