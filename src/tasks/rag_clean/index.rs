@@ -500,6 +500,8 @@ impl Work<'_> {
         files::remove(permit, &keep)?;
         files::link(permit, path, &keep)?;
         files::rename_over(permit, &keep, &kept)?;
+        // Where a run was killed here before, both are names of one file already, and renaming one to the other does nothing.
+        files::remove(permit, &keep)?;
         files::rename_over(permit, new, path)?;
         files::sync_directory(files::parent(path))
     }
