@@ -312,6 +312,19 @@ impl Config {
         }
     }
 
+    /// A value that its own task finds impossible, with its place. For what must not stop the tasks that do not need it.
+    pub fn impossible(&self, section: &str, key: &str, message: &str) -> Failure {
+        let table = self.tables.iter().find(|(name, _)| name == section);
+        let span = table.and_then(|(_, value)| match value.get_ref() {
+            DeValue::Table(table) => table
+                .iter()
+                .find(|(name, _)| name.get_ref() == key)
+                .map(|(name, _)| name.span()),
+            _ => None,
+        });
+        error::config(self.place(span, message))
+    }
+
     /// `file:line: message`, with the key that stands there.
     fn place(&self, span: Option<Range<usize>>, message: &str) -> String {
         let file = self
