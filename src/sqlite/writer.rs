@@ -1,0 +1,255 @@
+//! Short changes to a database that others keep writing: each waits politely for the write lock, holds it for a bounded time, and
+//! says for how long.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::{explain, open_writable};
+use crate::sys::Stop;
+
+/// A connection for maintenance. It never waits inside SQLite, so that waiting and holding are told apart.
+pub struct Writer {
+    connection: Connection,
+    path: PathBuf,
+    stop: Stop,
+    journal_mode: String,
+    longest: Duration,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held<T> {
+    /// Done; the write lock was held this long.
+    Done(T, Duration),
+    /// The write lock was not had in time: nothing was changed.
+    Busy,
+    /// It took longer than it may, and was rolled back after this long.
+    TooLong(Duration),
+}
+
+/// What a checkpoint did with the write-ahead log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Frames in the log when it began.
+    pub frames: u64,
+    /// Frames that are in the database now.
+    pub moved: u64,
+    /// True when the log's file is empty now.
+    pub emptied: bool,
+}
+
+impl Writer {
+    /// Opens, never creates. What is sorted or built goes to a temporary file, never to memory: the database may be large.
+    pub fn open(path: &Path, stop: &Stop) -> anyhow::Result<Self> {
+        let connection = open_writable(path, stop, Duration::ZERO)?;
+        let wrong = |error| explain(error, path, stop);
+        let journal_mode: String = connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .map_err(wrong)?;
+        // A checkpoint behind a commit would count as time that the lock was held, and is made on its own.
+        connection
+            .execute_batch("PRAGMA temp_store=FILE; PRAGMA wal_autocheckpoint=0")
+            .map_err(wrong)?;
+        if journal_mode.eq_ignore_ascii_case("wal") {
+            // Loses nothing but our own last step in a power cut (https://sqlite.org/pragma.html#pragma_synchronous), and
+            // holds the lock for no sync.
+            connection
+                .execute_batch("PRAGMA synchronous=NORMAL")
+                .map_err(wrong)?;
+        }
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            stop: stop.clone(),
+            journal_mode,
+            longest: Duration::ZERO,
+        })
+    }
+
+    /// `wal`, `delete`, …
+    pub fn journal_mode(&self) -> &str {
+        &self.journal_mode
+    }
+
+    /// True when the database has a write-ahead log.
+    pub fn has_wal(&self) -> bool {
+        self.journal_mode.eq_ignore_ascii_case("wal")
+    }
+
+    /// The longest that any change held the write lock so far.
+    pub fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    /// One transaction: waits for the lock for `patience`, and is rolled back when it takes longer than `most`.
+    pub fn change<T>(
+        &mut self,
+        patience: Duration,
+        most: Duration,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> anyhow::Result<Held<T>> {
+        if !self.wait(patience, |connection| {
+            connection.execute_batch("BEGIN IMMEDIATE")
+        })? {
+            return Ok(Held::Busy);
+        }
+        let (done, held) = limited(&self.connection, most, || {
+            let value = work(&self.connection)?;
+            self.connection.execute_batch("COMMIT")?;
+            Ok(value)
+        });
+        if done.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        self.judge(done, held, most)
+    }
+
+    /// VACUUM, which takes and gives the lock by itself. It is stopped when its copy is not built within `most`; copying it
+    /// back cannot be stopped.
+    pub fn vacuum(&mut self, patience: Duration, most: Duration) -> anyhow::Result<Held<()>> {
+        let mut result = (Ok(()), Duration::ZERO);
+        let had = self.wait(patience, |connection| {
+            let (done, held) = limited(connection, most, || connection.execute_batch("VACUUM"));
+            match done {
+                Err(error) if is_busy(&error) => Err(error),
+                done => {
+                    result = (done, held);
+                    Ok(())
+                }
+            }
+        })?;
+        match had {
+            true => self.judge(result.0, result.1, most),
+            false => Ok(Held::Busy),
+        }
+    }
+
+    /// A copy without gaps, at a new path. Holds nobody where there is a write-ahead log; else writers wait, for `most` at most.
+    pub(super) fn copy_to(&mut self, copy: &Path, most: Duration) -> anyhow::Result<Held<()>> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = copy.as_os_str().as_bytes();
+        let most = match self.has_wal() {
+            true => Duration::MAX,
+            false => most,
+        };
+        // A name is bytes, and only a blob is bound as what it is.
+        let sql = "VACUUM INTO CAST(?1 AS TEXT)";
+        let (done, took) = limited(&self.connection, most, || {
+            self.connection.execute(sql, [name]).map(|_| ())
+        });
+        match done {
+            Err(error) if is_busy(&error) => Ok(Held::Busy),
+            done if self.has_wal() => done
+                .map(|()| Held::Done((), took))
+                .map_err(|error| explain(error, &self.path, &self.stop)),
+            done => self.judge(done, took, most),
+        }
+    }
+
+    /// Folds the write-ahead log into the database. Most of it moves while writers go on; only emptying the file holds them,
+    /// for what they wrote meanwhile, and it waits for readers no longer than a moment.
+    pub fn checkpoint(&mut self) -> anyhow::Result<Checkpoint> {
+        let wrong = |error| explain(error, &self.path, &self.stop);
+        let passive = pragma_checkpoint(&self.connection, "PASSIVE").map_err(wrong)?;
+        let mut done = Checkpoint {
+            emptied: false,
+            ..passive.1
+        };
+        if done.moved == done.frames {
+            let started = Instant::now();
+            let (busy, _) = pragma_checkpoint(&self.connection, "TRUNCATE").map_err(wrong)?;
+            self.longest = self.longest.max(started.elapsed());
+            done.emptied = !busy;
+        }
+        Ok(done)
+    }
+
+    /// The connection, to look through.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Tries until it is not busy; false once `patience` is over. The busy handler of the connection paces it.
+    fn wait(
+        &self,
+        patience: Duration,
+        mut attempt: impl FnMut(&Connection) -> rusqlite::Result<()>,
+    ) -> anyhow::Result<bool> {
+        let started = Instant::now();
+        loop {
+            match attempt(&self.connection) {
+                Ok(()) => return Ok(true),
+                Err(error) if is_busy(&error) => {}
+                Err(error) => return Err(explain(error, &self.path, &self.stop)),
+            }
+            self.stop.check()?;
+            if started.elapsed() >= patience {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn judge<T>(
+        &mut self,
+        done: rusqlite::Result<T>,
+        held: Duration,
+        most: Duration,
+    ) -> anyhow::Result<Held<T>> {
+        self.longest = self.longest.max(held);
+        match done {
+            Ok(value) => Ok(Held::Done(value, held)),
+            Err(error) if is_interrupted(&error) && held >= most && !self.stop.asked() => {
+                Ok(Held::TooLong(held))
+            }
+            Err(error) => Err(explain(error, &self.path, &self.stop)),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy))
+}
+
+fn is_interrupted(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+}
+
+/// Interrupts `work` after `most`, from another thread: some loops inside SQLite ask for an interrupt and never call the progress
+/// handler.
+fn limited<T>(
+    connection: &Connection,
+    most: Duration,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> (rusqlite::Result<T>, Duration) {
+    let handle = connection.get_interrupt_handle();
+    let (done, wait) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(most) == Err(RecvTimeoutError::Timeout) {
+                handle.interrupt();
+            }
+        });
+        let started = Instant::now();
+        let result = work();
+        let took = started.elapsed();
+        drop(done);
+        (result, took)
+    })
+}
+
+/// Whether somebody was in the way, and the figures.
+fn pragma_checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<(bool, Checkpoint)> {
+    let sql = format!("PRAGMA main.wal_checkpoint({how})");
+    connection.query_row(&sql, [], |row| {
+        let number = |at| row.get::<_, i64>(at).map(|n| u64::try_from(n).unwrap_or(0));
+        let figures = Checkpoint {
+            frames: number(1)?,
+            moved: number(2)?,
+            emptied: false,
+        };
+        Ok((row.get::<_, i64>(0)? != 0, figures))
+    })
+}
