@@ -125,6 +125,11 @@ impl Snapshot {
         super::require_tables(&self.reader, &self.path, expected, &self.stop)
     }
 
+    /// One of the two connections, to look through while nothing is split.
+    pub fn connection(&self) -> &Connection {
+        &self.reader
+    }
+
     /// Bytes of the whole database in this state.
     pub fn size(&self) -> u64 {
         self.page_count * self.page_size as u64
