@@ -35,6 +35,7 @@ pub fn begin(state: &Path, report: &Report, stop: &Stop) -> anyhow::Result<Begun
         path: run_file(state, &report.run_id),
         what: format!("the run {}", report.run_id),
         optional: false,
+        urgent: false,
     };
     let held = lock.take(&report.task, Duration::ZERO, report.started_at, stop)?;
     let connection = open_for_writing(state)?;
