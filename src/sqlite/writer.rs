@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::{explain, open_writable};
@@ -46,6 +47,10 @@ impl Writer {
     pub fn open(path: &Path, stop: &Stop) -> anyhow::Result<Self> {
         let connection = open_writable(path, stop, Duration::ZERO)?;
         let wrong = |error| explain(error, path, stop);
+        // Opening and closing it changes nothing: a dry run does both.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(wrong)?;
         let journal_mode: String = connection
             .query_row("PRAGMA journal_mode", [], |row| row.get(0))
             .map_err(wrong)?;

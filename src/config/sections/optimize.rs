@@ -40,8 +40,9 @@ impl Section for Optimize {
             ("backup_max_age", self.backup_max_age),
         ] {
             if length.0.is_zero() {
-                return Err(error::config(format!("[optimize] {key} is 0"))
-                    .hint("a step that may take no time is never done: 5s and 24h are the defaults"));
+                return Err(error::config(format!("[optimize] {key} is 0")).hint(
+                    "a step that may take no time is never done: 5s and 24h are the defaults",
+                ));
             }
         }
         Ok(())

@@ -48,12 +48,14 @@ impl Work<'_> {
                 .filter(|tree| tree.index && tree.cells == 0)
                 .map(|tree| tree.name.as_str())
                 .collect();
-            let stale = sqlite::stale_statistics(connection, &facts.tables, &empty).map_err(wrong)?;
+            let stale =
+                sqlite::stale_statistics(connection, &facts.tables, &empty).map_err(wrong)?;
             let bare = sqlite::bare_tables(connection).map_err(wrong)?;
             Ok(Ok(Looked { state, stale, bare }))
         });
         let seconds = started.elapsed().as_secs_f64();
-        self.report.measure("optimize_check_seconds", seconds, "s", self.label());
+        self.report
+            .measure("optimize_check_seconds", seconds, "s", self.label());
         match looked {
             Ok(Ok(looked)) => {
                 outcome.sound = true;
@@ -82,7 +84,8 @@ impl Work<'_> {
                 Ok(None)
             }
             Err(error) if error::kind_of(&error) == Kind::Damaged => {
-                let mut finding = Finding::new(CORRUPT, Severity::Critical, name, format!("{error:#}"));
+                let mut finding =
+                    Finding::new(CORRUPT, Severity::Critical, name, format!("{error:#}"));
                 finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
                 self.report.find(finding);
                 Ok(None)

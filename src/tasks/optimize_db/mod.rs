@@ -15,7 +15,6 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use self::look::Looked;
 use crate::archive::{self, Source, Store};
 use crate::config::Config;
 use crate::config::sections::{Backup as BackupSettings, Optimize};
@@ -150,7 +149,10 @@ impl task::Arguments for Arguments {
         }
         if let Some(length) = self.max_lock {
             if length.0.is_zero() {
-                return Err(error::usage("--max-lock 0: a step that may take no time is never done").into());
+                return Err(error::usage(
+                    "--max-lock 0: a step that may take no time is never done",
+                )
+                .into());
             }
             settings.max_lock = length;
         }
@@ -191,7 +193,9 @@ impl task::Task for Task {
                 ));
                 continue;
             }
-            let done = report.attempt(FAILED, &source.name, || self.database(context, report, source))?;
+            let done = report.attempt(FAILED, &source.name, || {
+                self.database(context, report, source)
+            })?;
             report.examined(FAILED, &source.name);
             outcomes.extend(done.flatten());
         }
@@ -262,8 +266,13 @@ impl Task {
 /// What could not be done now and needs nobody: the next run does it.
 fn put_off(report: &Reporter, database: &str, why: &str) {
     report.find(
-        Finding::new(PUT_OFF, Severity::Low, database, format!("not done this time: {why}"))
-            .hint(format!("empire-maint optimize-db {database}")),
+        Finding::new(
+            PUT_OFF,
+            Severity::Low,
+            database,
+            format!("not done this time: {why}"),
+        )
+        .hint(format!("empire-maint optimize-db {database}")),
     );
 }
 
@@ -304,7 +313,8 @@ impl Work<'_> {
         if self.task.no_backup_check {
             return true;
         }
-        match recent_backup(self.task, self.context, name) {
+        let (folder, limit) = (&self.task.store.folder, self.task.settings.backup_max_age.0);
+        match archive::require_younger(folder, name, self.context.now, limit) {
             Ok(()) => true,
             Err(error) => {
                 let mut finding = Finding::new(
@@ -328,7 +338,10 @@ impl Work<'_> {
             if held.as_ref().is_some_and(|held| held.wanted()) {
                 return Some(gives_way());
             }
-            let size = files::metadata(&wal).ok().flatten().map_or(0, |meta| meta.len());
+            let size = files::metadata(&wal)
+                .ok()
+                .flatten()
+                .map_or(0, |meta| meta.len());
             (size > most).then(|| {
                 Failure::new(
                     Kind::Locked,
@@ -362,7 +375,10 @@ impl Work<'_> {
 }
 
 fn gives_way() -> Failure {
-    Failure::new(Kind::Locked, "a backup or a restore of this database waits, and goes first")
+    Failure::new(
+        Kind::Locked,
+        "a backup or a restore of this database waits, and goes first",
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,0 +1,113 @@
+//! What people read of a run.
+
+use super::{CORRUPT, FAILED, FOREIGN_KEYS, Outcome, State};
+use crate::report::{Cell, Reporter, Table};
+use crate::units::{self, Bytes, Length};
+
+pub(super) fn table(outcomes: &[Outcome]) -> Table {
+    let row = |outcome: &Outcome| {
+        let (before, after) = (outcome.before.as_ref(), outcome.after.as_ref());
+        let bytes = |state: Option<&State>| {
+            state.map_or(Cell::Empty, |state| Cell::Bytes(state.size_bytes))
+        };
+        let free = |state: Option<&State>| {
+            state.map_or(Cell::Empty, |state| Cell::Percent(state.free_percent))
+        };
+        let query = |state: Option<&State>| {
+            state.map_or(Cell::Empty, |state| {
+                Cell::Text(format!("{:.1} ms", state.query_ms))
+            })
+        };
+        vec![
+            Cell::Text(outcome.database.clone()),
+            match outcome.sound {
+                true => Cell::Text("sound".to_owned()),
+                false => Cell::Bad("NOT SOUND".to_owned()),
+            },
+            bytes(before),
+            bytes(after),
+            free(before),
+            free(after),
+            query(before),
+            query(after),
+            Cell::Text(Length::from_millis(outcome.longest_lock_ms).to_string()),
+        ]
+    };
+    Table {
+        title: String::new(),
+        columns: vec![
+            "database",
+            "verdict",
+            "size",
+            "then",
+            "free",
+            "then",
+            "count of all rows",
+            "then",
+            "writers held",
+        ],
+        rows: outcomes.iter().map(row).collect(),
+    }
+}
+
+pub(super) fn summary(outcomes: &[Outcome], report: &Reporter) -> String {
+    let report = report.snapshot();
+    let number = |ids: &[&str]| {
+        let of = |id: &&str| {
+            report
+                .findings
+                .iter()
+                .filter(|finding| finding.id == *id)
+                .count()
+        };
+        ids.iter().map(of).sum::<usize>()
+    };
+    let sound = outcomes.iter().filter(|outcome| outcome.sound).count();
+    let mut text = format!("{} sound", units::count(sound as u64, "database"));
+    if report.dry_run {
+        text += ", would do what is listed";
+    } else {
+        let freed: u64 = outcomes
+            .iter()
+            .filter_map(|outcome| {
+                Some(
+                    outcome
+                        .before
+                        .as_ref()?
+                        .size_bytes
+                        .saturating_sub(outcome.after.as_ref()?.size_bytes),
+                )
+            })
+            .sum();
+        let steps = report
+            .actions
+            .iter()
+            .filter(|action| {
+                action.outcome == crate::report::Outcome::Done && action.kind != "sweep"
+            })
+            .count();
+        text += &format!(
+            ", {} done, {} freed",
+            units::count(steps as u64, "step"),
+            Bytes(freed)
+        );
+        let longest = outcomes
+            .iter()
+            .map(|outcome| outcome.longest_lock_ms)
+            .max()
+            .unwrap_or(0);
+        if longest > 0 {
+            text += &format!(", writers held {} at most", Length::from_millis(longest));
+        }
+    }
+    for (ids, word) in [
+        (&[FAILED] as &[_], "FAILED"),
+        (&[CORRUPT, FOREIGN_KEYS], "NOT SOUND"),
+    ] {
+        let number = number(ids);
+        if number > 0 {
+            text = format!("{number} {word}, {text}");
+        }
+    }
+    text
+}
