@@ -57,6 +57,11 @@ impl Layout {
         self.free_pages * self.page_size
     }
 
+    /// Bytes of pages that hold something.
+    pub fn used_bytes(&self) -> u64 {
+        self.bytes() - self.free_bytes()
+    }
+
     /// Bytes that a copy without gaps could do without, at most.
     pub fn reclaimable(&self) -> u64 {
         let unused = self.trees.iter().map(|tree| tree.unused_bytes);

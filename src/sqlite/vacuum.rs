@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use super::layout::Layout;
 use super::rowids::{bare_tables, rowid_digest};
 use super::writer::{Held, Writer};
 use super::{explain, open_writable};
@@ -42,22 +43,29 @@ impl Rehearsal {
     }
 }
 
-/// Builds the copy at `copy` from the live database, then vacuums that. Writers go on meanwhile where there is a write-ahead
-/// log; else they wait, for `most` at most.
+/// Builds the copy at `copy` from the live database with that layout, then vacuums that. Writers go on meanwhile where there
+/// is a write-ahead log; else they wait. Given up when the copy alone is not built within `most`, and then told how long
+/// it would take.
 pub fn rehearse(
     writer: &mut Writer,
     copy: &Path,
-    size: u64,
+    layout: &Layout,
     most: Duration,
     stop: &Stop,
 ) -> anyhow::Result<Held<Rehearsal>> {
+    let length =
+        || -> std::io::Result<u64> { Ok(files::metadata(copy)?.map_or(0, |meta| meta.len())) };
     let build = match writer.copy_to(copy, most)? {
         Held::Done((), took) => took,
         Held::Busy => return Ok(Held::Busy),
-        Held::TooLong(took) => return Ok(Held::TooLong(took)),
+        Held::TooLong(took) => {
+            let size = layout.used_bytes().max(1);
+            let part = length()?.clamp(1, size) as f64 / size as f64;
+            return Ok(Held::TooLong(took.mul_f64(2.0 / part)));
+        }
     };
     let wrong = |error| explain(error, copy, stop);
-    let bytes = files::metadata(copy)?.map_or(0, |meta| meta.len());
+    let bytes = length()?;
     let mut connection = open_writable(copy, stop, Duration::ZERO)?;
     let tables = bare_tables(&connection).map_err(wrong)?;
     let tables: Vec<_> = tables.into_iter().filter(|table| table.indexed).collect();
@@ -79,7 +87,7 @@ pub fn rehearse(
     // Without a write-ahead log the old pages are saved first, and there are more of those in the live database.
     let more = match writer.has_wal() {
         true => 1.0,
-        false => size as f64 / bytes.max(1) as f64,
+        false => layout.bytes() as f64 / bytes.max(1) as f64,
     };
     Ok(Held::Done(
         Rehearsal {

@@ -132,26 +132,24 @@ impl Writer {
         }
     }
 
-    /// A copy without gaps, at a new path. Holds nobody where there is a write-ahead log; else writers wait, for `most` at most.
+    /// A copy without gaps, at a new path, given up after `most`. Holds nobody where there is a write-ahead log; else the writers.
     pub(super) fn copy_to(&mut self, copy: &Path, most: Duration) -> anyhow::Result<Held<()>> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = copy.as_os_str().as_bytes();
-        let most = match self.has_wal() {
-            true => Duration::MAX,
-            false => most,
-        };
         // A name is bytes, and only a blob is bound as what it is.
         let sql = "VACUUM INTO CAST(?1 AS TEXT)";
+        let before = self.longest;
         let (done, took) = limited(&self.connection, most, || {
             self.connection.execute(sql, [name]).map(|_| ())
         });
-        match done {
-            Err(error) if is_busy(&error) => Ok(Held::Busy),
-            done if self.has_wal() => done
-                .map(|()| Held::Done((), took))
-                .map_err(|error| explain(error, &self.path, &self.stop)),
-            done => self.judge(done, took, most),
+        if done.as_ref().is_err_and(is_busy) {
+            return Ok(Held::Busy);
         }
+        let judged = self.judge(done, took, most);
+        if self.has_wal() {
+            self.longest = before;
+        }
+        judged
     }
 
     /// Folds the write-ahead log into the database. Most of it moves while writers go on; only emptying the file holds them,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::look::Looked;
 use super::{HELD, LOG, NO_SPACE, ROWIDS, TOO_LONG, Work};
+use crate::error::{Failure, Kind};
 use crate::report::{Finding, Severity};
 use crate::sqlite::{self, Held, Layout, Rehearsal, Stale, Tree, Writer};
 use crate::sys::scratch::{self, Scratch};
@@ -102,8 +103,7 @@ impl Work<'_> {
             )
             .hint(format!("if nothing outside keeps their rowids: [optimize] vacuum_anyway = [\"{name}\"]")));
         }
-        let needed = layout.bytes() - layout.free_bytes();
-        if let Some(lacking) = self.lacking(needed, layout.bytes())? {
+        if let Some(lacking) = self.lacking(layout.used_bytes(), layout.bytes())? {
             return self.decline(
                 plan,
                 Finding::new(
@@ -131,9 +131,14 @@ impl Work<'_> {
         };
         let rehearsal = match self.rehearse(layout, plan)? {
             Held::Done(rehearsal, _) => rehearsal,
-            // Only without a write-ahead log, where copying alone holds the writers.
-            Held::Busy => return self.decline(plan, held_too_long(limit.0)),
-            Held::TooLong(took) => return self.decline(plan, held_too_long(took * 3)),
+            Held::TooLong(took) => return self.decline(plan, held_too_long(took)),
+            Held::Busy => {
+                return Err(Failure::new(
+                    Kind::Locked,
+                    format!("{name} could not be read for {limit}"),
+                )
+                .into());
+            }
         };
         if !rehearsal.moved.is_empty() {
             let moved: Vec<_> = rehearsal.moved.iter().map(String::as_str).collect();
@@ -224,7 +229,7 @@ impl Work<'_> {
         let done = sqlite::rehearse(
             &mut writer,
             copy,
-            layout.bytes(),
+            layout,
             self.task.settings.max_lock.0,
             &stop,
         )?;
