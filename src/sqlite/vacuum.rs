@@ -14,6 +14,9 @@ use super::writer::{Held, Writer};
 use super::{explain, open_writable};
 use crate::sys::{Stop, files};
 
+/// Bytes a second that a slow disk surely reads and writes.
+const SLOW_PACE: f64 = (32 << 20) as f64;
+
 /// What a rehearsal showed.
 #[derive(Clone, Debug)]
 pub struct Rehearsal {
@@ -59,9 +62,13 @@ pub fn rehearse(
         Held::Done((), took) => took,
         Held::Busy => return Ok(Held::Busy),
         Held::TooLong(took) => {
-            let size = layout.used_bytes().max(1);
-            let part = length()?.clamp(1, size) as f64 / size as f64;
-            return Ok(Held::TooLong(took.mul_f64(2.0 / part)));
+            let (part, size) = (length()? as f64, layout.used_bytes() as f64);
+            // Half of it goes into building the copy. What little was written in a moment tells nothing of the pace.
+            let seconds = match part > size / 20.0 {
+                true => took.as_secs_f64() * 2.0 * size / part,
+                false => 2.0 * size / SLOW_PACE,
+            };
+            return Ok(Held::TooLong(took.max(Duration::from_secs_f64(seconds))));
         }
     };
     let wrong = |error| explain(error, copy, stop);
