@@ -291,6 +291,7 @@ impl Work<'_> {
             Some(looked) => looked,
             None => return Ok(()), // not sound: it is left alone
         };
+        self.measure_query("before", &looked.state);
         outcome.before = Some(looked.state.clone());
         if !self.may_change() {
             return Ok(());
@@ -301,7 +302,12 @@ impl Work<'_> {
         let changed = self.act(plan, &looked, outcome)?;
         if changed {
             let stop = self.giving_way(0);
-            outcome.after = Some(self.snapshot(&stop, |connection| self.state(connection, &stop))?);
+            let after = self.snapshot(&stop, |connection| self.state(connection, &stop))?;
+            let freed = looked.state.size_bytes.saturating_sub(after.size_bytes);
+            self.report
+                .measure("optimize_freed_bytes", freed as f64, "bytes", self.label());
+            self.measure_query("after", &after);
+            outcome.after = Some(after);
         }
         Ok(())
     }
@@ -367,6 +373,12 @@ impl Work<'_> {
             scratch: files::parent(&self.source.path),
             stop,
         }
+    }
+
+    fn measure_query(&self, moment: &str, state: &State) {
+        let labels = [("database", self.source.name.as_str()), ("moment", moment)];
+        self.report
+            .measure("optimize_query_ms", state.query_ms, "ms", labels);
     }
 
     fn label(&self) -> [(&'static str, &str); 1] {
