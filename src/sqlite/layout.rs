@@ -95,22 +95,43 @@ fn look(connection: &Connection) -> rusqlite::Result<Layout> {
     })
 }
 
-fn trees(connection: &Connection) -> rusqlite::Result<Vec<Tree>> {
-    let mut found: Vec<Tree> = Vec::new();
-    let mut gaps: Vec<u64> = Vec::new();
-    let mut before = 0;
-    // One row a page, tree by tree, each in the order of its keys.
+/// One page of a table or index.
+pub(super) struct Page<'a> {
+    pub tree: &'a str,
+    pub number: u64,
+    pub unused: u64,
+    pub cells: u64,
+}
+
+/// Every page that is in use, tree by tree, each in the order of its keys.
+pub(super) fn each_page(
+    connection: &Connection,
+    mut each: impl FnMut(Page<'_>),
+) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(
         "SELECT name, pageno, unused, ncell FROM dbstat WHERE schema = 'main' AND aggregate = FALSE",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let name = row.get_ref(0)?.as_str().unwrap_or_default();
-        let page = unsigned(row.get(1)?);
-        if found.last().is_none_or(|tree| tree.name != name) {
+        each(Page {
+            tree: row.get_ref(0)?.as_str().unwrap_or_default(),
+            number: unsigned(row.get(1)?),
+            unused: unsigned(row.get(2)?),
+            cells: unsigned(row.get(3)?),
+        });
+    }
+    Ok(())
+}
+
+fn trees(connection: &Connection) -> rusqlite::Result<Vec<Tree>> {
+    let mut found: Vec<Tree> = Vec::new();
+    let mut gaps: Vec<u64> = Vec::new();
+    let mut before = 0;
+    each_page(connection, |page| {
+        if found.last().is_none_or(|tree| tree.name != page.tree) {
             found.push(Tree {
-                name: name.to_owned(),
-                table: name.to_owned(),
+                name: page.tree.to_owned(),
+                table: page.tree.to_owned(),
                 index: false,
                 pages: 0,
                 unused_bytes: 0,
@@ -118,16 +139,16 @@ fn trees(connection: &Connection) -> rusqlite::Result<Vec<Tree>> {
                 cells: 0,
             });
             gaps.push(0);
-        } else if page != before + 1 {
-            *gaps.last_mut().unwrap_or(&mut 0) += 1;
+        } else if let (Some(gaps), true) = (gaps.last_mut(), page.number != before + 1) {
+            *gaps += 1;
         }
-        before = page;
+        before = page.number;
         if let Some(tree) = found.last_mut() {
             tree.pages += 1;
-            tree.unused_bytes += unsigned(row.get(2)?);
-            tree.cells += unsigned(row.get(3)?);
+            tree.unused_bytes += page.unused;
+            tree.cells += page.cells;
         }
-    }
+    })?;
     let mut owner = connection
         .prepare("SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND name = ?1")?;
     for (tree, gaps) in found.iter_mut().zip(gaps) {

@@ -3,6 +3,7 @@
 
 mod facts;
 mod identifier;
+mod integrity;
 mod layout;
 mod moment;
 mod open;
@@ -12,7 +13,7 @@ mod statistics;
 mod vacuum;
 mod writer;
 
-pub use facts::{Facts, facts, full_check, require_tables, row_counts};
+pub use facts::{Facts, check_copy, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
 pub use moment::moment;

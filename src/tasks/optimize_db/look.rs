@@ -33,9 +33,11 @@ impl Work<'_> {
         }
         self.report.progress(0, 0, &format!("checking {name}"));
         let started = Instant::now();
-        let looked = self.snapshot(&stop, |connection| {
-            sqlite::require_tables(connection, path, &self.source.expect_tables, &stop)?;
-            let facts = sqlite::full_check(connection, path, &BTreeMap::new(), &stop)?;
+        let looked = self.snapshot(&stop, |snapshot| {
+            snapshot.require_tables(&self.source.expect_tables)?;
+            let mut all = snapshot.connections();
+            let facts = sqlite::full_check(&mut all, path, &BTreeMap::new(), &stop)?;
+            let connection = snapshot.connection();
             outcome.check_ms = millis(started.elapsed());
             if facts.foreign_key_violations > 0 {
                 return Ok(Err(facts.foreign_key_violations));
@@ -98,10 +100,10 @@ impl Work<'_> {
     pub(super) fn snapshot<T>(
         &self,
         stop: &Stop,
-        look: impl FnOnce(&Connection) -> anyhow::Result<T>,
+        look: impl FnOnce(&mut Snapshot) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let snapshot = Snapshot::take(&self.source.path, &self.options(stop))?;
-        look(snapshot.connection())
+        let mut snapshot = Snapshot::take(&self.source.path, &self.options(stop))?;
+        look(&mut snapshot)
     }
 
     /// Sizes, layout, and the time that counting every table's rows takes.

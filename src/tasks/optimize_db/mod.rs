@@ -302,7 +302,8 @@ impl Work<'_> {
         let changed = self.act(plan, &looked, outcome)?;
         if changed {
             let stop = self.giving_way(0);
-            let after = self.snapshot(&stop, |connection| self.state(connection, &stop))?;
+            let after =
+                self.snapshot(&stop, |snapshot| self.state(snapshot.connection(), &stop))?;
             let freed = looked.state.size_bytes.saturating_sub(after.size_bytes);
             self.report
                 .measure("optimize_freed_bytes", freed as f64, "bytes", self.label());
