@@ -363,7 +363,12 @@ fn an_application_that_is_busy_is_not_disturbed() {
         found["message"].as_str().unwrap().contains("write lock"),
         "{found}"
     );
-    assert_eq!(kinds(&report), [("vacuum".to_owned(), "failed".to_owned())]);
+    // The first step that wants the lock; which one that is depends on how fast this machine rehearses.
+    let kinds_of = kinds(&report);
+    assert!(
+        kinds_of.len() == 1 && kinds_of[0].1 == "failed",
+        "{report:#}"
+    );
     busy.execute_batch("COMMIT").unwrap();
     let (_, report) = server.json("optimize-db");
     assert_eq!(kinds(&report), done(&["vacuum", "analyze", "checkpoint"]));
