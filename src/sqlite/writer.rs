@@ -256,3 +256,138 @@ fn pragma_checkpoint(connection: &Connection, how: &str) -> rusqlite::Result<(bo
         Ok((row.get::<_, i64>(0)? != 0, figures))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    const MOMENT: Duration = Duration::from_millis(50);
+    const LONG: Duration = Duration::from_secs(60);
+    const ENDLESS: &str = "INSERT INTO t SELECT 1;
+        WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c";
+
+    fn database() -> (TempDir, PathBuf, Connection) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.db");
+        let other = Connection::open(&path).expect("opens");
+        other
+            .execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(100000))")
+            .expect("fills");
+        (folder, path, other)
+    }
+
+    fn rows(connection: &Connection) -> i64 {
+        connection
+            .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .expect("counts")
+    }
+
+    #[test]
+    fn a_step_that_takes_too_long_is_undone() {
+        let (_folder, path, other) = database();
+        let stop = Stop::after(LONG);
+        let mut writer = Writer::open(&path, &stop).expect("opens");
+        let done = writer.change(LONG, MOMENT, |connection| connection.execute_batch(ENDLESS));
+        assert!(
+            matches!(done, Ok(Held::TooLong(held)) if held >= MOMENT),
+            "{done:?}"
+        );
+        assert!(writer.longest() >= MOMENT);
+        assert_eq!(rows(&other), 1);
+        // It is ready for the next one, and so are others.
+        let done = writer.change(LONG, LONG, |connection| {
+            connection.execute("INSERT INTO t VALUES (2)", [])
+        });
+        assert!(matches!(done, Ok(Held::Done(1, _))), "{done:?}");
+        other
+            .execute_batch("INSERT INTO t VALUES (3)")
+            .expect("writes");
+        assert_eq!(rows(&other), 3);
+    }
+
+    #[test]
+    fn vacuum_is_stopped_while_it_builds() {
+        let (_folder, path, other) = database();
+        other
+            .execute_batch(
+                "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 60000)
+                   INSERT INTO t SELECT hex(randomblob(50)) FROM c; CREATE INDEX i ON t(x); DELETE FROM t WHERE rowid % 2",
+            )
+            .expect("fills");
+        let pages = |connection: &Connection| -> i64 {
+            connection
+                .query_row("PRAGMA page_count", [], |row| row.get(0))
+                .expect("looks")
+        };
+        let (before, rows_before) = (pages(&other), rows(&other));
+        let mut writer = Writer::open(&path, &Stop::after(LONG)).expect("opens");
+        let done = writer
+            .vacuum(LONG, Duration::from_millis(1))
+            .expect("stops");
+        assert!(matches!(done, Held::TooLong(_)), "{done:?}");
+        assert_eq!((pages(&other), rows(&other)), (before, rows_before));
+        let done = writer.vacuum(LONG, LONG).expect("goes");
+        assert!(matches!(done, Held::Done((), _)), "{done:?}");
+        assert!(pages(&other) < before);
+        assert_eq!(rows(&other), rows_before);
+    }
+
+    #[test]
+    fn it_waits_for_others_and_not_for_ever() {
+        let (_folder, path, other) = database();
+        let mut writer = Writer::open(&path, &Stop::after(LONG)).expect("opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("holds");
+        let done = writer.change(MOMENT, LONG, |_| Ok(()));
+        assert!(matches!(done, Ok(Held::Busy)), "{done:?}");
+        assert_eq!(writer.vacuum(MOMENT, LONG).expect("waits"), Held::Busy);
+        // Waiting is not holding.
+        assert_eq!(writer.longest(), Duration::ZERO);
+        let mine = std::thread::spawn(move || writer.change(LONG, LONG, |_| Ok(())));
+        std::thread::sleep(MOMENT);
+        other.execute_batch("COMMIT").expect("lets go");
+        let done = mine.join().expect("no panic");
+        assert!(
+            matches!(done, Ok(Held::Done((), held)) if held < LONG),
+            "{done:?}"
+        );
+    }
+
+    #[test]
+    fn a_reader_keeps_the_log_and_is_not_waited_for() {
+        let (_folder, path, other) = database();
+        other
+            .execute_batch("PRAGMA wal_autocheckpoint=0; BEGIN")
+            .expect("begins");
+        assert_eq!(rows(&other), 1);
+        let mut writer = Writer::open(&path, &Stop::after(LONG)).expect("opens");
+        let done = writer.change(LONG, LONG, |connection| {
+            connection.execute("INSERT INTO t VALUES (2)", [])
+        });
+        assert!(matches!(done, Ok(Held::Done(..))), "{done:?}");
+        let kept = writer.checkpoint().expect("tries");
+        assert!(!kept.emptied && kept.moved < kept.frames, "{kept:?}");
+        other.execute_batch("COMMIT").expect("ends");
+        let emptied = writer.checkpoint().expect("goes");
+        assert!(emptied.emptied && emptied.moved == emptied.frames && emptied.frames > 0);
+        let [wal, ..] = crate::sqlite::side_files(&path);
+        assert_eq!(std::fs::metadata(wal).expect("is there").len(), 0);
+    }
+
+    /// Who opens it to look, and closes it again, leaves even the log as it was.
+    #[test]
+    fn opening_and_closing_changes_nothing() {
+        let (_folder, path, other) = database();
+        let [wal, ..] = crate::sqlite::side_files(&path);
+        let look = || {
+            (
+                std::fs::read(&path).expect("reads"),
+                std::fs::read(&wal).expect("reads"),
+            )
+        };
+        std::mem::forget(other); // as an application that was killed
+        let before = look();
+        drop(Writer::open(&path, &Stop::after(LONG)).expect("opens"));
+        assert!(look() == before);
+    }
+}

@@ -1,16 +1,19 @@
 //! `optimize-db` on live databases: sound ones become small while their writers write, and nothing else ever changes.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::faults::{Faults, Kind, points};
 use crate::support::{
-    BALANCE, Paused, Ran, Server, Writers, actions, beside, finding, number, sql,
+    BALANCE, Paused, Ran, Server, Writers, actions, beside, fill, finding, number, sql,
 };
 
 const MIB: u64 = 1 << 20;
@@ -407,6 +410,72 @@ fn a_backup_that_waits_goes_first() {
         left.flatten()
             .all(|entry| !entry.file_name().to_string_lossy().starts_with(".empire"))
     );
+}
+
+#[test]
+fn a_signal_ends_it_and_undoes_the_step() {
+    let server = bloated(ANYWAY);
+    server.run("backup").expect(0);
+    let before = content(&server.database());
+    let mut command = server.command(["optimize-db", "--json"]);
+    let paused = Paused::before("write", "copy.db", &server.root(), &mut command);
+    paused.signal(Signal::TERM);
+    paused.resume().expect(143);
+    assert!(size(&server.database()) > 75 * MIB);
+    assert_eq!(content(&server.database()), before);
+    server.run("optimize-db").expect(0);
+    assert!(size(&server.database()) < 6 * MIB);
+}
+
+#[test]
+fn any_name_that_a_file_may_have() {
+    let server = Server::empty();
+    let odd = server
+        .path()
+        .join(OsStr::from_bytes(b"ro\xff ot 'q' \"d\" ?#%41;$(x)"));
+    fs::create_dir_all(odd.join("data")).unwrap();
+    let path = odd.join("data/app.db");
+    fill(&path, 30);
+    bloat(&path);
+    let mut words: Vec<OsString> = vec!["--json".into(), "--root".into(), odd.into()];
+    words.extend(["optimize-db", "--no-backup-check"].map(OsString::from));
+    let server = server.config(ANYWAY);
+    let report = server.run_args(words).expect(0).json();
+    assert_eq!(kinds(&report)[0], ("vacuum".into(), "done".into()));
+    assert!(size(&path) < 6 * MIB);
+}
+
+#[test]
+fn the_application_s_own_user_can_and_a_third_one_is_told_why_not() {
+    let server = bloated(ANYWAY);
+    if !server.give_to(4711) {
+        return; // not root: that the own user can is what every other test shows
+    }
+    Ran::of(&mut server.command_as(4711, ["backup"])).expect(0);
+    let ran = Ran::of(&mut server.command_as(4712, ["optimize-db"]));
+    assert!(
+        ran.out.contains("run as root") || ran.err.contains("run as root"),
+        "{ran:?}"
+    );
+    assert!(ran.code >= 2, "{ran:?}");
+    let ran = Ran::of(&mut server.command_as(4711, ["optimize-db", "--json"])).expect(0);
+    assert_eq!(kinds(&ran.json())[0], ("vacuum".into(), "done".into()));
+    // And when root does it, the application can go on.
+    bloat_again(&server.database());
+    Ran::of(&mut server.command_as(4711, ["backup"])).expect(0);
+    server.run("optimize-db").expect(0);
+    let mut alone = Command::new("setpriv");
+    alone.args([
+        "--reuid=4711",
+        "--regid=4711",
+        "--clear-groups",
+        "--",
+        "sqlite3",
+    ]);
+    alone
+        .arg(server.database())
+        .arg("UPDATE counter SET n = n + 1");
+    Ran::of(&mut alone).expect(0);
 }
 
 #[test]

@@ -206,6 +206,9 @@ impl task::Task for Task {
                 .into());
         }
         report.document(Document::Table(show::table(&outcomes)));
+        for table in outcomes.iter().filter_map(show::trees) {
+            report.document(Document::Table(table));
+        }
         report.summarise(show::summary(&outcomes, report));
         report.detail(&Detail {
             databases: outcomes,

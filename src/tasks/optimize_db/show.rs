@@ -2,7 +2,11 @@
 
 use super::{CORRUPT, FAILED, FOREIGN_KEYS, Outcome, State};
 use crate::report::{Cell, Reporter, Table};
+use crate::sqlite::Tree;
 use crate::units::{self, Bytes, Length};
+
+/// So many are shown; the report's data has them all.
+const LARGEST: usize = 10;
 
 pub(super) fn table(outcomes: &[Outcome]) -> Table {
     let row = |outcome: &Outcome| {
@@ -48,6 +52,31 @@ pub(super) fn table(outcomes: &[Outcome]) -> Table {
         ],
         rows: outcomes.iter().map(row).collect(),
     }
+}
+
+/// The largest tables and indexes of one database, as they are now.
+pub(super) fn trees(outcome: &Outcome) -> Option<Table> {
+    let state = outcome.after.as_ref().or(outcome.before.as_ref())?;
+    let size = state.layout.page_size;
+    let mut largest: Vec<_> = state.layout.trees.iter().collect();
+    largest.sort_by_key(|tree| std::cmp::Reverse(tree.pages));
+    let row = |tree: &&Tree| {
+        vec![
+            Cell::Text(tree.name.clone()),
+            match tree.index {
+                true => Cell::Text(format!("index of {}", tree.table)),
+                false => Cell::Text("table".to_owned()),
+            },
+            Cell::Bytes(tree.pages * size),
+            Cell::Percent(tree.unused_percent(size)),
+            Cell::Percent(tree.fragmented_percent),
+        ]
+    };
+    Some(Table {
+        title: outcome.database.clone(),
+        columns: vec!["name", "is", "size", "unused", "fragmented"],
+        rows: largest.iter().take(LARGEST).map(row).collect(),
+    })
 }
 
 pub(super) fn summary(outcomes: &[Outcome], report: &Reporter) -> String {
