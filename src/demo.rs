@@ -110,7 +110,7 @@ impl Server {
 
     fn steps(&self) -> anyhow::Result<Vec<Value>> {
         let copy = self.folder.join("app-restored.db").display().to_string();
-        let steps: [(&str, Vec<&str>); 7] = [
+        let steps: [(&str, Vec<&str>); 8] = [
             (
                 "A first backup. Every byte is compressed, written, and read back.",
                 vec!["backup"],
@@ -130,6 +130,10 @@ impl Server {
             (
                 "A restore to a new path, while the application goes on.",
                 vec!["restore", "app_db", "--to", &copy],
+            ),
+            (
+                "The weekly care: sound? Then statistics, indexes and free space, where it pays.",
+                vec!["optimize-db"],
             ),
             (
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",

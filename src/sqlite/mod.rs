@@ -3,18 +3,29 @@
 
 mod facts;
 mod identifier;
+mod integrity;
+mod layout;
 mod moment;
 mod open;
+mod rowids;
 mod snapshot;
+mod statistics;
+mod vacuum;
+mod writer;
 
-pub use facts::{Facts, facts, full_check, require_tables, row_counts};
+pub use facts::{Facts, check_copy, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
+pub use layout::{Layout, Tree, layout};
 pub use moment::moment;
 pub use open::{
     explain, header_size, open_private, open_readonly, open_writable, require_database_file,
     side_files,
 };
+pub use rowids::{BareTable, bare_tables, rowid_digest};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
+pub use statistics::{Stale, stale_statistics};
+pub use vacuum::{Rehearsal, rehearse};
+pub use writer::{Checkpoint, Held, Writer};
 
 /// The SQLite that is built in.
 pub fn version() -> &'static str {

@@ -24,6 +24,7 @@ mod layers;
 mod licences;
 mod locks;
 mod monitors;
+mod optimize_db;
 mod output;
 mod permissions;
 mod restore;

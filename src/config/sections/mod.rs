@@ -9,6 +9,7 @@ mod database;
 mod health;
 mod logs;
 mod metrics;
+mod optimize;
 mod redis;
 mod runbooks;
 mod schedule;
@@ -24,6 +25,7 @@ pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
+pub use optimize::Optimize;
 pub use redis::Redis;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
@@ -40,6 +42,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Databases>(),
     section::<Backup>(),
     section::<Verify>(),
+    section::<Optimize>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Certs>(),
