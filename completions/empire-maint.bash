@@ -28,6 +28,9 @@ _empire__maint() {
             empire__maint,config)
                 cmd="empire__maint__subcmd__config"
                 ;;
+            empire__maint,data-clean)
+                cmd="empire__maint__subcmd__data__subcmd__clean"
+                ;;
             empire__maint,demo)
                 cmd="empire__maint__subcmd__demo"
                 ;;
@@ -100,6 +103,9 @@ _empire__maint() {
             empire__maint__subcmd__config,show)
                 cmd="empire__maint__subcmd__config__subcmd__show"
                 ;;
+            empire__maint__subcmd__data__subcmd__clean,restore-archive)
+                cmd="empire__maint__subcmd__data__subcmd__clean__subcmd__restore__subcmd__archive"
+                ;;
             empire__maint__subcmd__maintenance,start)
                 cmd="empire__maint__subcmd__maintenance__subcmd__start"
                 ;;
@@ -131,7 +137,7 @@ _empire__maint() {
 
     case "${cmd}" in
         empire__maint)
-            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore optimize-db alerts maintenance history schedule runbook config demo completions man schema"
+            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore optimize-db data-clean alerts maintenance history schedule runbook config demo completions man schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -945,6 +951,102 @@ _empire__maint() {
             return 0
             ;;
         empire__subcmd__maint__subcmd__config__subcmd__show)
+            opts="-c -q -v -n -h --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__data__subcmd__clean)
+            opts="-c -q -v -n -h --rule --yes --no-backup-check --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help restore-archive"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --rule)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__data__subcmd__clean__subcmd__restore__subcmd__archive)
             opts="-c -q -v -n -h --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

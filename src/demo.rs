@@ -110,7 +110,7 @@ impl Server {
 
     fn steps(&self) -> anyhow::Result<Vec<Value>> {
         let copy = self.folder.join("app-restored.db").display().to_string();
-        let steps: [(&str, Vec<&str>); 8] = [
+        let steps: Vec<(&str, Vec<&str>)> = vec![
             (
                 "A first backup. Every byte is compressed, written, and read back.",
                 vec!["backup"],
@@ -134,6 +134,10 @@ impl Server {
             (
                 "The weekly care: sound? Then statistics, indexes and free space, where it pays.",
                 vec!["optimize-db"],
+            ),
+            (
+                "Logs older than 90 days go, by the plan's own rules, in transactions of a few milliseconds.",
+                vec!["data-clean"],
             ),
             (
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",

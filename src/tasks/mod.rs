@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backup;
+mod data_clean;
 mod health;
 mod history;
 mod maintenance;
@@ -20,6 +21,7 @@ pub const TASKS: &[Entry] = &[
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
     entry::<optimize_db::Arguments>(),
+    entry::<data_clean::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

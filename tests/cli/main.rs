@@ -10,6 +10,8 @@ mod alerts;
 mod backup;
 mod config;
 mod crash;
+mod data_clean;
+mod data_clean_live;
 mod demo;
 mod docs;
 mod environment;

@@ -5,6 +5,7 @@ mod app;
 mod audit;
 mod backup;
 mod certs;
+mod data_clean;
 mod database;
 mod health;
 mod logs;
@@ -21,6 +22,7 @@ pub use app::App;
 pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use certs::Certs;
+pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
@@ -43,6 +45,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Backup>(),
     section::<Verify>(),
     section::<Optimize>(),
+    section::<DataClean>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Certs>(),
