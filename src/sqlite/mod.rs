@@ -6,6 +6,7 @@ mod facts;
 mod identifier;
 mod moment;
 mod open;
+mod scroll;
 mod snapshot;
 mod time_format;
 
@@ -14,9 +15,10 @@ pub use facts::{Facts, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
 pub use moment::moment;
 pub use open::{
-    explain, header_size, open_private, open_readonly, open_writable, require_database_file,
-    side_files,
+    explain, header_size, open_memory, open_private, open_readonly, open_writable,
+    require_database_file, side_files,
 };
+pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
 
