@@ -24,6 +24,8 @@ const MOST_STEPS: usize = 1_000;
 pub struct Plan {
     /// In SQLite's order.
     pub steps: Vec<Step>,
+    /// The same in SQLite's own words, in which there are no values.
+    pub details: Vec<String>,
     /// Tables and columns that the query reads, also through views.
     pub reads: BTreeSet<(String, String)>,
 }
@@ -183,6 +185,7 @@ impl Explainer {
                 .iter()
                 .map(|detail| step(detail, &tables, &aliases))
                 .collect(),
+            details,
             reads,
         })
     }

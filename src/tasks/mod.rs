@@ -5,6 +5,7 @@ mod backup;
 mod health;
 mod history;
 mod maintenance;
+mod query_review;
 mod restore;
 mod runbook;
 mod schedule;
@@ -18,6 +19,7 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<query_review::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

@@ -25,6 +25,7 @@ mod licences;
 mod locks;
 mod output;
 mod permissions;
+mod query_review;
 mod restore;
 mod restore_app;
 mod restore_live;

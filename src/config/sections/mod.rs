@@ -9,6 +9,7 @@ mod database;
 mod health;
 mod logs;
 mod metrics;
+mod query_review;
 mod redis;
 mod runbooks;
 mod schedule;
@@ -24,6 +25,7 @@ pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
+pub use query_review::QueryReview;
 pub use redis::Redis;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
@@ -46,6 +48,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Audit>(),
     section::<Logs>(),
     section::<Health>(),
+    section::<QueryReview>(),
     section::<Schedule>(),
     section::<Runbooks>(),
 ];
