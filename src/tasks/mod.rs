@@ -1,5 +1,6 @@
 //! The registry: one line a command, and nothing else.
 
+mod access_audit;
 mod alerts;
 mod backup;
 mod health;
@@ -19,6 +20,7 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<access_audit::Arguments>(),
     entry::<query_review::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),

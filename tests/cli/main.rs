@@ -5,6 +5,7 @@
 
 mod support;
 
+mod access_audit;
 mod adopt;
 mod alerts;
 mod backup;

@@ -1,5 +1,6 @@
 //! One pure-data type a section. The list is what check, schema and init go through.
 
+mod access_audit;
 mod alerts;
 mod app;
 mod audit;
@@ -16,6 +17,7 @@ mod schedule;
 mod state;
 mod verify;
 
+pub use access_audit::{AccessAudit, WorkingHours};
 pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
 pub use audit::Audit;
@@ -48,6 +50,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Audit>(),
     section::<Logs>(),
     section::<Health>(),
+    section::<AccessAudit>(),
     section::<QueryReview>(),
     section::<Schedule>(),
     section::<Runbooks>(),
