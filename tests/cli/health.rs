@@ -2,12 +2,13 @@
 //! where a test is about them.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::services::{Web, free_port};
-use crate::support::{Server, finding_ids, number};
+use crate::support::{Ran, Server, finding_ids, number};
 
 /// Nothing of the machine itself is a finding.
 pub const CALM: &str = "disk_pct = { medium = 101, high = 101, critical = 101 }
@@ -256,6 +257,47 @@ fn a_full_mount_and_one_without_inodes() {
     );
     assert_eq!(severity(&full, "disk.inodes").as_deref(), Some("critical"));
     assert_eq!(code, 2);
+}
+
+#[test]
+fn a_network_mount_whose_server_is_gone_holds_nothing_up() {
+    if number_of_user() != 0 || !Path::new("/dev/fuse").exists() {
+        return; // only root can mount, and a container may not have it
+    }
+    let web = Web::start(200, "ok");
+    let server = watched(&web, CALM, "");
+    let folder = tempfile::tempdir().unwrap();
+    let ours = server.command(["health", "--check", "disk,memory", "--json"]);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "/usr/bin/python3"])
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/cli/support/hung.py"
+        ))
+        .arg(folder.path())
+        .arg(ours.get_program())
+        .args(ours.get_args());
+    let ran = Ran::of(&mut command);
+    let report = ran.json();
+    let gone = finding(&report, "disk.unreachable");
+    assert_eq!(gone["severity"], "high", "{report:#}");
+    assert_eq!(gone["subject"], folder.path().to_str().unwrap());
+    let message = gone["message"].as_str().unwrap();
+    assert!(
+        message.contains("gone:/export") && message.contains("does not answer"),
+        "{message}"
+    );
+    // The others were looked at all the same.
+    assert!(metric(&report, "memory_used_percent") > 0.0);
+    let disks = report["metrics"].as_array().unwrap().iter();
+    assert!(
+        disks
+            .filter(|metric| metric["name"] == "disk_used_percent")
+            .count()
+            > 0
+    );
+    assert_eq!(outcome(&report, "memory"), "well");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod input;
 mod layers;
 mod licences;
 mod locks;
+mod monitors;
 mod output;
 mod permissions;
 mod query_review;

@@ -134,6 +134,10 @@ impl task::Arguments for Arguments {
 }
 
 impl task::Task for Task {
+    fn is_whole(&self) -> bool {
+        matches!(self.what, What::Run(_))
+    }
+
     fn locks(&self, context: &Context) -> Vec<Lock> {
         match self.what {
             What::Run(_) => vec![context.task_lock()],

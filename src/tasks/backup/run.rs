@@ -383,7 +383,7 @@ impl Work<'_> {
         let folder = &self.store.folder;
         let _held = self
             .context
-            .take(&archive::series_lock(folder, series), PATIENCE)?;
+            .take(&archive::series_lock(folder, series).urgent(), PATIENCE)?;
         self.sweep(series)?;
         let before = archive::catalogue(folder, series)?;
         self.require_space(&before, likely)?;

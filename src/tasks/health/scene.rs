@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::archive::Store;
+use crate::calendar::Here;
 use crate::config::sections::{App, Audit, Backup, Certs, Health, Logs, Redis};
 use crate::config::{Config, Origin};
 use crate::error;
@@ -39,6 +40,8 @@ pub struct Scene {
     pub databases_named: bool,
     /// `[backup]`.
     pub backup: Backup,
+    /// What the plan is on this server.
+    pub here: Here,
     /// `[redis]`, with whether it stands in the file.
     pub redis: (Redis, bool),
     /// `[certs] files`.
@@ -124,6 +127,10 @@ impl Scene {
             error_logs: all("logs", "error_logs", &logs.error_logs)?,
             app,
             limits,
+            here: match wanted("jobs") {
+                true => Here::resolve(config)?,
+                false => Here::resolve(&Config::defaults(None))?,
+            },
             store,
             backup,
             traffic: Mutex::default(),
