@@ -10,6 +10,7 @@ mod moment;
 mod open;
 mod pace;
 mod rowids;
+mod scroll;
 mod snapshot;
 mod statistics;
 mod table;
@@ -23,11 +24,12 @@ pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
 pub use moment::moment;
 pub use open::{
-    explain, header_size, open_private, open_readonly, open_writable, require_database_file,
-    side_files,
+    explain, header_size, open_memory, open_private, open_readonly, open_writable,
+    require_database_file, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace};
 pub use rowids::{BareTable, bare_tables, rowid_digest};
+pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
 pub use statistics::{Stale, stale_statistics};
 pub use table::{Reference, Table};

@@ -1,5 +1,6 @@
 //! The registry: one line a command, and nothing else.
 
+mod access_audit;
 mod alerts;
 mod backup;
 mod data_clean;
@@ -7,6 +8,7 @@ mod health;
 mod history;
 mod maintenance;
 mod optimize_db;
+mod query_review;
 mod restore;
 mod runbook;
 mod schedule;
@@ -22,6 +24,8 @@ pub const TASKS: &[Entry] = &[
     entry::<restore::Arguments>(),
     entry::<optimize_db::Arguments>(),
     entry::<data_clean::Arguments>(),
+    entry::<access_audit::Arguments>(),
+    entry::<query_review::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod access_audit;
 mod adopt;
 mod alerts;
 mod backup;
@@ -29,6 +30,7 @@ mod monitors;
 mod optimize_db;
 mod output;
 mod permissions;
+mod query_review;
 mod restore;
 mod restore_app;
 mod restore_live;

@@ -1,5 +1,6 @@
 //! One pure-data type a section. The list is what check, schema and init go through.
 
+mod access_audit;
 mod alerts;
 mod app;
 mod audit;
@@ -11,12 +12,14 @@ mod health;
 mod logs;
 mod metrics;
 mod optimize;
+mod query_review;
 mod redis;
 mod runbooks;
 mod schedule;
 mod state;
 mod verify;
 
+pub use access_audit::{AccessAudit, WorkingHours};
 pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
 pub use audit::Audit;
@@ -28,6 +31,7 @@ pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
 pub use optimize::Optimize;
+pub use query_review::QueryReview;
 pub use redis::Redis;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
@@ -52,6 +56,8 @@ pub const ALL: &[SectionEntry] = &[
     section::<Audit>(),
     section::<Logs>(),
     section::<Health>(),
+    section::<AccessAudit>(),
+    section::<QueryReview>(),
     section::<Schedule>(),
     section::<Runbooks>(),
 ];
