@@ -240,7 +240,7 @@ fn create_app(path: &Path) -> rusqlite::Result<()> {
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)
            INSERT INTO login_events SELECT n, n % 300 + 1, n % 40 > 0, '10.0.' || (n % 5) || '.' || (n % 250), datetime('now', '-' || (n % 700) || ' hours') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40)
-           INSERT INTO audit_log SELECT n, 'admin', 'user' || (n % 3 + 1) * 500, datetime('now', '-' || n * 11 || ' hours') FROM c;
+           INSERT INTO audit_log SELECT n, 'admin', 'user' || ((n % 3 + 1) * 500), datetime('now', '-' || (n * 11) || ' hours') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 500)
            INSERT INTO query_logs SELECT n, 'SELECT * FROM trades WHERE created_at > ''' || n || '''', n, datetime('now', '-' || n || ' minutes') FROM c;
          COMMIT;",

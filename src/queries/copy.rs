@@ -15,6 +15,9 @@ use crate::sys::Stop;
 
 /// The longest definition that is copied.
 const LONGEST: i64 = 1 << 20;
+/// Statistics are the database's own, but anybody may have written them.
+const LONGEST_STATISTIC: u32 = 100_000;
+const MOST_STATISTICS: u32 = 100_000;
 /// Rows that are looked at to tell how often the values of a column repeat.
 const SAMPLE: u64 = 10_000;
 const PLACES: u64 = 100;
@@ -108,16 +111,18 @@ impl Copy {
     fn statistics(&mut self, live: &Connection) -> rusqlite::Result<()> {
         let own = &self.explainer.connection;
         own.execute_batch("ANALYZE")?;
-        for (table, columns) in [
-            ("sqlite_stat1", "tbl, idx, stat"),
-            ("sqlite_stat4", "tbl, idx, neq, nlt, ndlt, sample"),
+        for (table, columns, largest) in [
+            ("sqlite_stat1", "tbl, idx, stat", "stat"),
+            ("sqlite_stat4", "tbl, idx, neq, nlt, ndlt, sample", "sample"),
         ] {
             if sqlite::table_kind(live, table)?.is_none() {
                 continue;
             }
             let marks = vec!["?"; columns.split(',').count()].join(", ");
             let mut insert = own.prepare(&format!("INSERT INTO {table} VALUES ({marks})"))?;
-            let mut statement = live.prepare(&format!("SELECT {columns} FROM main.{table}"))?;
+            let mut statement = live.prepare(&format!(
+                "SELECT {columns} FROM main.{table} WHERE octet_length({largest}) < {LONGEST_STATISTIC} LIMIT {MOST_STATISTICS}"
+            ))?;
             let number = statement.column_count();
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {

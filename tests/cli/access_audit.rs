@@ -251,6 +251,26 @@ fn idle_accounts_and_administrators_who_are_new_or_asleep() {
     assert_eq!(finding(&report, "access.new-admin")["subject"], "carol");
 }
 
+/// An application that no longer writes logins down has not lost all of its users.
+#[test]
+fn logins_that_are_no_longer_written_down_make_nobody_idle() {
+    let server = server(&["
+        CREATE TABLE users (username TEXT, role TEXT, last_login TEXT);
+        INSERT INTO users VALUES ('alice', 'admin', datetime('now', '-400 days')), ('bob', '', datetime('now', '-500 days'));"]);
+    let (code, report) = server.json("access-audit");
+    assert_eq!(code, 0, "{report:#}");
+    let idle = finding(&report, "access.idle")["message"].as_str().unwrap();
+    assert!(idle.contains("who is idle cannot be told"), "{idle}");
+    assert!(finding_ids(&report, "alice").is_empty(), "{report:#}");
+    sql(&server, "UPDATE users SET last_login = NULL");
+    let (code, report) = server.json("access-audit");
+    assert_eq!(
+        (code, &report["data"]["accounts"]["idle"]),
+        (0, &Value::Null),
+        "{report:#}"
+    );
+}
+
 #[test]
 fn bursts_of_failed_logins_and_what_came_of_them() {
     let server = server(&[

@@ -61,6 +61,8 @@ fn nothing_is_slow() {
     assert_eq!(first(&report)["log"]["rows"], 1);
     let cache = report["data"]["cache_hits"].as_str().unwrap();
     assert!(cache.contains("cannot be seen"), "{cache}");
+    let text = server.run("query-review").expect(0).out;
+    assert!(text.contains("cannot be seen from outside"), "{text}");
     assert!(server.run("query-review --quiet").expect(0).out.is_empty());
 }
 

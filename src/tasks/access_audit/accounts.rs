@@ -82,7 +82,8 @@ impl Accounts {
         let mut all = Self {
             table: found.table.clone(),
             knows_admins: found.column("admin").is_some(),
-            knows_logins: events.is_some() || last_login.is_some(),
+            knows_logins: last_login.is_some()
+                || events.is_some_and(|events| !events.accounts.is_empty()),
             total: 0,
             disabled: 0,
             active: 0,

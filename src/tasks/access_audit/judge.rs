@@ -87,25 +87,27 @@ impl All<'_> {
         report.examined(IDLE, self.database);
         report.measure("access_active", accounts.active as f64, "", []);
         report.measure("access_idle", accounts.idle as f64, "", []);
-        if accounts.idle > 0 {
-            let limit = &self.scene.settings.idle_after;
-            report.find(
-                Finding::new(
-                    IDLE,
-                    Severity::Low,
-                    self.database,
-                    format!(
-                        "{} of {} idle: {} never logged in, {} not for {limit}",
-                        accounts.idle,
-                        units::count(accounts.total - accounts.disabled, "usable account"),
-                        accounts.never,
-                        accounts.idle - accounts.never
-                    ),
-                )
-                .measured(accounts.idle as f64, "", 0.0)
-                .hint("disable or delete those that nobody needs: empire-maint access-audit --json lists them"),
-            );
-        }
+        let usable = units::count(accounts.total - accounts.disabled, "usable account");
+        let (limit, period) = (&self.scene.settings.idle_after, &self.scene.settings.period);
+        let (message, hint) = match (accounts.idle, accounts.active) {
+            (0, _) => return,
+            (_, 0) => (
+                format!(
+                    "none of {usable} has a login in the last {period}: who is idle cannot be told"
+                ),
+                "does the application still write logins down? [access_audit] names tables and columns",
+            ),
+            (idle, _) => (
+                format!(
+                    "{idle} of {usable} idle: {} never logged in, {} not for {limit}",
+                    accounts.never,
+                    idle - accounts.never
+                ),
+                "disable or delete those that nobody needs: empire-maint access-audit --json lists them",
+            ),
+        };
+        let finding = Finding::new(IDLE, Severity::Low, self.database, message);
+        report.find(finding.measured(accounts.idle as f64, "", 0.0).hint(hint));
     }
 
     /// New administrators, told by those that the last run knew; the first run goes by when the account was made.
@@ -137,7 +139,8 @@ impl All<'_> {
                     .hint("who granted that? the admin actions of this report may say so"),
             );
         }
-        if accounts.knows_logins {
+        // Where nobody logs in at all, the application no longer writes that down.
+        if accounts.knows_logins && accounts.active > 0 {
             report.examined_all(DORMANT);
             let dormant = |account: &&Account| account.is_idle(scene.idle_since);
             for account in accounts.admins.iter().filter(dormant).take(MOST) {

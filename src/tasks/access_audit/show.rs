@@ -5,7 +5,7 @@ use crate::report::{Cell, Document, Reporter, Table};
 use crate::units;
 
 /// Rows of each table.
-const SHOWN: usize = 20;
+const SHOWN: usize = 10;
 
 /// One table a question.
 pub fn documents(detail: &Detail, report: &Reporter) {

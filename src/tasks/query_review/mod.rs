@@ -26,7 +26,8 @@ use crate::units::{self, Length};
 const UNREADABLE: &str = "database.unreadable";
 
 /// What nobody outside the application can see, said wherever a person might look for it.
-const CACHE: &str = "SQLite keeps its page cache and the counts of its hits inside each connection of the application: from outside they cannot be seen. Inside, sqlite3_db_status(SQLITE_DBSTATUS_CACHE_HIT) has them; PRAGMA cache_size sets the size.";
+const CACHE: &str = "cache hits cannot be seen from outside: SQLite counts them inside each connection of the application, \
+where sqlite3_db_status(SQLITE_DBSTATUS_CACHE_HIT) tells them and PRAGMA cache_size sets the size";
 
 /// Review slow queries: their plans, indices that are missing or needless, stale statistics; profile Node
 #[derive(Args)]
@@ -154,14 +155,17 @@ impl task::Task for Task {
                 report.examined_all(id);
             }
         }
-        for one in &reviewed {
+        for one in reviewed.iter().filter(|one| !one.slow.is_empty()) {
             report.document(Document::Table(table(one)));
         }
         let profile = match &self.profile {
             None => None,
             Some(plan) => profile::run(plan, context, report)?,
         };
-        report.document(Document::Text(format!("{CACHE}\n")));
+        report.document(Document::Text(format!(
+            "{}\n",
+            CACHE.replace(": ", ":\n  ")
+        )));
         report.summarise(summary(&reviewed, profile.as_ref()));
         report.detail(&Detail {
             databases: reviewed,
