@@ -23,6 +23,7 @@ mod input;
 mod layers;
 mod licences;
 mod locks;
+mod npm;
 mod output;
 mod permissions;
 mod restore;

@@ -4,6 +4,7 @@
 
 pub mod faults;
 pub mod peers;
+pub mod registry;
 pub mod services;
 
 use std::ffi::{OsStr, OsString};
