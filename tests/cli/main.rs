@@ -8,6 +8,7 @@ mod support;
 mod adopt;
 mod alerts;
 mod backup;
+mod certs;
 mod config;
 mod crash;
 mod demo;

@@ -4,6 +4,7 @@
 
 pub mod faults;
 pub mod peers;
+pub mod pki;
 pub mod registry;
 pub mod services;
 
