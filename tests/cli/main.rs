@@ -9,6 +9,8 @@ mod adopt;
 mod alerts;
 mod backup;
 mod certs;
+mod certs_acme;
+mod certs_renew;
 mod config;
 mod crash;
 mod demo;

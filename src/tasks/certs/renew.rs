@@ -270,7 +270,7 @@ impl Renewer {
                             .hint("restart the server by hand; [certs] reload_command is to do it"),
                     );
                 }
-                not_proven(report, &seen, renewal);
+                not_proven(report, &seen, due, renewal);
                 return Ok(());
             }
             std::thread::sleep(context.stop.left(POLL)?);
@@ -278,20 +278,27 @@ impl Renewer {
     }
 }
 
-/// Says which new certificates no endpoint has shown.
-fn not_proven(report: &Reporter, seen: &[Seen], renewal: &mut Renewal) {
-    for file in seen {
-        if !renewal.renewed.contains(&file.subject) {
+/// Notes which endpoints serve what they should, and says which new certificates none has to show.
+fn not_proven(report: &Reporter, seen: &[Seen], due: &[Due<'_>], renewal: &mut Renewal) {
+    for one in seen {
+        let (Place::Endpoint(endpoint), Some(served)) = (&one.place, one.leaf()) else {
             continue;
+        };
+        let was_due = due.iter().any(|due| due.seen.subject == one.subject);
+        if (was_due || has_file(endpoint, served, seen)) && is_served_right(one, seen, due, renewal)
+        {
+            renewal.proven.push(one.subject.clone());
         }
+    }
+    for file in seen {
+        let Some(leaf) = file
+            .leaf()
+            .filter(|_| renewal.renewed.contains(&file.subject))
+        else {
+            continue;
+        };
         report.examined(NOT_PROVEN, &*file.subject);
-        let Some(leaf) = file.leaf() else { continue };
-        let endpoints: Vec<_> = seen
-            .iter()
-            .filter(|one| meant_for(one, leaf))
-            .map(|one| one.subject.clone())
-            .collect();
-        if endpoints.is_empty() {
+        if !seen.iter().any(|one| meant_for(one, leaf)) {
             report.find(
                 Finding::new(
                     NOT_PROVEN,
@@ -302,15 +309,6 @@ fn not_proven(report: &Reporter, seen: &[Seen], renewal: &mut Renewal) {
                 .hint("name the server in [certs] endpoints, as in \"www.example.org:443\""),
             );
         }
-        let served = |subject: &String| {
-            seen.iter().any(|one| {
-                one.subject == *subject
-                    && one
-                        .leaf()
-                        .is_some_and(|shown| shown.fingerprint == leaf.fingerprint)
-            })
-        };
-        renewal.proven.extend(endpoints.into_iter().filter(served));
     }
 }
 
