@@ -2,6 +2,7 @@
 //! never by its exit code: npm ends 1 both for advisories and for a registry that refuses, and 0 where it never asked.
 
 mod ask;
+mod judge;
 mod lock;
 mod read;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use ask::{Manager, Project};
+pub use judge::{UNKNOWN, VULNERABLE, findings, judge};
 pub use read::read;
 
 use crate::report::Severity;
