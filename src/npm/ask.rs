@@ -124,12 +124,27 @@ impl Project {
         Ok((verdict, output.stdout))
     }
 
+    /// npm's lock file, which npm looks for under two names.
+    pub fn lock_file(&self) -> anyhow::Result<Option<PathBuf>> {
+        for name in ["npm-shrinkwrap.json", "package-lock.json"] {
+            let path = self.path.join(name);
+            if files::metadata(&path)?.is_some() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What npm's lock file holds; nothing where there is none, or one of another manager.
+    pub fn lock(&self) -> Lock {
+        let path = self.lock_file().ok().flatten();
+        let content = path.and_then(|path| files::read_small(&path, LARGEST_OUTPUT).ok());
+        Lock::read(&content.unwrap_or_default())
+    }
+
     /// Adds what only the lock file knows.
     fn with_the_way_there(&self, mut found: Vec<Advisory>) -> Vec<Advisory> {
-        let lock = ["package-lock.json", "npm-shrinkwrap.json"]
-            .iter()
-            .find_map(|name| files::read_small(&self.path.join(name), LARGEST_OUTPUT).ok());
-        let lock = Lock::read(&lock.unwrap_or_default());
+        let lock = self.lock();
         for advisory in &mut found {
             advisory.direct |= lock.asks_for(&advisory.package);
             let mut through = lock.through(&advisory.package);
@@ -155,7 +170,7 @@ impl Project {
             // A registry that was switched off in a file would look like one that knows of nothing.
             Manager::Npm => {
                 command.args(["--offline=false", "--prefer-offline=false"]);
-                command.args(["--ignore-scripts", "--no-fund", "--loglevel=error"]);
+                command.args(["--no-fund", "--loglevel=error"]);
                 command.args(self.registry.iter().map(|url| format!("--registry={url}")));
             }
             Manager::Pnpm => {
@@ -199,7 +214,8 @@ impl Project {
         Ok(command)
     }
 
-    fn owner(&self) -> anyhow::Result<Metadata> {
+    /// Whose folder it is.
+    pub fn owner(&self) -> anyhow::Result<Metadata> {
         files::metadata(&self.path)?.with_context(|| format!("there is no {}", self.path.display()))
     }
 }

@@ -5,10 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// The packages that the project asks for, by the packages that need each: by name, whatever the version.
-pub(super) struct Lock {
+/// What a lock file holds; who needs whom is by name, whatever the version.
+pub struct Lock {
     asked: BTreeSet<String>,
     needed_by: BTreeMap<String, BTreeSet<String>>,
+    /// What is installed, where.
+    pub packages: Vec<Locked>,
+}
+
+/// One installed package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// Where: `node_modules/a/node_modules/b`.
+    pub path: String,
+    /// Which.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The Node that it wants.
+    pub node: Option<String>,
+    /// What its authors say, where they gave it up.
+    pub deprecated: Option<String>,
 }
 
 const KINDS: [&str; 4] = [
@@ -20,11 +37,12 @@ const KINDS: [&str; 4] = [
 
 impl Lock {
     /// Of a lock file of npm 7 or later; an older one knows nothing.
-    pub(super) fn read(content: &[u8]) -> Self {
+    pub fn read(content: &[u8]) -> Self {
         let lock: Value = serde_json::from_slice(content).unwrap_or_default();
         let mut found = Self {
             asked: BTreeSet::new(),
             needed_by: BTreeMap::new(),
+            packages: Vec::new(),
         };
         for (path, package) in lock["packages"].as_object().into_iter().flatten() {
             let needs = KINDS
@@ -33,6 +51,14 @@ impl Lock {
                 .flat_map(|names| names.keys().cloned());
             match path.rsplit_once("node_modules/") {
                 Some((_, name)) => {
+                    let text = |value: &Value| value.as_str().map(str::to_owned);
+                    found.packages.push(Locked {
+                        path: path.clone(),
+                        name: name.to_owned(),
+                        version: text(&package["version"]).unwrap_or_default(),
+                        node: text(&package["engines"]["node"]),
+                        deprecated: text(&package["deprecated"]),
+                    });
                     for need in needs {
                         let by = found.needed_by.entry(need).or_default();
                         by.insert(name.to_owned());
@@ -46,12 +72,12 @@ impl Lock {
     }
 
     /// True when the project itself asks for the package.
-    pub(super) fn asks_for(&self, name: &str) -> bool {
+    pub fn asks_for(&self, name: &str) -> bool {
         self.asked.contains(name)
     }
 
     /// Through which of those that the project asks for it comes.
-    pub(super) fn through(&self, name: &str) -> Vec<String> {
+    pub fn through(&self, name: &str) -> Vec<String> {
         let mut seen = BTreeSet::from([name]);
         let mut open = vec![name];
         while let Some(package) = open.pop() {

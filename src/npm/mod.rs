@@ -4,7 +4,9 @@
 mod ask;
 mod judge;
 mod lock;
+mod outdated;
 mod read;
+mod version;
 
 use std::fmt;
 
@@ -13,7 +15,10 @@ use serde::Serialize;
 
 pub use ask::{Manager, Project};
 pub use judge::{UNKNOWN, VULNERABLE, findings, judge};
+pub use lock::Lock;
+pub use outdated::{Outdated, outdated};
 pub use read::read;
+pub use version::{Version, satisfies};
 
 use crate::report::Severity;
 

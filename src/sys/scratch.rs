@@ -93,7 +93,8 @@ fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
 }
 
 fn lock(path: &Path) -> Option<File> {
-    let folder = File::open(path).ok()?;
+    // Others may make names like ours where everybody can write.
+    let folder = files::open_folder(path).ok()?;
     folder.try_lock().is_ok().then_some(folder)
 }
 

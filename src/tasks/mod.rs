@@ -3,6 +3,7 @@
 mod alerts;
 mod backup;
 mod certs;
+mod deps;
 mod health;
 mod history;
 mod maintenance;
@@ -19,6 +20,7 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<deps::Arguments>(),
     entry::<certs::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),

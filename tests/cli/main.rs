@@ -14,6 +14,7 @@ mod certs_renew;
 mod config;
 mod crash;
 mod demo;
+mod deps;
 mod docs;
 mod environment;
 mod formats;

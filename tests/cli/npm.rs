@@ -113,3 +113,69 @@ fn npm_runs_as_the_owner_of_the_project() {
     let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
     assert_eq!(seen, format!("{owner}\ncan write\n"));
 }
+
+/// Node's own idea of a range, which npm brings along.
+#[test]
+fn ranges_mean_what_they_mean_to_node() {
+    use empire_maint::npm::{Version, satisfies};
+    let versions = [
+        "0.12.0", "6.14.4", "14.17.0", "16.20.2", "18.0.0", "18.12.1", "20.9.0", "20.20.2",
+        "22.1.0", "24.4.1",
+    ];
+    let ranges = [
+        "*",
+        "",
+        "x",
+        ">=18",
+        ">= 18",
+        ">=18.0.0 <21",
+        "^18.0.0 || ^20.9 || >=22",
+        "18",
+        "18.x",
+        "18.12",
+        "~18.12",
+        "~18",
+        "^20",
+        "14 || 16 || 18",
+        "14 - 18",
+        "14.17.0 - 18.0.0",
+        ">18",
+        "<=18",
+        "<18",
+        "=18.0.0",
+        ">=6.9.0",
+        "^0.12.0",
+        "^0",
+        "~0.12",
+        "^12.20.0 || ^14.13.1 || >=16.0.0",
+        ">= 0.8.0",
+        "v18.12.1",
+        ">=18 || *",
+        "^18.12.0 || >= 20.9.0",
+    ];
+    let root = std::process::Command::new("npm")
+        .args(["root", "-g"])
+        .output()
+        .unwrap();
+    let semver = format!(
+        "{}/npm/node_modules/semver",
+        String::from_utf8(root.stdout).unwrap().trim()
+    );
+    let code = format!(
+        "const s = require({semver:?}); console.log(JSON.stringify({}.map(v => {}.map(r => s.satisfies(v, r)))))",
+        json!(versions),
+        json!(ranges)
+    );
+    let output = std::process::Command::new("node")
+        .args(["-e", &code])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let theirs: Vec<Vec<bool>> = serde_json::from_slice(&output.stdout).unwrap();
+    for (version, theirs) in versions.iter().zip(theirs) {
+        for (range, theirs) in ranges.iter().zip(theirs) {
+            let ours = satisfies(&Version::parse(version).unwrap(), range);
+            assert_eq!(ours, Some(theirs), "{version} in '{range}'");
+        }
+    }
+}

@@ -6,10 +6,12 @@ mod audit;
 mod backup;
 mod certs;
 mod database;
+mod deps;
 mod health;
 mod logs;
 mod metrics;
 mod redis;
+mod reports;
 mod runbooks;
 mod schedule;
 mod state;
@@ -21,10 +23,12 @@ pub use audit::{Audit, NpmLevel};
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use certs::Certs;
 pub use database::{Database, Databases};
+pub use deps::Deps;
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
 pub use redis::Redis;
+pub use reports::Reports;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
 pub use state::State;
@@ -36,6 +40,7 @@ use super::{Section, SectionEntry, section};
 pub const ALL: &[SectionEntry] = &[
     section::<App>(),
     section::<State>(),
+    section::<Reports>(),
     section::<Metrics>(),
     section::<Databases>(),
     section::<Backup>(),
@@ -44,6 +49,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Redis>(),
     section::<Certs>(),
     section::<Audit>(),
+    section::<Deps>(),
     section::<Logs>(),
     section::<Health>(),
     section::<Schedule>(),

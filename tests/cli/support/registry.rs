@@ -155,14 +155,23 @@ fn tarball((name, version, needs): &Release) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// A project that asks for `left` at exactly 1.0.0 (or what `left` says) and for `outer`, installed by real npm.
+/// A project that asks for `left` by the range `left` and has 1.0.0 of it, and for `outer`, installed by real npm.
 pub fn project(folder: &Path, registry: &Registry, left: &str) {
-    let package = json!({"name": "app", "version": "1.0.0", "private": true,
-        "dependencies": {"left": left, "outer": "^1.0.0"}, "scripts": {"test": "node test.js"}});
-    std::fs::write(folder.join("package.json"), format!("{package:#}\n")).unwrap();
+    let package = |left: &str| {
+        let package = json!({"name": "app", "version": "1.0.0", "private": true,
+            "dependencies": {"left": left, "outer": "^1.0.0"}, "scripts": {"test": "node test.js"}});
+        format!("{package:#}\n")
+    };
+    std::fs::write(folder.join("package.json"), package("1.0.0")).unwrap();
     std::fs::write(folder.join("test.js"), "require('left');\n").unwrap();
-    npm(folder, registry, &["install", "left@1.0.0", "--no-save"]);
-    npm(folder, registry, &["install", "--prefer-offline"]);
+    npm(folder, registry, &["install"]);
+    std::fs::write(folder.join("package.json"), package(left)).unwrap();
+    for lock in ["package-lock.json", "node_modules/.package-lock.json"] {
+        let path = folder.join(lock);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace("\"left\": \"1.0.0\"", &format!("\"left\": {left:?}"));
+        std::fs::write(path, text).unwrap();
+    }
 }
 
 /// Real npm, as the operator would run it.
