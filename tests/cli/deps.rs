@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::faults::{Faults, Kind};
 use crate::support::peers::script;
 use crate::support::registry::{Registry, project};
-use crate::support::{Paused, Server, actions, finding, finding_ids};
+use crate::support::{Server, actions, finding, finding_ids};
 
 /// The day on which all this happens, and the Node that says it runs here.
 const NOW: &str = "2026-11-24T12:00:00Z";
@@ -200,8 +200,8 @@ fn reports_are_kept_for_their_time_and_a_dry_run_writes_none() {
     fs::create_dir(scene.reports()).unwrap();
     for name in [
         "npm_audit_20240101.json",
+        "outdated_deps_20251019.json",
         "outdated_deps_20251020.json",
-        "outdated_deps_20251021.json",
         "mine_20200101.json",
         "npm_audit_20200101.txt",
     ] {
@@ -224,7 +224,7 @@ fn reports_are_kept_for_their_time_and_a_dry_run_writes_none() {
             "mine_20200101.json",
             "npm_audit_20200101.txt",
             "npm_audit_20261124.json",
-            "outdated_deps_20251021.json",
+            "outdated_deps_20251020.json",
             "outdated_deps_20261124.json"
         ]
     );
@@ -431,7 +431,7 @@ fn nothing_to_fix_and_nothing_that_can_be_fixed() {
     let (code, report) = scene.run("deps --fix");
     assert_eq!(code, 2);
     assert!(
-        message(&report, "deps.not-fixed").contains("changed nothing"),
+        message(&report, "deps.not-fixed").contains("removed none of left GHSA-aaaa-bbbb-cccc"),
         "{report:#}"
     );
     scene.registry.refuses_audits();
@@ -568,39 +568,6 @@ fn sha256(path: &Path) -> String {
         .next()
         .unwrap()
         .to_owned()
-}
-
-#[test]
-fn killed_between_the_two_files_the_next_run_goes_on() {
-    let scene = handed_over();
-    let old = [scene.read("package.json"), scene.read("package-lock.json")];
-    let mut command = scene.server.command(["deps", "--apply", "--now", NOW]);
-    drop(Paused::before(
-        "rename",
-        "package-lock.json",
-        &scene.server.root(),
-        &mut command,
-    ));
-    assert!(
-        scene.read("package.json") != old[0],
-        "the first is in place"
-    );
-    assert_eq!(scene.read("package-lock.json"), old[1]);
-    let (_, report) = scene.run("deps --apply");
-    assert!(
-        report["summary"]
-            .as_str()
-            .unwrap()
-            .starts_with("1 file in place"),
-        "{report:#}"
-    );
-    assert!(scene.read("package-lock.json").contains("1.0.1"));
-    for (name, old) in ["package.json", "package-lock.json"].iter().zip(&old) {
-        assert_eq!(
-            &scene.read(&format!("{name}.before-deps-20261124T120000Z")),
-            old
-        );
-    }
 }
 
 /// At every file operation: a full disk, a kill, a loss of power. Each file is the old or the new one, whole; where it is the new one,

@@ -122,7 +122,7 @@ fn attempt(task: &Task, context: &Context, report: &Reporter, lock: &str) -> any
     if gone.is_empty() {
         return Ok(Tried::Not(format!(
             "npm audit fix removed none of {}",
-            units::count(left.len() as u64, "advisory")
+            left.join(", ")
         )));
     }
     if let Some(why) = test(task, context, &copy)? {
@@ -321,14 +321,14 @@ fn patch(task: &Task, context: &Context, copy: &Path, lock: &str) -> anyhow::Res
     Ok(all)
 }
 
-/// The end of what it said, where tools put what matters.
+/// The beginning of what it complains of; else the end of what it tells, where tools put the sum.
 fn words(output: &Output) -> String {
-    let text = [&output.stderr, &output.stdout]
-        .map(|stream| String::from_utf8_lossy(stream).trim().to_owned())
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join("; ");
-    let skip = text.chars().count().saturating_sub(400);
-    text::clean(&text.chars().skip(skip).collect::<String>())
+    const MOST: usize = 500;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    if !complaint.trim().is_empty() {
+        return text::shorten(&text::clean(complaint.trim()), MOST);
+    }
+    let told = text::clean(String::from_utf8_lossy(&output.stdout).trim());
+    let skip = told.chars().count().saturating_sub(MOST);
+    told.chars().skip(skip).collect()
 }

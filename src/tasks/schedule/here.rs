@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::calendar::Need;
 use crate::config::Config;
-use crate::config::sections::Databases;
+use crate::config::sections::{Audit, Certs, Databases};
 use crate::sys::{files, net};
 
 /// Where the lines may have been installed.
@@ -24,14 +24,29 @@ const EMBEDDINGS: &str = "rag_db";
 pub struct Server {
     root: PathBuf,
     databases: Vec<String>,
+    /// Certificate files; none where endpoints are there to be asked.
+    certificates: Vec<PathBuf>,
+    /// The Node project's package.json.
+    package: PathBuf,
 }
 
 impl Server {
     /// From the configuration. One whose databases cannot be read still has a board.
     pub fn resolve(config: &Config) -> anyhow::Result<Self> {
         let databases = config.get::<Databases>().unwrap_or_default();
+        let certs = config.get::<Certs>().unwrap_or_default();
+        let audit = config.get::<Audit>().unwrap_or_default();
+        let files = match certs.endpoints.is_empty() {
+            true => certs.files,
+            false => Vec::new(),
+        };
         Ok(Self {
             root: config.app_root()?,
+            certificates: files
+                .iter()
+                .map(|path| config.path(path))
+                .collect::<anyhow::Result<_>>()?,
+            package: config.path(&audit.project)?.join("package.json"),
             databases: databases.0.into_iter().map(|one| one.name).collect(),
         })
     }
@@ -49,18 +64,19 @@ impl Server {
             Need::Nothing | Need::Databases => None,
             Need::Redis => (!net::listens(REDIS, Duration::from_millis(300)))
                 .then(|| format!("no Redis answers at {REDIS}")),
-            Need::Certificates => self.without("certs"),
-            Need::Node => self.without("package.json"),
+            Need::Certificates => {
+                let any = self.certificates.iter().any(|path| there(path));
+                let first = self.certificates.first().filter(|_| !any);
+                first.map(|path| format!("there is no {}", path.display()))
+            }
+            Need::Node => {
+                (!there(&self.package)).then(|| format!("there is no {}", self.package.display()))
+            }
             Need::Gpu => (!there(Path::new("/proc/driver/nvidia")))
                 .then(|| "there is no NVIDIA driver".to_owned()),
             Need::Embeddings => (!self.databases.iter().any(|name| name == EMBEDDINGS))
                 .then(|| format!("no [[database]] is named {EMBEDDINGS}")),
         }
-    }
-
-    fn without(&self, name: &str) -> Option<String> {
-        let path = self.root.join(name);
-        (!there(&path)).then(|| format!("there is no {}", path.display()))
     }
 }
 
@@ -92,6 +108,8 @@ mod tests {
         Server {
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
+            certificates: vec![root.join("certs/cert.pem")],
+            package: root.join("package.json"),
         }
     }
 
@@ -109,6 +127,7 @@ mod tests {
         }
         assert_eq!(bare.idle(Need::Nothing), None);
         std::fs::create_dir(folder.path().join("certs")).expect("a folder");
+        std::fs::write(folder.path().join("certs/cert.pem"), "").expect("a file");
         std::fs::write(folder.path().join("package.json"), "{}").expect("a file");
         let full = server(folder.path(), &["app_db", "rag_db"]);
         for need in [
