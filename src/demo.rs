@@ -110,7 +110,7 @@ impl Server {
 
     fn steps(&self) -> anyhow::Result<Vec<Value>> {
         let copy = self.folder.join("app-restored.db").display().to_string();
-        let steps: Vec<(&str, Vec<&str>)> = vec![
+        let mut steps: Vec<(&str, Vec<&str>)> = vec![
             (
                 "A first backup. Every byte is compressed, written, and read back.",
                 vec!["backup"],
@@ -151,8 +151,14 @@ impl Server {
                 "Queries, indices and the planner's statistics. Nothing is run, nothing is made.",
                 vec!["query-review"],
             ),
-            ("What the journal remembers.", vec!["history"]),
         ];
+        if self.make_certificate()? {
+            steps.push((
+                "A certificate, which openssl has just made: its life, its names, its key.",
+                vec!["certs"],
+            ));
+        }
+        steps.push(("What the journal remembers.", vec!["history"]));
         let mut done = Vec::new();
         for (why, arguments) in steps {
             self.tell(&format!("{why}\n$ empire-maint {}\n", arguments.join(" ")));
@@ -168,6 +174,33 @@ impl Server {
             rows(&self.root.join("data/app.db"))?
         ));
         Ok(done)
+    }
+
+    /// A self-signed one at the default path; false where openssl is not there to make it.
+    fn make_certificate(&self) -> anyhow::Result<bool> {
+        let certs = self.root.join("certs");
+        files::private_directory(&certs)?;
+        let mut command = process::command(Path::new("openssl"));
+        command.current_dir(&certs).args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "90",
+            "-subj",
+            "/CN=demo.example.test",
+            "-addext",
+            "subjectAltName=DNS:demo.example.test",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ]);
+        Ok(process::run(command, STEP).is_ok_and(|output| output.status.success()))
     }
 
     fn step(&self, arguments: &[&str]) -> anyhow::Result<Value> {

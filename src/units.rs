@@ -130,11 +130,11 @@ pub struct CalendarSpan {
 }
 
 impl CalendarSpan {
-    /// So many days, for defaults.
-    pub fn days(number: u16) -> Self {
+    /// So many days.
+    pub fn days(days: u32) -> Self {
         Self {
-            text: format!("{number}d"),
-            span: Span::new().days(number),
+            text: format!("{days}d"),
+            span: Span::new().days(days),
         }
     }
 

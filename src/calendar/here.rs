@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{LINES, Line, Need};
-use crate::config::sections::{Databases, Schedule};
+use crate::config::sections::{Audit, Certs, Databases, Schedule};
 use crate::config::{Config, When};
 use crate::sys::{files, net};
 
@@ -52,15 +52,30 @@ pub struct Here {
     times: BTreeMap<String, When>,
     root: PathBuf,
     databases: Vec<String>,
+    /// Certificate files; none where endpoints are there to be asked.
+    certificates: Vec<PathBuf>,
+    /// The Node project's package.json.
+    package: PathBuf,
 }
 
 impl Here {
     /// From the configuration. One whose databases cannot be read still has a plan.
     pub fn resolve(config: &Config) -> anyhow::Result<Self> {
         let databases = config.get::<Databases>().unwrap_or_default();
+        let certs = config.get::<Certs>().unwrap_or_default();
+        let audit = config.get::<Audit>().unwrap_or_default();
+        let files = match certs.endpoints.is_empty() {
+            true => certs.files,
+            false => Vec::new(),
+        };
         Ok(Self {
             times: config.get::<Schedule>()?.at,
             root: config.app_root()?,
+            certificates: files
+                .iter()
+                .map(|path| config.path(path))
+                .collect::<anyhow::Result<_>>()?,
+            package: config.path(&audit.project)?.join("package.json"),
             databases: databases.0.into_iter().map(|one| one.name).collect(),
         })
     }
@@ -99,18 +114,19 @@ impl Here {
             Need::Nothing | Need::Databases => None,
             Need::Redis => (!net::listens(REDIS, Duration::from_millis(300)))
                 .then(|| format!("no Redis answers at {REDIS}")),
-            Need::Certificates => self.without("certs"),
-            Need::Node => self.without("package.json"),
+            Need::Certificates => {
+                let any = self.certificates.iter().any(|path| there(path));
+                let first = self.certificates.first().filter(|_| !any);
+                first.map(|path| format!("there is no {}", path.display()))
+            }
+            Need::Node => {
+                (!there(&self.package)).then(|| format!("there is no {}", self.package.display()))
+            }
             Need::Gpu => (!there(Path::new("/proc/driver/nvidia")))
                 .then(|| "there is no NVIDIA driver".to_owned()),
             Need::Embeddings => (!self.databases.iter().any(|name| name == EMBEDDINGS))
                 .then(|| format!("no [[database]] is named {EMBEDDINGS}")),
         }
-    }
-
-    fn without(&self, name: &str) -> Option<String> {
-        let path = self.root.join(name);
-        (!there(&path)).then(|| format!("there is no {}", path.display()))
     }
 }
 
@@ -143,6 +159,8 @@ mod tests {
             times: BTreeMap::new(),
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
+            certificates: vec![root.join("certs/cert.pem")],
+            package: root.join("package.json"),
         }
     }
 
@@ -160,6 +178,7 @@ mod tests {
         }
         assert_eq!(bare.idle(Need::Nothing), None);
         std::fs::create_dir(folder.path().join("certs")).expect("a folder");
+        std::fs::write(folder.path().join("certs/cert.pem"), "").expect("a file");
         std::fs::write(folder.path().join("package.json"), "{}").expect("a file");
         let full = server(folder.path(), &["app_db", "rag_db"]);
         for need in [

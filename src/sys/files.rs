@@ -84,6 +84,14 @@ pub fn open_regular(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
+/// Opens a folder, and nothing else that has its name: no link, nothing that blocks.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(NOFOLLOW | OFlags::DIRECTORY.bits().cast_signed())
+        .open(path)
+}
+
 /// Creates a file that must not exist yet, readable by its owner only: the owner of the directory, where root makes it.
 pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
     let file = open_own(path, true).with_context(|| format!("cannot create {}", path.display()))?;

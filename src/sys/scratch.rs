@@ -44,6 +44,11 @@ impl Scratch {
         self.folder.path()
     }
 
+    /// Gives the folder to the owner of a file, who is to work in it. Only root can and only root tries.
+    pub fn give_to_owner(&self, of: &fs::Metadata) -> anyhow::Result<()> {
+        files::own_like(&self._held, of)
+    }
+
     /// A new file in it.
     pub fn file(&self, name: &str) -> anyhow::Result<(PathBuf, fs::File)> {
         let path = self.path().join(name);
@@ -103,7 +108,8 @@ fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
 }
 
 fn lock(path: &Path) -> Option<File> {
-    let folder = File::open(path).ok()?;
+    // Others may make names like ours where everybody can write.
+    let folder = files::open_folder(path).ok()?;
     folder.try_lock().is_ok().then_some(folder)
 }
 

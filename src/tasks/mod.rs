@@ -3,7 +3,9 @@
 mod access_audit;
 mod alerts;
 mod backup;
+mod certs;
 mod data_clean;
+mod deps;
 mod health;
 mod history;
 mod maintenance;
@@ -26,6 +28,8 @@ pub const TASKS: &[Entry] = &[
     entry::<data_clean::Arguments>(),
     entry::<access_audit::Arguments>(),
     entry::<query_review::Arguments>(),
+    entry::<deps::Arguments>(),
+    entry::<certs::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

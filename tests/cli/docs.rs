@@ -185,6 +185,8 @@ fn findings_are_documented() {
                     "logins.",
                     "log.",
                     "cert.",
+                    "npm.",
+                    "deps.",
                     "system.",
                     "uptime.",
                 ];
@@ -195,6 +197,7 @@ fn findings_are_documented() {
                     && known.iter().any(|start| word.starts_with(start))
                     && !word.ends_with(".db")
                     && !word.ends_with(".toml")
+                    && !word.ends_with(".pem")
                 {
                     ids.insert(word.to_owned());
                 }

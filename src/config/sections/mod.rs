@@ -8,12 +8,14 @@ mod backup;
 mod certs;
 mod data_clean;
 mod database;
+mod deps;
 mod health;
 mod logs;
 mod metrics;
 mod optimize;
 mod query_review;
 mod redis;
+mod reports;
 mod runbooks;
 mod schedule;
 mod state;
@@ -22,17 +24,19 @@ mod verify;
 pub use access_audit::{AccessAudit, WorkingHours};
 pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
-pub use audit::Audit;
+pub use audit::{Audit, NpmLevel};
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use certs::Certs;
 pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
+pub use deps::Deps;
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
 pub use optimize::Optimize;
 pub use query_review::QueryReview;
 pub use redis::Redis;
+pub use reports::Reports;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
 pub use state::State;
@@ -44,6 +48,7 @@ use super::{Section, SectionEntry, section};
 pub const ALL: &[SectionEntry] = &[
     section::<App>(),
     section::<State>(),
+    section::<Reports>(),
     section::<Metrics>(),
     section::<Databases>(),
     section::<Backup>(),
@@ -54,6 +59,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Redis>(),
     section::<Certs>(),
     section::<Audit>(),
+    section::<Deps>(),
     section::<Logs>(),
     section::<Health>(),
     section::<AccessAudit>(),
