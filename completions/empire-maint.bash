@@ -1048,11 +1048,11 @@ _empire__maint() {
             fi
             case "${prev}" in
                 --check)
-                    COMPREPLY=($(compgen -W "http listen disk memory cpu connections database redis errors app-errors logins certs backups system uptime" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "http listen disk memory cpu connections database redis errors app-errors logins certs backups jobs system uptime" -- "${cur}"))
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "http listen disk memory cpu connections database redis errors app-errors logins certs backups system uptime" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "http listen disk memory cpu connections database redis errors app-errors logins certs backups jobs system uptime" -- "${cur}"))
                     return 0
                     ;;
                 --config)

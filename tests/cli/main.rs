@@ -23,6 +23,7 @@ mod input;
 mod layers;
 mod licences;
 mod locks;
+mod monitors;
 mod optimize_db;
 mod output;
 mod permissions;
