@@ -48,6 +48,9 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "backup" -
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "verify-backup" -d 'Restore backups into a scratch place, check everything, report RPO and RTO'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "restore" -d 'Bring a backup back, without ever losing the database that was there'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "optimize-db" -d 'Check live databases, then ANALYZE, REINDEX and VACUUM where it pays'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "data-clean" -d 'Delete or archive old rows by rules, in short transactions, without losing one'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "access-audit" -d 'Audit who has access: active, idle and admin accounts, logins, failed logins, admin actions'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "query-review" -d 'Review slow queries: their plans, indices that are missing or needless, stale statistics; profile Node'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "maintenance" -d 'Mute alerts during a deployment'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "history" -d 'Show past runs and their findings'
@@ -270,6 +273,85 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l rule -d 'Only this rule (repeatable)' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l yes -d 'Also where a rule takes more of its table than max_fraction'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l no-backup-check -d 'Also without a verified backup from the last 24 hours'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -f -a "restore-archive" -d 'Bring archived rows back into their table'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l database -d 'Only these databases' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l profile -d 'Also run this program under the Node profiler, as in --profile \'PORT=3001 node server.js\': a second one beside the application, in [app] root and as its user, started without a shell' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l for -d 'For how long, from 1s to 1h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'

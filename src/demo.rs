@@ -110,7 +110,7 @@ impl Server {
 
     fn steps(&self) -> anyhow::Result<Vec<Value>> {
         let copy = self.folder.join("app-restored.db").display().to_string();
-        let steps: [(&str, Vec<&str>); 8] = [
+        let steps: Vec<(&str, Vec<&str>)> = vec![
             (
                 "A first backup. Every byte is compressed, written, and read back.",
                 vec!["backup"],
@@ -136,8 +136,20 @@ impl Server {
                 vec!["optimize-db"],
             ),
             (
+                "Logs older than 90 days go, by the plan's own rules, in transactions of a few milliseconds.",
+                vec!["data-clean"],
+            ),
+            (
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",
                 vec!["health", "--check", "database,backups"],
+            ),
+            (
+                "Who has access, who uses it, and what administrators did.",
+                vec!["access-audit"],
+            ),
+            (
+                "Queries, indices and the planner's statistics. Nothing is run, nothing is made.",
+                vec!["query-review"],
             ),
             ("What the journal remembers.", vec!["history"]),
         ];
@@ -213,16 +225,24 @@ fn create_app(path: &Path) -> rusqlite::Result<()> {
          CREATE TABLE archived_trades (id INTEGER PRIMARY KEY, deal_id INTEGER, symbol TEXT, price REAL, quantity INTEGER, created_at TEXT);
          CREATE TABLE logs (id INTEGER PRIMARY KEY, timestamp TEXT, level TEXT, message TEXT);
          CREATE TABLE audit_log (id INTEGER PRIMARY KEY, action_type TEXT, actor TEXT, timestamp TEXT);
+         CREATE TABLE login_events (id INTEGER PRIMARY KEY, user_id INTEGER, success INTEGER, ip TEXT, created_at TEXT);
+         CREATE TABLE query_logs (id INTEGER PRIMARY KEY, query TEXT, query_time REAL, created_at TEXT);
          CREATE INDEX trades_by_time ON trades (created_at);
          BEGIN;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000)
-           INSERT INTO users SELECT n, 'user' || n, iif(n % 500, 'trader', 'admin'), datetime('now', '-' || (n % 200) || ' days') FROM c;
+           INSERT INTO users SELECT n, 'user' || n, iif(n % 500, 'trader', 'admin'), datetime('now', '-' || iif(n % 500, n % 200, 0) || ' days') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 60000)
            INSERT INTO deals SELECT n, n % 20000 + 1, 'deal ' || n || ' for a customer of region ' || (n % 12), n * 1.25, datetime('now', '-' || (n % 400) || ' days') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000)
            INSERT INTO trades SELECT n, n % 60000, substr('AAPLMSFTNVDAGOOG', n % 4 * 4 + 1, 4), abs(random() % 100000) / 100.0, n % 900, datetime('now', '-' || (200000 - n) || ' minutes') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000)
            INSERT INTO logs SELECT n, datetime('now', '-' || (n % 120) || ' days'), iif(n % 20, 'info', 'error'), 'request ' || n || ' took ' || (n % 300) || ' ms' FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)
+           INSERT INTO login_events SELECT n, n % 300 + 1, n % 40 > 0, '10.0.' || (n % 5) || '.' || (n % 250), datetime('now', '-' || (n % 700) || ' hours') FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40)
+           INSERT INTO audit_log SELECT n, 'admin', 'user' || ((n % 3 + 1) * 500), datetime('now', '-' || (n * 11) || ' hours') FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 500)
+           INSERT INTO query_logs SELECT n, 'SELECT * FROM trades WHERE created_at > ''' || n || '''', n, datetime('now', '-' || n || ' minutes') FROM c;
          COMMIT;",
     )
 }

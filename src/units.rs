@@ -130,6 +130,14 @@ pub struct CalendarSpan {
 }
 
 impl CalendarSpan {
+    /// So many days, for defaults.
+    pub fn days(number: u16) -> Self {
+        Self {
+            text: format!("{number}d"),
+            span: Span::new().days(number),
+        }
+    }
+
     /// The moment this long before `now`.
     pub fn before(&self, now: &Zoned) -> Result<Zoned, jiff::Error> {
         now.checked_sub(self.span)

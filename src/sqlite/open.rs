@@ -66,6 +66,13 @@ fn open_copy(path: &Path, cache_kib: usize, stop: &Stop) -> anyhow::Result<Conne
     Ok(connection)
 }
 
+/// An empty database in memory, with the same limits and switches: a place to try something on a copy of a schema.
+pub fn open_memory(stop: &Stop) -> anyhow::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let name = Path::new(":memory:");
+    open(name, name, flags, stop, Duration::ZERO)
+}
+
 /// `file:…?immutable=1`, with every byte that means something in a URI escaped (<https://sqlite.org/uri.html>).
 fn private_uri(path: &Path) -> String {
     use std::fmt::Write as _;

@@ -259,6 +259,12 @@ pub fn own_like(file: &File, like: &Metadata) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Gives a file or folder of our own, such as scratch that a child has to write into, to a user and a group. Only root can.
+pub fn give(path: &Path, user: u32, group: u32) -> anyhow::Result<()> {
+    std::os::unix::fs::lchown(path, Some(user), Some(group))
+        .with_context(|| format!("cannot change the owner of {}", path.display()))
+}
+
 /// Sets a file's permission bits.
 pub fn set_mode(file: &File, mode: u32) -> anyhow::Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode & 0o7777)).context("cannot change the mode")

@@ -33,11 +33,18 @@ pub fn user() -> String {
 
 /// The number of a user by name; `None` where there is no such user.
 pub fn user_id(name: &str) -> anyhow::Result<Option<u32>> {
+    Ok(user_and_group(name)?.map(|(user, _)| user))
+}
+
+/// The numbers of a user and of the group that it logs in with; `None` where there is no such user.
+pub fn user_and_group(name: &str) -> anyhow::Result<Option<(u32, u32)>> {
     let file = "/etc/passwd";
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     Ok(text.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+        let ours = fields.next() == Some(name);
+        let (user, group) = (fields.nth(1)?, fields.next()?);
+        ours.then(|| Some((user.parse().ok()?, group.parse().ok()?)))?
     }))
 }
 

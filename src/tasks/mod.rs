@@ -1,11 +1,14 @@
 //! The registry: one line a command, and nothing else.
 
+mod access_audit;
 mod alerts;
 mod backup;
+mod data_clean;
 mod health;
 mod history;
 mod maintenance;
 mod optimize_db;
+mod query_review;
 mod restore;
 mod runbook;
 mod schedule;
@@ -20,6 +23,9 @@ pub const TASKS: &[Entry] = &[
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
     entry::<optimize_db::Arguments>(),
+    entry::<data_clean::Arguments>(),
+    entry::<access_audit::Arguments>(),
+    entry::<query_review::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

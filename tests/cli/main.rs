@@ -5,11 +5,14 @@
 
 mod support;
 
+mod access_audit;
 mod adopt;
 mod alerts;
 mod backup;
 mod config;
 mod crash;
+mod data_clean;
+mod data_clean_live;
 mod demo;
 mod docs;
 mod environment;
@@ -27,6 +30,7 @@ mod monitors;
 mod optimize_db;
 mod output;
 mod permissions;
+mod query_review;
 mod restore;
 mod restore_app;
 mod restore_live;

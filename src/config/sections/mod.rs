@@ -1,31 +1,37 @@
 //! One pure-data type a section. The list is what check, schema and init go through.
 
+mod access_audit;
 mod alerts;
 mod app;
 mod audit;
 mod backup;
 mod certs;
+mod data_clean;
 mod database;
 mod health;
 mod logs;
 mod metrics;
 mod optimize;
+mod query_review;
 mod redis;
 mod runbooks;
 mod schedule;
 mod state;
 mod verify;
 
+pub use access_audit::{AccessAudit, WorkingHours};
 pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
 pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use certs::Certs;
+pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
 pub use optimize::Optimize;
+pub use query_review::QueryReview;
 pub use redis::Redis;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
@@ -43,12 +49,15 @@ pub const ALL: &[SectionEntry] = &[
     section::<Backup>(),
     section::<Verify>(),
     section::<Optimize>(),
+    section::<DataClean>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Certs>(),
     section::<Audit>(),
     section::<Logs>(),
     section::<Health>(),
+    section::<AccessAudit>(),
+    section::<QueryReview>(),
     section::<Schedule>(),
     section::<Runbooks>(),
 ];
