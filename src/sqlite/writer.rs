@@ -377,17 +377,19 @@ mod tests {
     /// Who opens it to look, and closes it again, leaves even the log as it was.
     #[test]
     fn opening_and_closing_changes_nothing() {
-        let (_folder, path, other) = database();
+        let (folder, path, _other) = database();
         let [wal, ..] = crate::sqlite::side_files(&path);
+        // A copy of both, as an application leaves them that was killed.
+        let left = folder.path().join("left.db");
+        let [left_wal, ..] = crate::sqlite::side_files(&left);
+        std::fs::copy(&path, &left).expect("copies");
+        std::fs::copy(&wal, &left_wal).expect("copies");
         let look = || {
-            (
-                std::fs::read(&path).expect("reads"),
-                std::fs::read(&wal).expect("reads"),
-            )
+            let read = |path: &Path| std::fs::read(path).expect("reads");
+            (read(&left), read(&left_wal))
         };
-        std::mem::forget(other); // as an application that was killed
         let before = look();
-        drop(Writer::open(&path, &Stop::after(LONG)).expect("opens"));
-        assert!(look() == before);
+        drop(Writer::open(&left, &Stop::after(LONG)).expect("opens"));
+        assert!(look() == before && !before.1.is_empty());
     }
 }
