@@ -31,6 +31,9 @@ _empire__maint() {
             empire__maint,config)
                 cmd="empire__maint__subcmd__config"
                 ;;
+            empire__maint,data-clean)
+                cmd="empire__maint__subcmd__data__subcmd__clean"
+                ;;
             empire__maint,demo)
                 cmd="empire__maint__subcmd__demo"
                 ;;
@@ -45,6 +48,9 @@ _empire__maint() {
                 ;;
             empire__maint,man)
                 cmd="empire__maint__subcmd__man"
+                ;;
+            empire__maint,optimize-db)
+                cmd="empire__maint__subcmd__optimize__subcmd__db"
                 ;;
             empire__maint,query-review)
                 cmd="empire__maint__subcmd__query__subcmd__review"
@@ -103,6 +109,9 @@ _empire__maint() {
             empire__maint__subcmd__config,show)
                 cmd="empire__maint__subcmd__config__subcmd__show"
                 ;;
+            empire__maint__subcmd__data__subcmd__clean,restore-archive)
+                cmd="empire__maint__subcmd__data__subcmd__clean__subcmd__restore__subcmd__archive"
+                ;;
             empire__maint__subcmd__maintenance,start)
                 cmd="empire__maint__subcmd__maintenance__subcmd__start"
                 ;;
@@ -134,7 +143,7 @@ _empire__maint() {
 
     case "${cmd}" in
         empire__maint)
-            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore access-audit query-review alerts maintenance history schedule runbook config demo completions man schema"
+            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore optimize-db data-clean access-audit query-review alerts maintenance history schedule runbook config demo completions man schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1039,6 +1048,102 @@ _empire__maint() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        empire__subcmd__maint__subcmd__data__subcmd__clean)
+            opts="-c -q -v -n -h --rule --yes --no-backup-check --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help restore-archive"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --rule)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__data__subcmd__clean__subcmd__restore__subcmd__archive)
+            opts="-c -q -v -n -h --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         empire__subcmd__maint__subcmd__demo)
             opts="-c -q -v -n -h --write --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1358,6 +1463,56 @@ _empire__maint() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__optimize__subcmd__db)
+            opts="-c -q -v -n -h --max-lock --no-backup-check --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-lock)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -47,6 +47,8 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "health" -
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "backup" -d 'Back up every live database, verified before it is published'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "verify-backup" -d 'Restore backups into a scratch place, check everything, report RPO and RTO'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "restore" -d 'Bring a backup back, without ever losing the database that was there'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "optimize-db" -d 'Check live databases, then ANALYZE, REINDEX and VACUUM where it pays'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "data-clean" -d 'Delete or archive old rows by rules, in short transactions, without losing one'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "access-audit" -d 'Audit who has access: active, idle and admin accounts, logins, failed logins, admin actions'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "query-review" -d 'Review slow queries: their plans, indices that are missing or needless, stale statistics; profile Node'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
@@ -251,6 +253,66 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s v 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l max-lock -d 'How long one step may hold up the writers of a database, and wait for them; default: [optimize] max_lock' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l no-backup-check -d 'Change databases without a recent verified backup too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l rule -d 'Only this rule (repeatable)' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l yes -d 'Also where a rule takes more of its table than max_fraction'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l no-backup-check -d 'Also without a verified backup from the last 24 hours'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -f -a "restore-archive" -d 'Bring archived rows back into their table'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l format -d 'What standard output carries' -r -f -a "human\t'For people'

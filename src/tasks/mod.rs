@@ -3,9 +3,11 @@
 mod access_audit;
 mod alerts;
 mod backup;
+mod data_clean;
 mod health;
 mod history;
 mod maintenance;
+mod optimize_db;
 mod query_review;
 mod restore;
 mod runbook;
@@ -20,6 +22,8 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<optimize_db::Arguments>(),
+    entry::<data_clean::Arguments>(),
     entry::<access_audit::Arguments>(),
     entry::<query_review::Arguments>(),
     entry::<alerts::Arguments>(),

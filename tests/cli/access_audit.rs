@@ -277,12 +277,14 @@ fn bursts_of_failed_logins_and_what_came_of_them() {
         USERS,
         "CREATE TABLE auth_events (username TEXT, event TEXT, ip_address TEXT, occurred_at INTEGER)",
     ]);
+    // Attempts are counted by whole minutes: all of a burst are to be in one, whatever second it is now.
+    let minute = jiff::Timestamp::now().as_second() / 60 * 60;
     let attempts = |user: &str, ip: &str, number: u32, event: &str, minutes_ago: u32| {
         for second in 0..number {
             sql(
                 &server,
                 &format!(
-                    "INSERT INTO auth_events VALUES ('{user}', '{event}', '{ip}', (strftime('%s', 'now') - {minutes_ago} * 60 + {second} * 2) * 1000)"
+                    "INSERT INTO auth_events VALUES ('{user}', '{event}', '{ip}', ({minute} - {minutes_ago} * 60 + {second} * 2) * 1000)"
                 ),
             );
         }

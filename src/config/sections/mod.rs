@@ -6,10 +6,12 @@ mod app;
 mod audit;
 mod backup;
 mod certs;
+mod data_clean;
 mod database;
 mod health;
 mod logs;
 mod metrics;
+mod optimize;
 mod query_review;
 mod redis;
 mod runbooks;
@@ -23,10 +25,12 @@ pub use app::App;
 pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use certs::Certs;
+pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
+pub use optimize::Optimize;
 pub use query_review::QueryReview;
 pub use redis::Redis;
 pub use runbooks::Runbooks;
@@ -44,6 +48,8 @@ pub const ALL: &[SectionEntry] = &[
     section::<Databases>(),
     section::<Backup>(),
     section::<Verify>(),
+    section::<Optimize>(),
+    section::<DataClean>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Certs>(),

@@ -3,10 +3,13 @@
 //! Never touches a source, never publishes what it has not read back, never removes a backup without a manifest.
 
 mod adopt;
+mod database;
 mod files;
 mod list;
 mod mark;
+mod prune;
 mod run;
+mod series;
 mod uncovered;
 
 use std::time::Duration;

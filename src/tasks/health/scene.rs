@@ -8,7 +8,6 @@ use crate::archive::Store;
 use crate::calendar::Here;
 use crate::config::sections::{App, Audit, Backup, Certs, Health, Logs, Redis};
 use crate::config::{Config, Origin};
-use crate::error;
 use crate::weblog::{Paths, Reading};
 use crate::x509::Endpoint;
 
@@ -103,7 +102,12 @@ impl Scene {
         };
         Ok(Self {
             root: config.app_root()?,
-            listen: parse_listen(&app.listen)?,
+            listen: parse_listen(&app.listen).ok_or_else(|| {
+                let message = format!("\"{}\" is no address with a port", app.listen);
+                config
+                    .impossible("app", "listen", &message)
+                    .hint("as in \"0.0.0.0:3000\"")
+            })?,
             databases_named: config.origin("database", None) != Origin::Default,
             redis: (
                 redis,
@@ -138,17 +142,8 @@ impl Scene {
     }
 }
 
-fn parse_listen(text: &str) -> anyhow::Result<(String, u16)> {
-    text.rsplit_once(':')
-        .and_then(|(host, port)| {
-            let host = host.trim_matches(['[', ']']).to_owned();
-            Some((host, port.parse().ok()?))
-        })
-        .ok_or_else(|| {
-            error::config(format!(
-                "[app] listen = \"{text}\" is no address with a port"
-            ))
-            .hint("as in \"0.0.0.0:3000\"")
-            .into()
-        })
+fn parse_listen(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    Some((host, port.parse().ok()?))
 }
