@@ -152,7 +152,7 @@ mod tests {
                  CREATE INDEX b1 ON t(b); CREATE UNIQUE INDEX b2 ON t(b);
                  CREATE INDEX falling ON t(a DESC); CREATE INDEX part ON t(a) WHERE a > 1;
                  CREATE INDEX expr ON t(a + 1); CREATE INDEX c1 ON t(c); CREATE INDEX c2 ON t(c COLLATE BINARY);
-                 CREATE INDEX d1 ON t(d);",
+                 CREATE INDEX d1 ON t(d); CREATE UNIQUE INDEX once ON t(d); CREATE UNIQUE INDEX short ON t(a);",
             )
             .expect("sets up");
         let all = indices(&connection).expect("reads");
@@ -167,6 +167,7 @@ mod tests {
                 ("a2".into(), "a1".into(), true),
                 ("b1".into(), "b2".into(), true),
                 ("b2".into(), "sqlite_autoindex_t_1".into(), true),
+                ("d1".into(), "once".into(), true),
             ]
         );
         let serving: Vec<_> = all
@@ -174,6 +175,6 @@ mod tests {
             .filter(|index| index.serves_a_key)
             .map(|index| index.name.as_str())
             .collect();
-        assert_eq!(serving, ["d1"]);
+        assert_eq!(serving, ["d1", "once"]);
     }
 }
