@@ -135,6 +135,7 @@ fn what_is_not_due_is_left_alone_unless_it_is_forced() {
             .unwrap()
             .starts_with("nothing was renewed")
     );
+    let server = site.server(GOOD, RELOAD, &[site.live.endpoint()]);
     let (code, _) = server.json("certs --renew --force");
     assert_eq!((code, site.ran().as_str()), (0, "renew renew reload-it"));
     server.run("certs --force").expect(3);

@@ -45,8 +45,12 @@ pub(super) struct Renewal {
     command_ended_well: Option<bool>,
     /// The files that hold another certificate than before.
     renewed: Vec<String>,
+    /// True when the server was made to read its certificate.
+    reloaded: bool,
     /// The endpoints that were seen to serve what their file holds.
     proven: Vec<String>,
+    /// The renewed files that no endpoint is there to show.
+    unproven: Vec<String>,
     /// True when something of it went wrong.
     failed: bool,
 }
@@ -54,13 +58,13 @@ pub(super) struct Renewal {
 impl Renewal {
     /// In a few words.
     pub fn words(&self) -> &'static str {
-        match (self.failed, self.renewed.is_empty(), self.proven.is_empty()) {
-            (true, ..) => "the renewal FAILED",
-            (false, false, false) => "renewed, and the new one is served",
-            (false, false, true) => "renewed, not proven",
-            (false, true, false) => "the server now serves what lies in the file",
-            (false, true, true) if self.command_ended_well.is_some() => "nothing was renewed",
-            (false, true, true) => "no renewal is due",
+        match (self.renewed.is_empty(), self.command_ended_well) {
+            _ if self.failed => "the renewal FAILED",
+            (false, _) if self.unproven.is_empty() => "renewed, and the new one is served",
+            (false, _) => "renewed, not proven",
+            (true, _) if self.reloaded => "the server now serves what lies in the file",
+            (true, Some(_)) => "nothing was renewed",
+            (true, None) => "no renewal is due",
         }
     }
 }
@@ -99,7 +103,9 @@ impl Renewer {
             due: due.iter().map(|due| due.seen.subject.clone()).collect(),
             command_ended_well: None,
             renewed: Vec::new(),
+            reloaded: false,
             proven: Vec::new(),
+            unproven: Vec::new(),
             failed: false,
         };
         let stale = before.iter().any(|one| is_stale(one, before));
@@ -227,7 +233,10 @@ impl Renewer {
         report.examined(RELOAD_FAILED, RELOAD);
         let limit = context.stop.left(RELOAD_LIMIT)?;
         match report.act(step, |_| run(&self.reload, limit)) {
-            Ok(_) => Ok(()),
+            Ok(done) => {
+                renewal.reloaded = done.is_some();
+                Ok(())
+            }
             Err(error) if error::ends_the_run(&error) => Err(error),
             Err(error) => {
                 renewal.failed = true;
@@ -299,6 +308,7 @@ fn not_proven(report: &Reporter, seen: &[Seen], due: &[Due<'_>], renewal: &mut R
         };
         report.examined(NOT_PROVEN, &*file.subject);
         if !seen.iter().any(|one| meant_for(one, leaf)) {
+            renewal.unproven.push(file.subject.clone());
             report.find(
                 Finding::new(
                     NOT_PROVEN,
