@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backup;
+mod cache_clean;
 mod health;
 mod history;
 mod maintenance;
@@ -18,6 +19,7 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<cache_clean::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

@@ -4,6 +4,7 @@ mod alerts;
 mod app;
 mod audit;
 mod backup;
+mod cache;
 mod certs;
 mod database;
 mod health;
@@ -19,6 +20,7 @@ pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
 pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
+pub use cache::{Cache, CacheAction, CacheRule, Condition};
 pub use certs::Certs;
 pub use database::{Database, Databases};
 pub use health::{Health, Levels, Mount};
@@ -42,6 +44,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Verify>(),
     section::<Alerts>(),
     section::<Redis>(),
+    section::<Cache>(),
     section::<Certs>(),
     section::<Audit>(),
     section::<Logs>(),

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use crate::calendar::Need;
 use crate::config::Config;
-use crate::config::sections::Databases;
+use crate::config::sections::{Databases, Redis};
+use crate::redis;
 use crate::sys::{files, net};
 
 /// Where the lines may have been installed.
@@ -17,22 +18,24 @@ const INSTALLED: [&str; 3] = [
     "/etc/systemd/system/empire-maint-backup.timer",
 ];
 const LARGEST_CRONTAB: u64 = 1 << 20;
-const REDIS: &str = "127.0.0.1:6379";
 const EMBEDDINGS: &str = "rag_db";
 
 /// What the looks need to know.
 pub struct Server {
     root: PathBuf,
     databases: Vec<String>,
+    redis: Option<String>,
 }
 
 impl Server {
     /// From the configuration. One whose databases cannot be read still has a board.
     pub fn resolve(config: &Config) -> anyhow::Result<Self> {
         let databases = config.get::<Databases>().unwrap_or_default();
+        let redis = config.get::<Redis>().unwrap_or_default();
         Ok(Self {
             root: config.app_root()?,
             databases: databases.0.into_iter().map(|one| one.name).collect(),
+            redis: redis::Server::address(&redis.url),
         })
     }
 
@@ -47,8 +50,7 @@ impl Server {
         }
         match need {
             Need::Nothing | Need::Databases => None,
-            Need::Redis => (!net::listens(REDIS, Duration::from_millis(300)))
-                .then(|| format!("no Redis answers at {REDIS}")),
+            Need::Redis => self.without_redis(),
             Need::Certificates => self.without("certs"),
             Need::Node => self.without("package.json"),
             Need::Gpu => (!there(Path::new("/proc/driver/nvidia")))
@@ -56,6 +58,15 @@ impl Server {
             Need::Embeddings => (!self.databases.iter().any(|name| name == EMBEDDINGS))
                 .then(|| format!("no [[database]] is named {EMBEDDINGS}")),
         }
+    }
+
+    fn without_redis(&self) -> Option<String> {
+        let address = self.redis.as_deref()?;
+        let answers = match address.starts_with('/') {
+            true => there(Path::new(address)),
+            false => net::listens(address, Duration::from_millis(300)),
+        };
+        (!answers).then(|| format!("no Redis answers at {address}"))
     }
 
     fn without(&self, name: &str) -> Option<String> {
