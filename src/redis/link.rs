@@ -73,11 +73,15 @@ impl Link {
             .collect()
     }
 
-    /// PING.
+    /// PING. One that cannot save refuses even that, and says so: it is there.
     pub fn ping(&mut self) -> anyhow::Result<()> {
-        let pong: String = self.ask(&cmd("PING"))?;
-        anyhow::ensure!(pong == "PONG", "what answers at {} is no Redis", self.name);
-        Ok(())
+        let answer: Result<String, RedisError> = cmd("PING").query(&mut self.connection);
+        match answer {
+            Ok(pong) if pong == "PONG" => Ok(()),
+            Ok(_) => Err(complaint(&self.name, "is none: it does not know PING").into()),
+            Err(error) if error.code() == Some("MISCONF") => Ok(()),
+            Err(error) => Err(lost(&self.name, &error).into()),
+        }
     }
 
     /// INFO.
@@ -134,6 +138,8 @@ pub(super) fn meaning(code: &str, detail: &str) -> String {
         "NOREPLICAS" => "takes no writes, because it has too few replicas".to_owned(),
         "NOPERM" => format!("{FORBIDS}: {detail}"),
         "NOAUTH" => "wants a password".to_owned(),
+        // What a user may not do inside a script has no code of its own.
+        _ if detail.contains("user executing the script") => format!("{FORBIDS}: {detail}"),
         _ => format!("says: {code} {detail}"),
     }
 }

@@ -19,7 +19,7 @@ use ::redis::{
 
 use crate::config::Secret;
 use crate::config::sections::Redis;
-use crate::error;
+use crate::error::{self, Failure, Kind};
 use crate::sys::files;
 
 pub use glob::Pattern;
@@ -124,11 +124,22 @@ impl Server {
     pub fn look(&self, limit: Duration) -> anyhow::Result<Answer> {
         let started = Instant::now();
         let mut link = self.connect(limit)?;
-        link.ping()?;
-        let ping = started.elapsed();
-        Ok(Answer {
-            ping,
-            ..link.info()?
+        let mut asked = || {
+            link.ping()?;
+            let ping = started.elapsed();
+            Ok(Answer {
+                ping,
+                ..link.info()?
+            })
+        };
+        // Nothing has begun yet: one that is loading or wants a password is one that is not there.
+        asked().map_err(|error: anyhow::Error| match error.downcast::<Failure>() {
+            Ok(failure) => Failure {
+                kind: Kind::Missing,
+                ..failure
+            }
+            .into(),
+            Err(other) => other,
         })
     }
 

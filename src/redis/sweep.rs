@@ -142,7 +142,8 @@ impl Sweep<'_> {
             scan.arg("MATCH").arg(only.pattern.text());
         }
         scan.arg("COUNT").arg(count);
-        let answer = self.turn(&scan, pace)?;
+        let (answer, ping) = self.turn(&scan, pace)?;
+        ping?;
         let (next, keys): (u64, Vec<Vec<u8>>) =
             from_redis_value(answer).context("the answer to SCAN is not one")?;
         // With MATCH only the server knows how many it looked at.
@@ -186,12 +187,13 @@ impl Sweep<'_> {
         while !rest.is_empty() {
             let batch = &rest[..rest.len().min(pace.batch())];
             let script = self.script(&rules, batch, mode);
-            let answer = self.turn(&script, pace).inspect_err(|_| {
+            let (answer, ping) = self.turn(&script, pace).inspect_err(|_| {
                 if self.work.waits() {
                     tally.unknown = batch.len() as u64;
                 }
             })?;
             let done = self.count(&rules, answer, tally)?;
+            ping?;
             let done = done.clamp(1, batch.len());
             rest = &rest[done..];
             pace.pass(done as u64);
@@ -253,16 +255,19 @@ impl Sweep<'_> {
         Err(complaint(self.work.name(), &meaning(code, detail)).into())
     }
 
-    /// One thing asked of the server, with a ping right behind it. The answer counts although the ping may fail.
-    fn turn(&mut self, command: &Cmd, pace: &mut Pace) -> anyhow::Result<Value> {
+    /// One thing asked of the server, and a ping right behind it. The answer counts whatever became of the ping.
+    fn turn(
+        &mut self,
+        command: &Cmd,
+        pace: &mut Pace,
+    ) -> anyhow::Result<(Value, anyhow::Result<()>)> {
         self.work.send(command)?;
         let asked = Instant::now();
         let ping = self.probe.ping();
-        let waited = asked.elapsed();
-        let answer = self.work.receive()?;
-        ping?;
-        pace.saw(waited);
-        Ok(answer)
+        if ping.is_ok() {
+            pace.saw(asked.elapsed());
+        }
+        Ok((self.work.receive()?, ping))
     }
 }
 

@@ -101,6 +101,7 @@ mod tests {
 
     fn server(root: &Path, databases: &[&str]) -> Server {
         Server {
+            redis: None,
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
         }
