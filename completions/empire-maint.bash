@@ -22,6 +22,9 @@ _empire__maint() {
             empire__maint,backup)
                 cmd="empire__maint__subcmd__backup"
                 ;;
+            empire__maint,cache-clean)
+                cmd="empire__maint__subcmd__cache__subcmd__clean"
+                ;;
             empire__maint,completions)
                 cmd="empire__maint__subcmd__completions"
                 ;;
@@ -128,7 +131,7 @@ _empire__maint() {
 
     case "${cmd}" in
         empire__maint)
-            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore alerts maintenance history schedule runbook config demo completions man schema"
+            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore cache-clean alerts maintenance history schedule runbook config demo completions man schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -718,6 +721,64 @@ _empire__maint() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__cache__subcmd__clean)
+            opts="-c -q -v -n -h --report --over --max-latency --sample --yes --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --over)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-latency)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sample)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -47,6 +47,7 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "health" -
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "backup" -d 'Back up every live database, verified before it is published'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "verify-backup" -d 'Restore backups into a scratch place, check everything, report RPO and RTO'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "restore" -d 'Bring a backup back, without ever losing the database that was there'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "cache-clean" -d 'Say what takes Redis\'s memory, and remove by rule what need not be there'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "maintenance" -d 'Mute alerts during a deployment'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "history" -d 'Show past runs and their findings'
@@ -247,6 +248,29 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s v 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l over -d 'Spread the removal over this time, so that what is missed is made again bit by bit' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l max-latency -d 'Other clients wait at most this much longer while we work [default: [cache] max_latency]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l sample -d 'Keys that the report of memory looks at; 0: none [default: [cache] sample]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l report -d 'Only say what takes the memory'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l yes -d 'Also patterns that are as good as every key'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
