@@ -104,7 +104,10 @@ impl Server {
     }
 
     fn redis_url(&self) -> String {
-        format!("redis+unix://{}", self.folder.join("redis-socket").display())
+        format!(
+            "redis+unix://{}",
+            self.folder.join("redis-socket").display()
+        )
     }
 
     /// A Redis on a socket in the folder, with some keys; none where it is not installed.
