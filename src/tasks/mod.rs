@@ -3,6 +3,7 @@
 mod alerts;
 mod backup;
 mod cache_clean;
+mod gpu;
 mod health;
 mod history;
 mod maintenance;
@@ -20,6 +21,7 @@ pub const TASKS: &[Entry] = &[
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
     entry::<cache_clean::Arguments>(),
+    entry::<gpu::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

@@ -7,6 +7,7 @@ mod backup;
 mod cache;
 mod certs;
 mod database;
+mod gpu;
 mod health;
 mod logs;
 mod metrics;
@@ -23,6 +24,7 @@ pub use backup::{Backup, FileSource, Keep, Level};
 pub use cache::{Cache, CacheAction, CacheRule, Condition};
 pub use certs::Certs;
 pub use database::{Database, Databases};
+pub use gpu::{Better, Gpu};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
@@ -47,6 +49,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Cache>(),
     section::<Certs>(),
     section::<Audit>(),
+    section::<Gpu>(),
     section::<Logs>(),
     section::<Health>(),
     section::<Schedule>(),
