@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use super::Link;
 use crate::sys::Stop;
 
-/// Keys of one script at most: what one more client in the queue waits for is a fraction of a millisecond.
-const LARGEST_BATCH: usize = 128;
+/// Keys of one script at most; one that would take longer than its budget hands the rest back.
+const LARGEST_BATCH: usize = 256;
 const SMALLEST_BATCH: usize = 4;
 const GROWTH: usize = 4;
 /// Keys that one SCAN looks at, for each key of a batch.
-const PAGE: usize = 4;
+const PAGE: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A spread run takes a step this often.

@@ -165,6 +165,7 @@ fn findings_are_documented() {
                 let known = [
                     "backup.",
                     "cache.",
+                    "gpu.",
                     "verify.",
                     "restore.",
                     "task.",

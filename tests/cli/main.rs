@@ -18,6 +18,7 @@ mod docs;
 mod environment;
 mod formats;
 mod generated;
+mod gpu;
 mod health;
 mod health_logs;
 mod health_peers;

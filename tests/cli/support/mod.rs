@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub mod faults;
+pub mod gpus;
 pub mod keys;
 pub mod peers;
 pub mod services;
