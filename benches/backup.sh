@@ -100,6 +100,7 @@ fi
 
 declare -A walls cpus sizes
 windows=() # "start end" of our backups, nanoseconds
+reading=() # the same of verify-backup and restore
 measure() { # measure NAME COMMAND...: wall and processor seconds of a command that must succeed
     local name=$1 before after cpu wall
     shift
@@ -116,7 +117,10 @@ measure() { # measure NAME COMMAND...: wall and processor seconds of a command t
     printf '  %-26s %8s s, %6s s of the processors\n' "$name" "$wall" "$cpu" >&2
     walls[$name]+="$wall "
     cpus[$name]+="$cpu "
-    case $name in "ours "*) windows+=("$before $after") ;; esac
+    case $name in
+    "ours verify-backup" | "ours restore") reading+=("$before $after") ;;
+    "ours "*) windows+=("$before $after") ;;
+    esac
 }
 median() { # of the words of $1
     tr ' ' '\n' <<<"$1" | sed '/^$/d' | sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
@@ -223,7 +227,8 @@ done
 printf '\nmembers copied: %s with 1%% of the pages changed as applications do, %s with them scattered\n' "$copied" "$scattered"
 idle_worst=$(worst "${idle[@]}")
 busy_worst=$(worst "${windows[@]}")
-printf 'worst commit of two writers: %s ms with nothing else, %s ms while empire-maint works\n\n' "$idle_worst" "$busy_worst"
+printf 'worst commit of two writers: %s ms with nothing else, %s ms during a backup, %s ms during verify-backup or restore\n\n' \
+    "$idle_worst" "$busy_worst" "$(worst "${reading[@]}")"
 
 figure() { # figure WHAT VALUE at-least|at-most LIMIT
     local verdict=missed

@@ -45,6 +45,7 @@ impl Context {
             path: self.state.join("locks").join(format!("{}.lock", self.task)),
             what: format!("the task {}", self.task),
             optional: true,
+            urgent: false,
         }
     }
 

@@ -182,6 +182,14 @@ impl Server {
                 vec!["restore", "app_db", "--to", &copy],
             ),
             (
+                "The weekly care: sound? Then statistics, indexes and free space, where it pays.",
+                vec!["optimize-db"],
+            ),
+            (
+                "Logs older than 90 days go, by the plan's own rules, in transactions of a few milliseconds.",
+                vec!["data-clean"],
+            ),
+            (
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",
                 vec!["health", "--check", "database,backups"],
             ),

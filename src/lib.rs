@@ -13,6 +13,7 @@
 pub mod alert;
 pub mod app;
 pub mod archive;
+pub mod board;
 pub mod calendar;
 pub mod cli;
 pub mod config;

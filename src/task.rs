@@ -49,6 +49,12 @@ pub trait Task: Send + 'static {
         false
     }
 
+    /// True when it does all that the command by itself would do. `health --check disk` every minute is no reason to think that the
+    /// whole `health` ran.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// Does the work. Never prints, exits, mails, or reads clock and environment by itself.
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()>;
 }

@@ -215,6 +215,7 @@ pub fn deliver(
         path: state.join("locks").join("alerts-send.lock"),
         what: "the outbox of alerts".into(),
         optional: true,
+        urgent: false,
     };
     let _turn = match turn.take(
         "alerts",

@@ -237,5 +237,6 @@ pub fn series_lock(folder: &Path, series: &str) -> Lock {
         path: folder.join(format!(".{series}.lock")),
         what: format!("the backups of {series} in {}", folder.display()),
         optional: false,
+        urgent: false,
     }
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::catalogue::{Backup, size_against_median};
+use super::catalogue::{Backup, catalogue, size_against_median};
+use crate::error::refused;
 use crate::report::{Finding, Reporter, Severity};
 use crate::units::{Bytes, Length};
 
 const MISSING: &str = "backup.missing";
 const STALE: &str = "backup.stale";
 const SIZE: &str = "backup.size";
+const RECENT: Duration = Duration::from_secs(24 * 3600);
 
 /// The catalogue of one series, and how old its newest good backup may be.
 pub struct Freshness<'a> {
@@ -79,6 +81,37 @@ impl Freshness<'_> {
         }
         Some(age)
     }
+}
+
+/// What changes a live database wants to see before it begins: a good backup from the last day. Errs where there is none.
+pub fn require_recent(folder: &Path, series: &str, now: Timestamp) -> anyhow::Result<()> {
+    require_younger(folder, series, now, RECENT)
+}
+
+/// The same with another limit.
+pub fn require_younger(
+    folder: &Path,
+    series: &str,
+    now: Timestamp,
+    limit: Duration,
+) -> anyhow::Result<()> {
+    let newest = catalogue(folder, series)?.into_iter().find(Backup::is_good);
+    let age = newest.map(|backup| now.duration_since(backup.created_at()));
+    let age = age.map(|age| Duration::try_from(age).unwrap_or_default());
+    let what = match age {
+        Some(age) if age <= limit => return Ok(()),
+        Some(age) => format!(
+            "the newest verified backup of {series} is {} old (limit {})",
+            Length(age),
+            Length(limit)
+        ),
+        None => format!(
+            "there is no verified backup of {series} in {}",
+            folder.display()
+        ),
+    };
+    let hint = format!("empire-maint backup --database {series}, or go without: --no-backup-check");
+    Err(refused(what).hint(hint).into())
 }
 
 /// A backup with less than half or more than twice of what the five before it had.

@@ -20,9 +20,9 @@ use super::member::{CODEC, Deflater, Inflater, LEVEL};
 use super::name::{Name, Part};
 use super::{BLOCK, publish::Draft};
 use crate::report::Permit;
+use crate::sys::steady::{self, Steps};
 use crate::sys::{Stop, files, space};
 
-const BYTES_BETWEEN_SYNCS: u64 = 16 << 20;
 const WRITE_BUFFER: usize = 1 << 20;
 /// A copied member is inflated again when nobody has done so for this many days; a seventh of them is, each day.
 const DAYS_BETWEEN_INFLATIONS: u32 = 7;
@@ -269,7 +269,10 @@ fn fill(
         }
         drop(send_done);
         let writer = scope.spawn(move || {
-            sync_in_steps(&gz, gz_path, |sync_step| {
+            // What has been synced is forgotten and asked for again: once everything is written, most of it has come back from
+            // the disk.
+            let read_again = |from, to| files::read_again(&gz, from, to);
+            steady::synced_in_steps(&gz, gz_path, read_again, |steps| {
                 let output = Output {
                     gz: &gz,
                     gz_path,
@@ -277,7 +280,7 @@ fn fill(
                     index_path,
                     room,
                 };
-                write_in_order(output, &receive_done, &send_empty, sync_step)
+                write_in_order(output, &receive_done, &send_empty, steps)
             })
         });
         let mut feeder = Feeder {
@@ -447,35 +450,6 @@ impl Room<'_> {
     }
 }
 
-/// The data of what is written goes to the disk in small steps, so that the application's own commits never wait behind a large
-/// one; on a thread of its own, so that the workers do not wait for the disk. No step begins before the one before has ended.
-/// What has been synced is forgotten and asked for again: once everything is written, most of it has come back from the disk.
-fn sync_in_steps<T>(
-    gz: &File,
-    gz_path: &Path,
-    work: impl FnOnce(&mut dyn FnMut(u64) -> anyhow::Result<()>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    std::thread::scope(|scope| {
-        let (due, steps) = sync_channel(0);
-        let syncing = scope.spawn(move || {
-            let mut from = 0;
-            steps.iter().try_for_each(|to| {
-                gz.sync_data()?;
-                files::read_again(gz, from, to);
-                from = to;
-                io::Result::Ok(())
-            })
-        });
-        let worked = work(&mut |to| due.send(to).map_err(|_| stopped()));
-        drop(due);
-        let synced = syncing
-            .join()
-            .map_err(|_| anyhow::anyhow!("the syncing thread panicked"))?;
-        synced.with_context(|| format!("cannot sync {}", gz_path.display()))?;
-        worked
-    })
-}
-
 /// Where the writer puts what it gets.
 struct Output<'a> {
     gz: &'a File,
@@ -489,7 +463,7 @@ fn write_in_order(
     output: Output<'_>,
     done: &Receiver<anyhow::Result<Done>>,
     empty: &Sender<Buffers>,
-    sync_step: &mut dyn FnMut(u64) -> anyhow::Result<()>,
+    steps: &Steps,
 ) -> anyhow::Result<Filled> {
     let Output {
         gz,
@@ -526,9 +500,9 @@ fn write_in_order(
                 member: next.member,
             });
         }
-        if length - synced >= BYTES_BETWEEN_SYNCS {
-            synced = length - buffer.len() as u64;
-            sync_step(synced)?;
+        let written = length - buffer.len() as u64;
+        if steps.written(written)? {
+            synced = written;
             room.require()?;
         }
     }

@@ -1,5 +1,6 @@
 //! The lines of the plan, §1 to §9. Each time is the plan's own hour, with a minute of its own so that no two start at once.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use jiff::civil::Weekday::{Monday, Sunday, Thursday, Tuesday, Wednesday};
@@ -46,7 +47,33 @@ pub enum Need {
     Embeddings,
 }
 
+/// The line that a run answers, by the words it was called with: of the lines of its task the one with the most words of its own
+/// that are all there. `verify-backup --all` answers another line than `verify-backup`, and `alerts ack` none.
+pub fn line_of(task: &str, words: &[OsString]) -> Option<&'static Line> {
+    let words: Vec<_> = words
+        .iter()
+        .filter_map(|word| word.to_str())
+        // `--check=http` is the same as `--check http`.
+        .flat_map(|word| word.split('='))
+        .collect();
+    LINES
+        .iter()
+        .filter(|line| line.task() == Some(task))
+        .filter(|line| line.words().all(|word| words.contains(&word)))
+        .max_by_key(|line| line.words().count())
+}
+
 impl Line {
+    /// The words behind the program's name.
+    fn words(&self) -> impl Iterator<Item = &'static str> {
+        self.command.unwrap_or_default().split_whitespace()
+    }
+
+    /// True when it asks for all that its command does: no word stands behind the command's name.
+    pub fn is_bare(&self) -> bool {
+        self.words().count() == 1
+    }
+
     /// The name of its command, if it has one.
     pub fn task(&self) -> Option<&'static str> {
         self.command?.split_whitespace().next()
@@ -211,6 +238,38 @@ mod tests {
                 }
                 now = next;
             }
+        }
+    }
+
+    #[test]
+    fn a_run_answers_one_line() {
+        for (words, expected) in [
+            ("health", Some("health")),
+            ("health --quiet -c /etc/x", Some("health")),
+            (
+                "health --check http,listen,disk,logins --quiet",
+                Some("health-light"),
+            ),
+            (
+                "health --quiet --check=http,listen,disk,logins",
+                Some("health-light"),
+            ),
+            ("health --check disk", Some("health")),
+            ("verify-backup", Some("verify-backup")),
+            ("verify-backup app_db", Some("verify-backup")),
+            ("--json verify-backup --all", Some("verify-all")),
+            ("alerts flush", Some("alerts-flush")),
+            ("alerts ack 3", None),
+            ("review monthly", Some("review-monthly")),
+            ("restore", None),
+        ] {
+            let typed: Vec<OsString> = words.split_whitespace().map(Into::into).collect();
+            let task = words
+                .split_whitespace()
+                .find(|word| !word.starts_with('-'))
+                .expect("a task");
+            let line = line_of(task, &typed).map(|line| line.name);
+            assert_eq!(line, expected, "{words}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod figures;
 mod read;
+mod thin;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use crate::sqlite;
 use crate::sys::{Stop, files};
 
 pub use figures::{Sample, first_run, samples};
-pub use read::{Filter, Run, TaskPast, last_success, recall, runs, task_pasts};
+pub use read::{Filter, LinePast, Run, last_success, line_pasts, recall, runs};
+pub use thin::thin;
 pub use write::{Begun, Interrupted, begin, finish};
 
 /// Finding id: the run could not be written down.
@@ -24,6 +26,15 @@ pub const UNWRITABLE: &str = "journal.unwritable";
 /// Finding id: an earlier run was killed.
 pub const INTERRUPTED: &str = "task.interrupted";
 
+/// From the first layout to the second: which line of the plan a run answers.
+const SECOND: &str = "
+BEGIN IMMEDIATE;
+ALTER TABLE runs ADD COLUMN line TEXT;
+UPDATE runs SET line = iif(task = 'alerts', 'alerts-flush', task);
+PRAGMA user_version = 2;
+COMMIT;
+";
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const SCHEMA: &str = "
@@ -31,6 +42,7 @@ BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS runs (
   id TEXT PRIMARY KEY,
   task TEXT NOT NULL,
+  line TEXT,
   host TEXT NOT NULL,
   version TEXT NOT NULL,
   started_ms INTEGER NOT NULL,
@@ -125,7 +137,7 @@ CREATE TABLE IF NOT EXISTS mutes (
   who TEXT NOT NULL,
   reason TEXT NOT NULL
 );
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 ";
 
@@ -148,7 +160,8 @@ pub fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
     let layout = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
     match layout().with_context(describe)? {
         0 => make(&connection).with_context(describe)?,
-        1 => {}
+        1 => connection.execute_batch(SECOND).with_context(describe)?,
+        2 => {}
         newer => anyhow::bail!(
             "{} was written by a newer version (layout {newer})",
             path.display()

@@ -135,24 +135,29 @@ fn dead(connection: &Connection, state: &Path) -> anyhow::Result<Vec<String>> {
     Ok(running)
 }
 
-/// When the task last ended well (exit code 0 or 1) in a run that was not dry.
-pub fn last_success(state: &Path, task: &str) -> anyhow::Result<Option<Timestamp>> {
+/// When the task last ended well (exit code 0 or 1) in a run that was not dry; with `line`, in one that answered that line.
+pub fn last_success(
+    state: &Path,
+    task: &str,
+    line: Option<&str>,
+) -> anyhow::Result<Option<Timestamp>> {
     let Some(connection) = open_for_reading(state)? else {
         return Ok(None);
     };
     let finished: Option<i64> = connection.query_row(
-        "SELECT max(finished_ms) FROM runs WHERE task = ?1 AND exit_code IN (0, 1) AND dry_run = 0",
-        [task],
+        "SELECT max(finished_ms) FROM runs
+         WHERE task = ?1 AND (?2 IS NULL OR line = ?2) AND exit_code IN (0, 1) AND dry_run = 0",
+        params![task, line],
         |row| row.get(0),
     )?;
     Ok(finished.and_then(|finished| Timestamp::from_millisecond(finished).ok()))
 }
 
-/// What the journal knows of one task's runs that were not dry.
+/// What the journal knows of the runs of one line of the plan that were not dry.
 #[derive(Clone, Debug)]
-pub struct TaskPast {
-    /// The command.
-    pub task: String,
+pub struct LinePast {
+    /// The line's name.
+    pub line: String,
     /// When its last run began.
     pub started_at: Timestamp,
     /// How that run ended: ok, warning, critical, unknown, interrupted; or running.
@@ -165,8 +170,8 @@ pub struct TaskPast {
     pub success: Option<Timestamp>,
 }
 
-/// The past of every task that has one, up to `until`: a run from the future, before the clock was put back, says nothing.
-pub fn task_pasts(state: &Path, until: Timestamp) -> anyhow::Result<Vec<TaskPast>> {
+/// The past of every line that has one, up to `until`: a run from the future, before the clock was put back, says nothing.
+pub fn line_pasts(state: &Path, until: Timestamp) -> anyhow::Result<Vec<LinePast>> {
     let Some(connection) = open_for_reading(state)? else {
         return Ok(Vec::new());
     };
@@ -174,15 +179,15 @@ pub fn task_pasts(state: &Path, until: Timestamp) -> anyhow::Result<Vec<TaskPast
         "WITH dead AS (SELECT value AS id FROM json_each(?2)),
          past AS (
            SELECT *, state = 'running' AND id NOT IN dead AS alive,
-             row_number() OVER (PARTITION BY task ORDER BY started_ms DESC, id DESC) AS back
-           FROM runs WHERE dry_run = 0 AND started_ms <= ?1)
-         SELECT task,
+             row_number() OVER (PARTITION BY line ORDER BY started_ms DESC, id DESC) AS back
+           FROM runs WHERE dry_run = 0 AND line IS NOT NULL AND started_ms <= ?1)
+         SELECT line,
            max(started_ms) FILTER (WHERE back = 1),
            max(iif(alive, 'running', iif(state = 'finished', status, 'interrupted'))) FILTER (WHERE back = 1),
            max(exit_code) FILTER (WHERE back = 1),
            max(started_ms) FILTER (WHERE alive OR exit_code IN (0, 1, 2)),
            max(finished_ms) FILTER (WHERE exit_code IN (0, 1))
-         FROM past GROUP BY task",
+         FROM past GROUP BY line",
     )?;
     let moment = |ms: i64| Timestamp::from_millisecond(ms).ok();
     let rows = statement.query_map(
@@ -191,8 +196,8 @@ pub fn task_pasts(state: &Path, until: Timestamp) -> anyhow::Result<Vec<TaskPast
             serde_json::to_string(&dead(&connection, state)?)?
         ],
         |row| {
-            Ok(TaskPast {
-                task: row.get(0)?,
+            Ok(LinePast {
+                line: row.get(0)?,
                 started_at: moment(row.get(1)?).unwrap_or_default(),
                 result: row.get(2)?,
                 exit_code: row.get(3)?,

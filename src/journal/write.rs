@@ -28,22 +28,30 @@ pub struct Interrupted {
 }
 
 /// Writes the `running` row, after the run's own lock is held; finds those that died.
-pub fn begin(state: &Path, report: &Report, stop: &Stop) -> anyhow::Result<Begun> {
+/// `line` is the line of the plan that the run answers.
+pub fn begin(
+    state: &Path,
+    report: &Report,
+    line: Option<&str>,
+    stop: &Stop,
+) -> anyhow::Result<Begun> {
     files::private_directory(&state.join("runs"))?;
     files::private_directory(&state.join("locks"))?;
     let lock = Lock {
         path: run_file(state, &report.run_id),
         what: format!("the run {}", report.run_id),
         optional: false,
+        urgent: false,
     };
     let held = lock.take(&report.task, Duration::ZERO, report.started_at, stop)?;
     let connection = open_for_writing(state)?;
     let interrupted = find_interrupted(&connection, state, report.started_at)?;
     connection.execute(
-        "INSERT INTO runs (id, task, host, version, started_ms, dry_run, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running')",
+        "INSERT INTO runs (id, task, line, host, version, started_ms, dry_run, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running')",
         params![
             report.run_id,
             report.task,
+            line,
             report.host,
             report.tool.version,
             report.started_at.as_millisecond(),
@@ -156,7 +164,7 @@ pub fn finish(state: &Path, report: &Report, fleeting: bool) -> anyhow::Result<(
     }
     if fleeting {
         transaction.execute(
-            "DELETE FROM runs WHERE task = ?1 AND id <> ?2 AND state = 'finished' AND status = 'ok'
+            "DELETE FROM runs WHERE task = ?1 AND id <> ?2 AND line IS (SELECT line FROM runs WHERE id = ?2) AND state = 'finished' AND status = 'ok'
                AND summary = ?3
                AND NOT EXISTS (SELECT 1 FROM findings WHERE run_id = runs.id)
                AND NOT EXISTS (SELECT 1 FROM metrics WHERE run_id = runs.id)

@@ -74,7 +74,7 @@ pub fn print(report: &Report, style: Style) -> bool {
         Format::Human => human::print(report, style),
         Format::Json => write_out(&json::render(report)),
         Format::Nagios => write_out(&nagios::render(report)),
-        Format::Prometheus => write_out(&prometheus::render(report, None)),
+        Format::Prometheus => write_out(&prometheus::render(report, &report.task, None)),
     };
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -13,13 +13,13 @@ use crate::sys::files;
 /// Family name to HELP and the samples under it.
 type Families = BTreeMap<String, (String, Vec<String>)>;
 
-/// All metrics of a run. `last_success` is carried over where this run was none.
-pub fn render(report: &Report, last_success: Option<Timestamp>) -> String {
+/// All metrics of a run, under this label `task`. `last_success` is carried over where this run was none.
+pub fn render(report: &Report, task: &str, last_success: Option<Timestamp>) -> String {
     let mut families = Families::new();
-    let task = [("task", report.task.as_str())];
+    let label = [("task", task)];
     let seconds = |time: Timestamp| time.as_millisecond() as f64 / 1000.0;
     let mut common = |name: &str, help: &str, value: f64| {
-        add(&mut families, name, help, &task, value);
+        add(&mut families, name, help, &label, value);
     };
     common(
         "last_run_timestamp_seconds",
@@ -63,26 +63,25 @@ pub fn render(report: &Report, last_success: Option<Timestamp>) -> String {
             &mut families,
             "findings",
             "Findings of the last run of the task.",
-            &[
-                ("task", report.task.as_str()),
-                ("severity", severity.word()),
-            ],
+            &[("task", task), ("severity", severity.word())],
             number as f64,
         );
     }
     for metric in &report.metrics {
-        let mut labels = vec![("task", report.task.as_str())];
+        let mut labels = vec![("task", task)];
         labels.extend(
             metric
                 .labels
                 .iter()
                 .map(|(key, value)| (*key, value.as_str())),
         );
-        let help = format!(
-            "{}, as the last run measured it.",
-            metric.name.replace('_', " ")
-        );
-        add(&mut families, metric.name, &help, &labels, metric.value);
+        // Prometheus counts time in seconds; promtool refuses anything else.
+        let (name, value) = match metric.name.strip_suffix("_ms") {
+            Some(stem) => (format!("{stem}_seconds"), metric.value / 1000.0),
+            None => (metric.name.to_owned(), metric.value),
+        };
+        let help = format!("{}, as the last run measured it.", name.replace('_', " "));
+        add(&mut families, &name, &help, &labels, value);
     }
     let mut text = String::new();
     for (name, (help, samples)) in families {
@@ -120,18 +119,12 @@ pub fn textfile(
     permit: &Permit,
     folder: &Path,
     report: &Report,
+    task: &str,
     last_success: Option<Timestamp>,
 ) -> anyhow::Result<()> {
-    let path = folder.join(format!(
-        "empire_maint_{}.prom",
-        report.task.replace('-', "_")
-    ));
-    files::replace(
-        permit,
-        &path,
-        render(report, last_success).as_bytes(),
-        0o644,
-    )
+    let path = folder.join(format!("empire_maint_{}.prom", task.replace('-', "_")));
+    let text = render(report, task, last_success);
+    files::replace(permit, &path, text.as_bytes(), 0o644)
 }
 
 #[cfg(test)]
@@ -142,7 +135,7 @@ mod tests {
     fn families_are_unique_and_success_is_carried_over() {
         let mut report = Report::new("backup", "h", Timestamp::UNIX_EPOCH, false);
         report.status = Status::Critical;
-        let text = render(&report, Timestamp::from_second(1000).ok());
+        let text = render(&report, "backup", Timestamp::from_second(1000).ok());
         assert!(
             text.contains("empire_maint_last_success_timestamp_seconds{task=\"backup\"} 1000\n")
         );

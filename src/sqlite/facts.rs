@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::moment;
-use super::{explain, quote};
+use super::open::open_private_at_once;
+use super::{explain, integrity, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
 
@@ -61,13 +62,6 @@ impl Facts {
     }
 }
 
-/// Which check of the b-trees to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Check {
-    Quick,
-    Full,
-}
-
 /// quick_check, foreign_key_check, schema hash, row counts and data age, on a connection that stands in a read transaction.
 /// A corrupt database is an error; a foreign-key violation is a figure.
 pub fn facts(
@@ -76,54 +70,42 @@ pub fn facts(
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    require_sound(connection, path, Check::Quick, stop)?;
+    let problems =
+        strings(connection, "PRAGMA quick_check").map_err(|error| explain(error, path, stop))?;
+    if problems != ["ok"] {
+        return Err(integrity::damage(path, &problems).into());
+    }
     look(connection, path, freshness, stop)
 }
 
-/// The same with the full integrity_check, which compares every index with its table.
+/// The same with the full integrity_check, which compares every index with its table, on connections that all see one state.
 pub fn full_check(
-    connection: &Connection,
+    connections: &mut [&mut Connection],
     path: &Path,
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    require_sound(connection, path, Check::Full, stop)?;
-    look(connection, path, freshness, stop)
+    let problems = integrity::problems(connections, path, stop)?;
+    if !problems.is_empty() {
+        return Err(integrity::damage(path, &problems).into());
+    }
+    look(connections[0], path, freshness, stop)
 }
 
-fn require_sound(
-    connection: &Connection,
-    path: &Path,
-    check: Check,
+/// The same of a copy that nobody else can be writing, which has to have these tables.
+pub fn check_copy(
+    copy: &Path,
+    expected: &[String],
+    freshness: &BTreeMap<String, String>,
+    threads: usize,
     stop: &Stop,
-) -> anyhow::Result<()> {
-    let pragma = match check {
-        Check::Quick => "PRAGMA quick_check",
-        Check::Full => "PRAGMA integrity_check",
-    };
-    let problems = strings(connection, pragma).map_err(|error| explain(error, path, stop))?;
-    if problems.len() == 1 && problems[0] == "ok" {
-        return Ok(());
+) -> anyhow::Result<Facts> {
+    let mut connections = open_private_at_once(copy, threads, stop)?;
+    if let Some(first) = connections.first() {
+        require_tables(first, copy, expected, stop)?;
     }
-    let shown = problems
-        .iter()
-        .take(3)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
-    Err(Failure::new(
-        Kind::Damaged,
-        format!(
-            "{} is corrupt ({} problems): {shown}",
-            path.display(),
-            problems.len()
-        ),
-    )
-    .hint(format!(
-        "keep the file; the newest verified backup: empire-maint backup list; look: sqlite3 -readonly '{}' 'PRAGMA integrity_check'",
-        path.display()
-    ))
-    .into())
+    let mut connections: Vec<_> = connections.iter_mut().collect();
+    full_check(&mut connections, copy, freshness, stop)
 }
 
 fn look(
@@ -256,7 +238,7 @@ mod tests {
 
     #[test]
     fn facts_of_a_database_with_odd_names() {
-        let connection = Connection::open_in_memory().expect("opens");
+        let mut connection = Connection::open_in_memory().expect("opens");
         connection
             .execute_batch(
                 "CREATE TABLE \"a \"\"b\"\" c\"(x INTEGER PRIMARY KEY);
@@ -274,7 +256,13 @@ mod tests {
             .expect("creates");
         let stop = Stop::after(Duration::from_secs(60));
         let freshness = BTreeMap::from([("trades".to_owned(), "created_at".to_owned())]);
-        let facts = full_check(&connection, Path::new("memory"), &freshness, &stop).expect("sound");
+        let facts = full_check(
+            &mut [&mut connection],
+            Path::new("memory"),
+            &freshness,
+            &stop,
+        )
+        .expect("sound");
         assert_eq!(facts.tables["a \"b\" c"], 2);
         assert_eq!(facts.tables["f_content"], 1);
         assert!(!facts.tables.contains_key("endless"));

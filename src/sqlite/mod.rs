@@ -1,20 +1,39 @@
 //! Live SQLite databases. Only SQLite ever opens one: another open and close of the file inside this process would silently
 //! drop the locks that SQLite holds on it (POSIX advisory locks belong to the process, <https://sqlite.org/howtocorrupt.html> §2.2).
 
+mod columns;
 mod facts;
 mod identifier;
+mod integrity;
+mod layout;
 mod moment;
 mod open;
+mod pace;
+mod rowids;
 mod snapshot;
+mod statistics;
+mod table;
+mod time_format;
+mod vacuum;
+mod writer;
 
-pub use facts::{Facts, facts, full_check, require_tables, row_counts};
+pub use columns::{Column, columns};
+pub use facts::{Facts, check_copy, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
+pub use layout::{Layout, Tree, layout};
 pub use moment::moment;
 pub use open::{
     explain, header_size, open_private, open_readonly, open_writable, require_database_file,
     side_files,
 };
+pub use pace::{LONGEST_LOCK, Pace};
+pub use rowids::{BareTable, bare_tables, rowid_digest};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
+pub use statistics::{Stale, stale_statistics};
+pub use table::{Reference, Table};
+pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
+pub use vacuum::{Rehearsal, rehearse};
+pub use writer::{Checkpoint, Held, Writer};
 
 /// The SQLite that is built in.
 pub fn version() -> &'static str {

@@ -134,6 +134,13 @@ pub fn sync_directory(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot sync the directory {}", path.display()))
 }
 
+/// Makes everything durable that lies on the file system of `path`: for a tree of many files.
+pub fn sync_file_system(path: &Path) -> anyhow::Result<()> {
+    File::open(path)
+        .and_then(|file| Ok(rustix::fs::syncfs(file)?))
+        .with_context(|| format!("cannot sync the file system of {}", path.display()))
+}
+
 /// Asks the kernel to forget what it caches of a file, so that the next read comes from the disk. Advice only.
 pub fn drop_cache(file: &File) {
     let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);

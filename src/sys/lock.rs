@@ -20,15 +20,41 @@ pub struct Lock {
     pub what: String,
     /// True when the run goes on where the lock file itself cannot be made (a read-only /run).
     pub optional: bool,
+    /// True for one whose holder should make way for us: see [`Held::wanted`].
+    pub urgent: bool,
 }
 
 /// A lock that is held; released when dropped or when the process dies.
 #[derive(Debug)]
-pub struct Held(#[expect(dead_code, reason = "held, never read")] File);
+pub struct Held {
+    #[expect(dead_code, reason = "held, never read")]
+    file: File,
+    waiting: PathBuf,
+}
+
+impl Held {
+    /// True while somebody urgent waits for it: whoever holds it for a long time stops at its next safe point.
+    pub fn wanted(&self) -> bool {
+        !is_free(&self.waiting).unwrap_or(true)
+    }
+}
 
 const POLL: Duration = Duration::from_millis(100);
 
 impl Lock {
+    /// The same lock for what cannot wait until the holder has finished.
+    pub fn urgent(self) -> Self {
+        Self {
+            urgent: true,
+            ..self
+        }
+    }
+
+    /// Where the urgent ones that wait hold a lock of their own.
+    fn waiting(&self) -> PathBuf {
+        files::with_suffix(&self.path, ".waiting")
+    }
+
     /// Takes the lock for `who`, waiting up to `wait`. `None` where an optional lock file cannot be made.
     pub fn take(
         &self,
@@ -46,6 +72,7 @@ impl Lock {
             }
         };
         let started = Instant::now();
+        let mut announced = None;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -58,11 +85,20 @@ impl Lock {
             if started.elapsed() >= wait {
                 return Err(self.refusal(&mut file, wait).into());
             }
+            if self.urgent && announced.is_none() {
+                // Only a courtesy: where it cannot be asked for, the lock is waited for all the same.
+                announced = files::open_lock(&self.waiting())
+                    .ok()
+                    .filter(|file| file.try_lock().is_ok());
+            }
             std::thread::sleep(stop.left(POLL)?);
         }
         // The note only helps the message of whoever waits; a full disk must not stop the holder.
         let _ = note(&mut file, who, now);
-        Ok(Some(Held(file)))
+        Ok(Some(Held {
+            file,
+            waiting: self.waiting(),
+        }))
     }
 
     fn refusal(&self, file: &mut File, wait: Duration) -> Failure {
@@ -112,6 +148,7 @@ mod tests {
             path: folder.path().join("lock"),
             what: "the backups of app_db".into(),
             optional: false,
+            urgent: false,
         };
         let stop = Stop::after(Duration::from_secs(5));
         let held = lock
@@ -130,5 +167,42 @@ mod tests {
         assert!(!is_free(&lock.path).expect("looks"));
         drop(held);
         assert!(is_free(&lock.path).expect("looks"));
+    }
+    #[test]
+    fn only_an_urgent_one_asks_the_holder_to_make_way() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = Lock {
+            path: folder.path().join("lock"),
+            what: "the backups of app_db".into(),
+            optional: false,
+            urgent: false,
+        };
+        let stop = Stop::after(Duration::from_secs(20));
+        let wait = |lock: Lock| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                let long = Duration::from_secs(10);
+                lock.take("backup", long, Timestamp::UNIX_EPOCH, &stop)
+                    .map(drop)
+            })
+        };
+        let take = || {
+            lock.take("optimize-db", Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+                .expect("free")
+                .expect("not optional")
+        };
+        let held = take();
+        let patient = wait(lock.clone());
+        std::thread::sleep(3 * POLL);
+        assert!(!held.wanted());
+        let urgent = wait(lock.clone().urgent());
+        while !held.wanted() {
+            stop.check().expect("it asks");
+            std::thread::sleep(POLL / 10);
+        }
+        drop(held);
+        urgent.join().expect("no panic").expect("gets it");
+        patient.join().expect("no panic").expect("gets it");
+        assert!(!take().wanted());
     }
 }

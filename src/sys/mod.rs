@@ -13,6 +13,7 @@ pub mod process;
 pub mod scratch;
 pub mod sockets;
 pub mod space;
+pub mod steady;
 pub mod stop;
 
 pub use stop::Stop;

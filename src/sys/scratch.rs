@@ -52,6 +52,21 @@ impl Scratch {
     }
 }
 
+/// Where SQLite puts its temporary files: the first of its places that is a folder to write in
+/// (<https://sqlite.org/tempfiles.html#temporary_file_storage_locations>).
+pub fn sqlite_folder() -> PathBuf {
+    let named = ["SQLITE_TMPDIR", "TMPDIR"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .map(PathBuf::from);
+    let fixed = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from);
+    let usable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    named
+        .chain(fixed)
+        .find(|folder| folder.is_dir() && rustix::fs::access(folder, usable).is_ok())
+        .unwrap_or_else(|| ".".into())
+}
+
 /// Removes what killed runs left in `within`.
 pub fn sweep(report: &Reporter, within: &Path) -> anyhow::Result<()> {
     for dead in dead(within)? {

@@ -3,10 +3,12 @@
 mod alerts;
 mod backup;
 mod cache_clean;
+mod data_clean;
 mod gpu;
 mod health;
 mod history;
 mod maintenance;
+mod optimize_db;
 mod restore;
 mod runbook;
 mod schedule;
@@ -21,6 +23,8 @@ pub const TASKS: &[Entry] = &[
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
     entry::<cache_clean::Arguments>(),
+    entry::<optimize_db::Arguments>(),
+    entry::<data_clean::Arguments>(),
     entry::<gpu::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),

@@ -248,13 +248,21 @@ fn what_cannot_be_sent_waits_and_is_sent_later() {
 
 #[test]
 fn mail_goes_through_starttls_with_a_password_and_neither_is_shown() {
-    let mail = MailServer::with_tls();
+    encrypted(&MailServer::with_tls(), "smtp");
+}
+
+#[test]
+fn mail_goes_through_tls_from_the_first_byte() {
+    encrypted(&MailServer::wrapped(), "smtps");
+}
+
+fn encrypted(mail: &MailServer, scheme: &str) {
     let server = Server::new();
     let password = server.path().join("password");
     fs::write(&password, "hunter2\n").unwrap();
     let config = |more: &str| {
         format!(
-            "[app]\nroot = {:?}\n[state]\ndir = {:?}\n[[alerts.channel]]\nname = \"ops\"\nkind = \"mail\"\nsmtp_url = \"smtp://localhost:{}\"\nfrom = \"maint@luca.test\"\nto = [\"admin@luca.test\"]\n{more}",
+            "[app]\nroot = {:?}\n[state]\ndir = {:?}\n[[alerts.channel]]\nname = \"ops\"\nkind = \"mail\"\nsmtp_url = \"{scheme}://localhost:{}\"\nfrom = \"maint@luca.test\"\nto = [\"admin@luca.test\"]\n{more}",
             server.root(),
             server.state(),
             mail.port

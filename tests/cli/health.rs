@@ -2,12 +2,14 @@
 //! where a test is about them.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::peers::script;
 use crate::support::services::{Web, free_port};
-use crate::support::{Server, finding_ids, number};
+use crate::support::{Ran, Server, finding_ids, number};
 
 /// Nothing of the machine itself is a finding.
 pub const CALM: &str = "disk_pct = { medium = 101, high = 101, critical = 101 }
@@ -259,6 +261,47 @@ fn a_full_mount_and_one_without_inodes() {
 }
 
 #[test]
+fn a_network_mount_whose_server_is_gone_holds_nothing_up() {
+    if number_of_user() != 0 || !Path::new("/dev/fuse").exists() {
+        return; // only root can mount, and a container may not have it
+    }
+    let web = Web::start(200, "ok");
+    let server = watched(&web, CALM, "");
+    let folder = tempfile::tempdir().unwrap();
+    let ours = server.command(["health", "--check", "disk,memory", "--json"]);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "/usr/bin/python3"])
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/cli/support/hung.py"
+        ))
+        .arg(folder.path())
+        .arg(ours.get_program())
+        .args(ours.get_args());
+    let ran = Ran::of(&mut command);
+    let report = ran.json();
+    let gone = finding(&report, "disk.unreachable");
+    assert_eq!(gone["severity"], "high", "{report:#}");
+    assert_eq!(gone["subject"], folder.path().to_str().unwrap());
+    let message = gone["message"].as_str().unwrap();
+    assert!(
+        message.contains("gone:/export") && message.contains("does not answer"),
+        "{message}"
+    );
+    // The others were looked at all the same.
+    assert!(metric(&report, "memory_used_percent") > 0.0);
+    let disks = report["metrics"].as_array().unwrap().iter();
+    assert!(
+        disks
+            .filter(|metric| metric["name"] == "disk_used_percent")
+            .count()
+            > 0
+    );
+    assert_eq!(outcome(&report, "memory"), "well");
+}
+
+#[test]
 fn a_broken_database_stops_no_other_check() {
     let web = Web::start(200, "ok");
     let two = "[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n";
@@ -354,6 +397,33 @@ fn backups_missing_failed_stale_and_killed() {
     );
 }
 
+/// No systemd runs here: what `timedatectl` would say is put in its place, in a mount namespace of its own.
+#[test]
+fn a_clock_that_is_not_in_step() {
+    if number_of_user() != 0 {
+        return; // only root can put it there
+    }
+    let web = Web::start(200, "ok");
+    let server = watched(&web, CALM, "");
+    let says = server.path().join("timedatectl");
+    for (answer, found) in [("no", true), ("yes", false), ("", false)] {
+        script(&says, &format!("#!/bin/sh\necho {answer}\n"));
+        let ours = server.command(["health", "--check", "system", "--json"]);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .arg("mount --bind \"$1\" /usr/bin/timedatectl && shift && exec \"$@\"")
+            .args(["sh".as_ref(), says.as_os_str(), ours.get_program()])
+            .args(ours.get_args());
+        let report = Ran::of(&mut command).json();
+        assert_eq!(
+            finding_ids(&report, "").contains(&"system.clock".to_owned()),
+            found,
+            "{answer}: {report:#}"
+        );
+    }
+}
+
 #[test]
 fn a_boot_since_the_last_look() {
     let web = Web::start(200, "ok");
@@ -436,6 +506,19 @@ fn a_broken_configuration() {
         "{}",
         ran.err
     );
+    let server = watched(&web, CALM, "").app("");
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let text = text.replace(&format!("\"127.0.0.1:{}\"", web.port), "\"port 3000\"");
+    fs::write(server.config_path(), text).unwrap();
+    let ran = server.run("health --check memory").expect(3);
+    assert!(
+        ran.err.contains(
+            "config.toml:5 in [app], key listen: \"port 3000\" is no address with a port"
+        ),
+        "{}",
+        ran.err
+    );
+    server.run("backup").expect(0);
     // One of a section that no wanted check reads is a finding beside the answer.
     let server = watched(&web, CALM, "[redis]\nurl = 7\n");
     let (code, report) = server.json("health --check memory");

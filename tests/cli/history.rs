@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Server, finding_ids};
+use crate::support::{Server, finding_ids, number};
 
 #[test]
 fn runs_are_found_by_task_status_and_time() {
@@ -82,4 +82,91 @@ fn dry_runs_are_written_down_as_dry() {
     server.run("backup -n").expect(0);
     let (_, report) = server.json("history");
     assert_eq!(report["data"]["runs"][0]["dry_run"], true);
+}
+
+/// A year of hourly runs of which one in a hundred found something: a month stays whole, before that one run a day and what was
+/// found, and nothing older than the operator wants; two days of it a day, so that a wrong clock cannot empty the journal.
+#[test]
+fn the_journal_does_not_grow_for_ever() {
+    let server = Server::new();
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replacen("[state]\n", "[state]\nkeep = \"300d\"\n", 1));
+    let history = |now: &str| server.run(&format!("backup --now {now}")).expect(0);
+    history("2026-11-20T00:00:00Z");
+    let path = server.state().join("journal.db");
+    let journal = rusqlite::Connection::open(&path).unwrap();
+    journal
+        .execute_batch(
+            "DELETE FROM remembered WHERE task = 'journal';
+             WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 8760)
+               INSERT INTO runs (id, task, line, host, version, started_ms, finished_ms, dry_run, state, status)
+               SELECT 'r' || n, 'health', 'health', 'h', '0', 1795132800000 - n * 3600000, 1795132800000 - n * 3600000 + 50, 0,
+                 'finished', iif(n % 100 = 0, 'warning', 'ok') FROM c;
+             INSERT INTO metrics SELECT id, 'http_up', 1, '', '{}' FROM runs WHERE id LIKE 'r%';",
+        )
+        .unwrap();
+    let runs = |what: &str| {
+        number(
+            &path,
+            &format!("SELECT count(*) FROM runs WHERE id LIKE 'r%' AND {what}"),
+        )
+    };
+    assert_eq!(runs("true"), 8760);
+    let oldest = "started_ms < (SELECT 1795132800000 - 363 * 86400000)";
+    assert_eq!(runs(oldest), 48);
+    history("2026-11-21T00:00:00Z");
+    assert_eq!(runs("true"), 8760, "only what was old a day ago is old");
+    history("2026-11-22T00:00:00Z");
+    assert_eq!(runs(oldest), 0, "the oldest two days");
+    let now = runs("true");
+    assert!(now > 8560, "and no more than that");
+    // The clock was ten years ahead for a moment.
+    history("2036-11-21T00:00:00Z");
+    assert!(now - runs("true") < 100);
+    history("2026-11-22T01:00:00Z");
+    for day in 0..400 {
+        let day = jiff::civil::date(2026, 11, 23) + jiff::Span::new().days(day);
+        let now = format!("{day}T00:00:00Z");
+        server.run(&format!("alerts flush --now {now}")).expect(0);
+        let month = "started_ms >= 1795132800000 - 10 * 86400000";
+        if day == jiff::civil::date(2026, 12, 1) {
+            assert_eq!(runs(month), 240, "young ones stay");
+        }
+        if runs("true") < 100 {
+            break;
+        }
+    }
+    let left = runs("true");
+    assert_eq!(
+        runs(
+            "status = 'ok' AND id NOT IN (SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY started_ms / 86400000 ORDER BY started_ms) AS place FROM runs WHERE id LIKE 'r%') WHERE place = 1)"
+        ),
+        0
+    );
+    assert!(left > 0 && left < 100, "{left}");
+    assert_eq!(
+        number(
+            &path,
+            "SELECT count(*) FROM metrics WHERE run_id NOT IN (SELECT id FROM runs)"
+        ),
+        0
+    );
+}
+
+#[test]
+fn a_journal_of_the_first_layout_is_taken_over() {
+    let server = Server::new();
+    server.run("backup --now 2026-11-20T03:07:02Z").expect(0);
+    let path = server.state().join("journal.db");
+    let journal = rusqlite::Connection::open(&path).unwrap();
+    journal
+        .execute_batch("ALTER TABLE runs DROP COLUMN line; PRAGMA user_version = 1")
+        .unwrap();
+    drop(journal);
+    server.run("backup --now 2026-11-20T04:00:00Z").expect(0);
+    assert_eq!(
+        number(&path, "SELECT count(*) FROM runs WHERE line = 'backup'"),
+        2
+    );
+    assert_eq!(number(&path, "PRAGMA user_version"), 2);
 }

@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["archive"],
     &["journal"],
     &["context"],
-    &["alert", "output"],
+    &["alert", "output", "board"],
     &["task"],
     &["tasks"],
     &["cli", "meta", "demo"],

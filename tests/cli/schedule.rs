@@ -178,6 +178,108 @@ fn a_task_that_ran_and_failed_is_failing_but_not_missed() {
         .expect(0);
 }
 
+/// Everything but the two lines of `health`, and of `verify-backup`, is off.
+fn lines_of_one_command() -> Server {
+    let ours = ["health", "health-light", "verify-backup", "verify-all"];
+    let off: String = LINES
+        .iter()
+        .filter(|line| line.command.is_some() && !ours.contains(&line.name))
+        .map(|line| format!("{} = \"off\"\n", line.name))
+        .collect();
+    Server::new().config(&format!("[schedule.at]\n{off}"))
+}
+
+#[test]
+fn lines_of_one_command_do_not_hide_each_other() {
+    let server = lines_of_one_command();
+    let light = "health --check http,listen,disk,logins";
+    let at = |time: &str, command: &str| server.run(&format!("{command} --now 2026-11-20T{time}Z"));
+    at("10:00:00", "backup").expect(0);
+    at("10:17:01", "health");
+    at("10:20:01", light);
+    // Neither a single check nor the frequent line is the hourly one.
+    at("12:30:00", light);
+    at("12:31:00", "health --check disk");
+    let now = "2026-11-20T12:35:00Z";
+    assert_eq!(standing(&server, "health", now), "overdue");
+    assert_ne!(standing(&server, "health-light", now), "overdue");
+    at("12:36:00", "health");
+    assert_ne!(
+        standing(&server, "health", "2026-11-20T12:40:00Z"),
+        "overdue"
+    );
+    // Wednesday's verification is not Sunday's, which tries all, and one file is neither.
+    server.run("backup --now 2026-11-22T03:07:00Z").expect(0);
+    server
+        .run("verify-backup --now 2026-11-22T05:23:10Z")
+        .expect(0);
+    let file = server.list("app_db")[0].clone().display().to_string();
+    server
+        .run(&format!(
+            "verify-backup --file {file} --now 2026-11-22T05:30:00Z"
+        ))
+        .expect(0);
+    let now = "2026-11-22T12:00:00Z";
+    assert_eq!(standing(&server, "verify-all", now), "overdue");
+    server
+        .run("verify-backup --all --now 2026-11-22T12:01:00Z")
+        .expect(0);
+    assert_eq!(
+        standing(&server, "verify-all", "2026-11-22T12:02:00Z"),
+        "fine"
+    );
+    assert_eq!(
+        standing(&server, "verify-backup", "2026-11-25T16:12:00Z"),
+        "overdue"
+    );
+}
+
+#[test]
+fn marking_a_backup_is_not_making_one() {
+    let server = only_backup();
+    server.run("backup --now 2026-11-20T03:07:02Z").expect(0);
+    let newest = server.list("app_db")[0].clone();
+    let name = newest.file_name().unwrap().to_str().unwrap();
+    server
+        .run(&format!("backup pin {name} --now 2026-11-21T03:07:30Z"))
+        .expect(0);
+    assert_eq!(
+        standing(&server, "backup", "2026-11-21T09:07:00Z"),
+        "overdue"
+    );
+}
+
+/// `schedule check` leaves no trace and so cannot alert; `health` looks at the same board, and does.
+#[test]
+fn a_missed_task_is_told_by_health() {
+    let server = only_backup();
+    let jobs = |now: &str| server.json(&format!("health --check jobs --now {now}"));
+    let (code, report) = jobs("2026-11-20T03:00:00Z");
+    assert_eq!(
+        (code, &report["data"]["checks"][0]["outcome"]),
+        (0, &"well".into()),
+        "{report:#}"
+    );
+    server.run("backup --now 2026-11-20T03:07:02Z").expect(0);
+    let (code, report) = jobs("2026-11-21T09:06:00Z");
+    assert_eq!((code, finding_ids(&report, "")), (0, vec![]), "{report:#}");
+    let (code, report) = jobs("2026-11-21T09:07:00Z");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(finding_ids(&report, "backup"), ["schedule.missed"]);
+    let incidents = server.json("alerts list --now 2026-11-21T09:08:00Z").1;
+    assert!(
+        incidents.to_string().contains("schedule.missed"),
+        "{incidents:#}"
+    );
+    server.run("backup --now 2026-11-21T09:10:00Z").expect(0);
+    jobs("2026-11-21T10:00:00Z");
+    let incidents = server.json("alerts list --now 2026-11-21T10:01:00Z").1;
+    assert!(
+        !incidents.to_string().contains("schedule.missed"),
+        "{incidents:#}"
+    );
+}
+
 #[test]
 fn every_line_of_the_plan_is_on_the_board() {
     let server =

@@ -6,11 +6,13 @@ mod audit;
 mod backup;
 mod cache;
 mod certs;
+mod data_clean;
 mod database;
 mod gpu;
 mod health;
 mod logs;
 mod metrics;
+mod optimize;
 mod redis;
 mod runbooks;
 mod schedule;
@@ -23,11 +25,13 @@ pub use audit::Audit;
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use cache::{Cache, CacheAction, CacheRule, Condition};
 pub use certs::Certs;
+pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
 pub use gpu::{Better, Gpu};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
+pub use optimize::Optimize;
 pub use redis::Redis;
 pub use runbooks::Runbooks;
 pub use schedule::{Schedule, schedule_names};
@@ -44,6 +48,8 @@ pub const ALL: &[SectionEntry] = &[
     section::<Databases>(),
     section::<Backup>(),
     section::<Verify>(),
+    section::<Optimize>(),
+    section::<DataClean>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Cache>(),

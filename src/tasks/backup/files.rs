@@ -5,10 +5,13 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::archive::Store;
+use super::run::Outcome;
+use super::series::{About, Work};
+use crate::archive::{self, Checks, Content, Store};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite;
@@ -21,6 +24,38 @@ pub struct Selection {
     pub paths: Vec<PathBuf>,
     /// The file that was read.
     pub configuration: Option<PathBuf>,
+}
+
+impl Work<'_> {
+    /// Everything configured that is no database, and the configuration itself.
+    pub(super) fn files(&self) -> anyhow::Result<Option<Outcome>> {
+        let likely = self.run.files.size(self.store, &self.context.state)?;
+        self.series(
+            archive::FILES,
+            Content::Tar,
+            likely,
+            |permit, name, previous| {
+                let progress = |done: u64| self.report.progress(done, likely, "backing up files");
+                let writing = self.writing(name, previous, &progress);
+                let written = archive::write(permit, writing, |sink| {
+                    self.run
+                        .files
+                        .write_tar(sink, self.store, self.context, self.report)
+                })?;
+                let checked = |done: u64| self.report.progress(done, likely, "verifying files");
+                let verified = written.verify(permit, &self.limits(&checked))?;
+                let about = About {
+                    source: self.run.files.to_string(),
+                    content: Content::Tar,
+                    database: None,
+                    journal_mode: None,
+                    checks: Checks::default(),
+                    checks_took: Duration::ZERO,
+                };
+                Ok((verified, about))
+            },
+        )
+    }
 }
 
 impl fmt::Display for Selection {

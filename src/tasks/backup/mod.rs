@@ -3,10 +3,13 @@
 //! Never touches a source, never publishes what it has not read back, never removes a backup without a manifest.
 
 mod adopt;
+mod database;
 mod files;
 mod list;
 mod mark;
+mod prune;
 mod run;
+mod series;
 mod uncovered;
 
 use std::time::Duration;
@@ -134,6 +137,10 @@ impl task::Arguments for Arguments {
 }
 
 impl task::Task for Task {
+    fn is_whole(&self) -> bool {
+        matches!(self.what, What::Run(_))
+    }
+
     fn locks(&self, context: &Context) -> Vec<Lock> {
         match self.what {
             What::Run(_) => vec![context.task_lock()],

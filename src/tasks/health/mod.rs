@@ -7,6 +7,7 @@ mod backups;
 mod certs;
 mod database;
 mod disk;
+mod jobs;
 mod machine;
 mod redis;
 mod scene;
@@ -37,7 +38,7 @@ const UNKNOWN: &str = "health.unknown";
 const NOTHING: &str = "health.nothing";
 const HEARTBEAT: Duration = Duration::from_millis(50);
 
-/// Look at the server: HTTP, disk, memory, CPU, databases, Redis, logs, certificates, backups
+/// Look at the server: HTTP, disk, memory, CPU, databases, Redis, logs, certificates, backups, missed tasks
 #[derive(Args)]
 pub struct Arguments {
     /// Only these checks, with commas between them
@@ -90,6 +91,7 @@ const CHECKS: &[Check] = &[
     check("logins", 60, traffic::logins),
     check("certs", 60, certs::look),
     check("backups", 30, backups::look),
+    check("jobs", 10, jobs::look),
     check("system", 10, machine::system),
     check("uptime", 10, uptime::look),
 ];
@@ -142,6 +144,8 @@ pub struct Task {
     scene: Arc<Scene>,
     /// The one check that was asked for by name, if it was one.
     alone: bool,
+    /// Checks were asked for by name.
+    named: bool,
 }
 
 impl task::Arguments for Arguments {
@@ -164,6 +168,7 @@ impl task::Arguments for Arguments {
         Ok(Task {
             scene: Arc::new(Scene::resolve(config, &wanted)?),
             alone: self.check.len() == 1,
+            named: !self.check.is_empty(),
             checks,
         })
     }
@@ -181,6 +186,10 @@ impl task::Task for Task {
     /// The light run and the full one may begin in the same minute: neither is a failure.
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.named
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::archive::Store;
+use crate::calendar::Here;
 use crate::config::sections::{App, Audit, Backup, Certs, Health, Logs, Redis};
 use crate::config::{Config, Origin};
-use crate::error;
 use crate::weblog::{Paths, Reading};
 use crate::x509::Endpoint;
 
@@ -39,6 +39,8 @@ pub struct Scene {
     pub databases_named: bool,
     /// `[backup]`.
     pub backup: Backup,
+    /// What the plan is on this server.
+    pub here: Here,
     /// `[redis]`, with whether it stands in the file.
     pub redis: (Redis, bool),
     /// `[certs] files`.
@@ -100,7 +102,12 @@ impl Scene {
         };
         Ok(Self {
             root: config.app_root()?,
-            listen: parse_listen(&app.listen)?,
+            listen: parse_listen(&app.listen).ok_or_else(|| {
+                let message = format!("\"{}\" is no address with a port", app.listen);
+                config
+                    .impossible("app", "listen", &message)
+                    .hint("as in \"0.0.0.0:3000\"")
+            })?,
             databases_named: config.origin("database", None) != Origin::Default,
             redis: (
                 redis,
@@ -124,6 +131,10 @@ impl Scene {
             error_logs: all("logs", "error_logs", &logs.error_logs)?,
             app,
             limits,
+            here: match wanted("jobs") {
+                true => Here::resolve(config)?,
+                false => Here::resolve(&Config::defaults(None))?,
+            },
             store,
             backup,
             traffic: Mutex::default(),
@@ -131,17 +142,8 @@ impl Scene {
     }
 }
 
-fn parse_listen(text: &str) -> anyhow::Result<(String, u16)> {
-    text.rsplit_once(':')
-        .and_then(|(host, port)| {
-            let host = host.trim_matches(['[', ']']).to_owned();
-            Some((host, port.parse().ok()?))
-        })
-        .ok_or_else(|| {
-            error::config(format!(
-                "[app] listen = \"{text}\" is no address with a port"
-            ))
-            .hint("as in \"0.0.0.0:3000\"")
-            .into()
-        })
+fn parse_listen(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    Some((host, port.parse().ok()?))
 }

@@ -14,8 +14,8 @@ use crate::context::Context;
 use crate::error::{damaged, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
-use crate::sys::lock::Lock;
-use crate::sys::{Stop, files, machine, space};
+use crate::sys::lock::{Held, Lock};
+use crate::sys::{Stop, files, machine, space, steady};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -84,7 +84,7 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     /// The series in the backup folder, so that nothing is pruned or backed up meanwhile.
-    fn lock(&self) -> anyhow::Result<Option<crate::sys::lock::Held>> {
+    fn lock(&self) -> anyhow::Result<Option<Held>> {
         let folder = &self.task.store.folder;
         if files::metadata(folder)?.is_none() {
             return Ok(None);
@@ -99,6 +99,7 @@ impl Work<'_> {
         }
         let lock = Lock {
             optional: true,
+            urgent: true,
             ..archive::series_lock(folder, series)
         };
         self.context.take(&lock, PATIENCE)
@@ -304,14 +305,24 @@ impl Work<'_> {
 
     fn fill(&self, file: std::fs::File, part: &Path, plain: u64, most: u64) -> anyhow::Result<u64> {
         let shown = format!("restoring {}", self.backup.name.stem);
-        let progress = |done: u64| self.report.progress(done, plain, &shown);
-        let limits = Limits {
-            threads: machine::threads(self.task.backup.threads),
-            stop: &self.context.stop,
-            progress: &progress,
-        };
-        let writer = file.try_clone()?;
-        let (read, _) = archive::extract_backup(self.backup, writer, most, &limits)?;
+        let (read, _) = steady::synced_in_steps(
+            &file,
+            part,
+            |_, _| {},
+            |steps| {
+                let progress = |done: u64| {
+                    self.report.progress(done, plain, &shown);
+                    // A sync that failed is told when all is written.
+                    let _ = steps.written(done);
+                };
+                let limits = Limits {
+                    threads: machine::threads(self.task.backup.threads),
+                    stop: &self.context.stop,
+                    progress: &progress,
+                };
+                archive::extract_backup(self.backup, file.try_clone()?, most, &limits)
+            },
+        )?;
         match files::metadata(self.target)? {
             Some(old) => {
                 use std::os::unix::fs::MetadataExt as _;

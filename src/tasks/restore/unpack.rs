@@ -52,6 +52,7 @@ impl Work<'_> {
             tar.set_preserve_permissions(true);
             tar.set_preserve_ownerships(machine::is_root());
             tar.unpack(&unpacked).context("cannot unpack")?;
+            files::sync_file_system(&unpacked)?;
             files::rename_new(permit, &unpacked, self.target)?;
             files::sync_directory(folder)?;
             Ok(read.plain.size)

@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
-use super::{Call, Detail, Planned, Role};
+use super::{Call, Detail};
+use crate::calendar::{Planned, Role};
 use crate::config::{Days, EVERY_MONTH, When, month_numbers};
 use crate::context::Context;
 use crate::report::{Document, Finding, Reporter, Severity};
@@ -189,9 +190,9 @@ pub(super) fn day_range(nth: i8) -> (i8, i8) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
+    use crate::calendar::Here;
     use crate::config::Config;
 
     #[test]
@@ -215,11 +216,8 @@ mod tests {
     #[test]
     fn a_command_that_exists_gets_its_line() {
         let config = Config::defaults(None);
-        let task = super::super::Task {
-            times: BTreeMap::from([("data-clean".to_owned(), When::Off)]),
-            server: super::super::here::Server::resolve(&config).expect("reads"),
-            what: super::super::What::Board { check: false },
-        };
+        let here = Here::resolve(&config).expect("reads");
+        let off = |line: &str| line == "data-clean";
         let settings = Settings {
             program: Call {
                 program: "/opt/em".into(),
@@ -229,7 +227,13 @@ mod tests {
             mail_to: "root".into(),
             timezone: None,
         };
-        let text = |commands: &[&str]| render(&task.lines(commands), &settings);
+        let text = |commands: &[&str]| {
+            let mut lines = here.lines(commands);
+            for planned in lines.iter_mut().filter(|planned| off(planned.line.name)) {
+                planned.role = Role::Off;
+            }
+            render(&lines, &settings)
+        };
         let all = text(&["health", "alerts", "backup", "access-audit", "data-clean"]);
         for line in [
             "*/5 * * * * root /opt/em health --check http,listen,disk,logins --quiet",

@@ -2,21 +2,20 @@
 //! Changes nothing, takes no lock and leaves no trace, but for `systemd --write`, which writes unit files into one folder.
 //! Cannot see from the inside that cron is dead: that takes a ping, another host, or a login shell.
 
-mod board;
 mod crontab;
-mod here;
+mod show;
 mod systemd;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::calendar::{LINES, Line};
+use crate::board::Row;
+use crate::calendar::{Here, Line};
+use crate::config::Config;
 use crate::config::sections::{App, Schedule};
-use crate::config::{Config, When};
 use crate::context::Context;
 use crate::error::usage;
 use crate::report::Reporter;
@@ -76,7 +75,7 @@ struct Program {
 pub struct Detail {
     /// The board, for `show` and `check`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    lines: Vec<board::Row>,
+    lines: Vec<Row>,
     /// The crontab.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
@@ -87,8 +86,7 @@ pub struct Detail {
 
 /// Resolved.
 pub struct Task {
-    times: BTreeMap<String, When>,
-    server: here::Server,
+    here: Here,
     what: What,
 }
 
@@ -132,8 +130,7 @@ impl task::Arguments for Arguments {
             }
         };
         Ok(Task {
-            times: schedule.at,
-            server: here::Server::resolve(config)?,
+            here: Here::resolve(config)?,
             what,
         })
     }
@@ -148,9 +145,9 @@ impl task::Task for Task {
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
-        let lines = self.lines(&context.commands);
+        let lines = self.here.lines(&context.commands);
         match &self.what {
-            What::Board { check } => board::run(context, report, &lines, *check),
+            What::Board { check } => show::run(context, report, &lines, *check),
             What::Crontab(settings) => crontab::run(context, report, &lines, settings),
             What::Systemd(settings) => systemd::run(report, &lines, settings),
         }
@@ -161,47 +158,6 @@ impl Task {
     fn writes(&self) -> bool {
         matches!(&self.what, What::Systemd(settings) if settings.write.is_some())
     }
-
-    /// Every line of the plan as it is here.
-    fn lines(&self, commands: &[&str]) -> Vec<Planned> {
-        LINES
-            .iter()
-            .map(|line| {
-                let when = self.times.get(line.name).copied().unwrap_or(line.when);
-                let role = if !line.exists(commands) {
-                    Role::Manual
-                } else if when == When::Off {
-                    Role::Off
-                } else {
-                    match self.server.idle(line.need) {
-                        Some(reason) => Role::Idle(reason),
-                        None => Role::Active,
-                    }
-                };
-                Planned { line, when, role }
-            })
-            .collect()
-    }
-}
-
-/// A line of the plan with its time and part on this server.
-struct Planned {
-    line: &'static Line,
-    when: When,
-    role: Role,
-}
-
-/// What a line is here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Role {
-    /// Cron or systemd runs it.
-    Active,
-    /// It has nothing to do on this server, because of this.
-    Idle(String),
-    /// Switched off in the configuration.
-    Off,
-    /// There is no command for it.
-    Manual,
 }
 
 /// What to call in a line: the program and the options that find this configuration again.

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::crontab::day_range;
-use super::{Call, Detail, Planned, Role, one_line};
+use super::{Call, Detail, one_line};
 use crate::calendar::{Line, Need};
+use crate::calendar::{Planned, Role};
 use crate::config::sections::{Backup, Databases, Metrics, State, Verify};
 use crate::config::{Config, Days, EVERY_MONTH, Origin, When, month_numbers, weekday_name};
 use crate::report::{Document, Finding, Reporter, Severity, Step};

@@ -144,6 +144,10 @@ fn parse_sample(text: &str) -> anyhow::Result<Which> {
 }
 
 impl task::Task for Task {
+    fn is_whole(&self) -> bool {
+        !matches!(self.which, Which::File(_))
+    }
+
     fn patience(&self) -> Duration {
         PATIENCE
     }

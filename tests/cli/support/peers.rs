@@ -24,6 +24,15 @@ impl MailServer {
 
     /// With STARTTLS and AUTH; `ca()` is the certificate to trust.
     pub fn with_tls() -> Self {
+        Self::certified(&[])
+    }
+
+    /// The same with TLS from the first byte.
+    pub fn wrapped() -> Self {
+        Self::certified(&["wrapped".into()])
+    }
+
+    fn certified(how: &[PathBuf]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (
             folder.path().join("cert.pem"),
@@ -50,7 +59,7 @@ impl MailServer {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        let server = Self::with(&[certificate.clone(), key]);
+        let server = Self::with(&[&[certificate.clone(), key], how].concat());
         fs::copy(certificate, server.folder.path().join("ca.pem")).unwrap();
         server
     }

@@ -1,7 +1,7 @@
 """A mail server for tests: STARTTLS and AUTH, every mail decoded into a file, and a failure at the stage that `fail` names.
 
-usage: smtp.py FOLDER [CERTIFICATE KEY]
-FOLDER/port says where it listens; FOLDER/fail holds "STAGE CODE" or "STAGE hang", and may change while it runs.
+usage: smtp.py FOLDER [CERTIFICATE KEY [wrapped]]
+With a certificate it wants STARTTLS; wrapped, it speaks TLS from the first byte. FOLDER/port says where it listens; FOLDER/fail holds "STAGE CODE" or "STAGE hang", and may change while it runs.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ tls = None
 if len(sys.argv) > 2:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(sys.argv[2], sys.argv[3])
+wrapped = len(sys.argv) > 4
 
 
 async def failure(stage):
@@ -58,7 +59,7 @@ class Handler:
         if failed:
             return failed
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        lines = [f"X-Tls: {session.ssl is not None}", f"X-To: {' '.join(envelope.rcpt_tos)}"]
+        lines = [f"X-Tls: {wrapped or session.ssl is not None}", f"X-To: {' '.join(envelope.rcpt_tos)}"]
         lines += [f"{name}: {value}" for name, value in mail.items()]
         text = "\n".join(lines) + "\n\n" + mail.get_content()
         (folder / f"{time.time_ns()}.part").write_text(text)
@@ -76,17 +77,17 @@ def authenticate(server, session, envelope, mechanism, data):
 def session():
     return SMTP(
         Handler(),
-        tls_context=tls,
-        require_starttls=tls is not None,
+        tls_context=None if wrapped else tls,
+        require_starttls=tls is not None and not wrapped,
         auth_required=tls is not None,
-        auth_require_tls=True,
+        auth_require_tls=not wrapped,
         authenticator=authenticate,
         hostname="sink.test",
     )
 
 
 async def main():
-    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0, ssl=tls if wrapped else None)
     (folder / "port.part").write_text(str(server.sockets[0].getsockname()[1]))
     (folder / "port.part").rename(folder / "port")
     await asyncio.sleep(600)

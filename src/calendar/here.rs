@@ -1,13 +1,16 @@
-//! Cheap looks at this server: which lines have nothing to do here, and since when cron or systemd has known them.
+//! The plan on this server: the times that the configuration gives its lines, which of them have nothing to do here, by cheap looks,
+//! and since when cron or systemd has known them.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::calendar::Need;
-use crate::config::Config;
-use crate::config::sections::{Databases, Redis};
+use super::{LINES, Line, Need};
+use crate::config::sections::{Databases, Redis, Schedule};
+use crate::config::{Config, When};
 use crate::redis;
 use crate::sys::{files, net};
 
@@ -20,27 +23,75 @@ const INSTALLED: [&str; 3] = [
 const LARGEST_CRONTAB: u64 = 1 << 20;
 const EMBEDDINGS: &str = "rag_db";
 
-/// What the looks need to know.
-pub struct Server {
+/// A line of the plan with its time and part on this server.
+#[derive(Debug)]
+pub struct Planned {
+    /// The line.
+    pub line: &'static Line,
+    /// When it is due here.
+    pub when: When,
+    /// Its part.
+    pub role: Role,
+}
+
+/// What a line is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Cron or systemd runs it.
+    Active,
+    /// It has nothing to do on this server, because of this.
+    Idle(String),
+    /// Switched off in the configuration.
+    Off,
+    /// There is no command for it.
+    Manual,
+}
+
+/// What the plan needs to know of this server.
+#[derive(Clone, Debug)]
+pub struct Here {
+    times: BTreeMap<String, When>,
     root: PathBuf,
     databases: Vec<String>,
     redis: Option<String>,
 }
 
-impl Server {
-    /// From the configuration. One whose databases cannot be read still has a board.
+impl Here {
+    /// From the configuration. One whose databases cannot be read still has a plan.
     pub fn resolve(config: &Config) -> anyhow::Result<Self> {
         let databases = config.get::<Databases>().unwrap_or_default();
         let redis = config.get::<Redis>().unwrap_or_default();
         Ok(Self {
+            times: config.get::<Schedule>()?.at,
             root: config.app_root()?,
             databases: databases.0.into_iter().map(|one| one.name).collect(),
             redis: redis::Server::address(&redis.url),
         })
     }
 
+    /// Every line of the plan as it is here, when these commands exist.
+    pub fn lines(&self, commands: &[&str]) -> Vec<Planned> {
+        LINES
+            .iter()
+            .map(|line| {
+                let when = self.times.get(line.name).copied().unwrap_or(line.when);
+                let role = if !line.exists(commands) {
+                    Role::Manual
+                } else if when == When::Off {
+                    Role::Off
+                } else {
+                    match self.idle(line.need) {
+                        Some(reason) => Role::Idle(reason),
+                        None => Role::Active,
+                    }
+                };
+                Planned { line, when, role }
+            })
+            .collect()
+    }
+
     /// Why there is nothing to do; none where there is, or where that cannot be told because the server is elsewhere.
-    pub fn idle(&self, need: Need) -> Option<String> {
+    fn idle(&self, need: Need) -> Option<String> {
         if need == Need::Databases {
             let none = self.databases.is_empty();
             return none.then(|| "no [[database]] is configured".to_owned());
@@ -62,6 +113,13 @@ impl Server {
 
     fn without_redis(&self) -> Option<String> {
         let address = self.redis.as_deref()?;
+        // A name may take long to be found, and what it means is on another machine.
+        let near = address.starts_with('/')
+            || address.starts_with("localhost:")
+            || address.parse::<SocketAddr>().is_ok();
+        if !near {
+            return None;
+        }
         let answers = match address.starts_with('/') {
             true => there(Path::new(address)),
             false => net::listens(address, Duration::from_millis(300)),
@@ -99,8 +157,9 @@ fn installed_at(path: &Path) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn server(root: &Path, databases: &[&str]) -> Server {
-        Server {
+    fn server(root: &Path, databases: &[&str]) -> Here {
+        Here {
+            times: BTreeMap::new(),
             redis: None,
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),

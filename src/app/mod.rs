@@ -1,45 +1,44 @@
 //! The one road, from the command line to the exit code:
 //! cli → config → resolve → journal.begin → locks → run → alerts → journal.finish → output → exit.
 
-use std::any::Any;
+mod tell;
+mod watch;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+
 use jiff::Timestamp;
 
-use crate::alert::{self, Desk, Switch};
+use crate::alert::{Desk, Switch};
+use crate::calendar::{self, Line};
 use crate::cli::{self, Globals, Invocation};
 use crate::config::sections::{Alerts, Metrics, Schedule, State};
 use crate::config::{self, Config, Section};
 use crate::context::Context;
-use crate::error::{self, Failure, Kind};
+use crate::error::{self, Kind};
 use crate::exit::Code;
 use crate::journal::{self, Begun};
 use crate::meta;
 use crate::output::{self, Style};
 use crate::report::{
-    Ask, Examined, FailureReport, Finding, Permit, Progress, Report, Reporter, Severity, Status,
-    Step, TASK_FAILED,
+    Ask, Examined, FailureReport, Finding, Progress, Report, Reporter, Severity, Status,
+    TASK_FAILED,
 };
-use crate::sys::lock::Held;
 use crate::sys::{Stop, files, machine};
 use crate::task::{Entry, Task};
 use crate::tasks::TASKS;
-
-/// How long a task may take to notice that it should stop, before the run is sealed without it.
-const GRACE: Duration = Duration::from_secs(10);
-const HEARTBEAT: Duration = Duration::from_millis(50);
+use watch::{take_locks, watch};
 
 /// Runs the program and says what to exit with.
 pub fn run(arguments: Vec<OsString>) -> Code {
     machine::private_umask();
     match cli::parse(&arguments) {
         Ok(invocation) => match TASKS.iter().find(|entry| entry.name == invocation.name) {
-            Some(entry) => run_task(entry, &invocation),
+            Some(entry) => run_task(entry, &invocation, &arguments),
             None => run_meta(&invocation),
         },
         Err(error) if meta::is_answer(&error) => {
@@ -55,7 +54,7 @@ pub fn run(arguments: Vec<OsString>) -> Code {
             let report = new_report(&guess.task, &Globals::default());
             let error = meta::usage_failure(&error).into();
             let report = match TASKS.iter().find(|entry| entry.name == guess.task) {
-                Some(entry) => misused(entry, guess.config, report, &error),
+                Some(entry) => misused(entry, guess.config, &arguments, report, &error),
                 None => fail(report, &error, Severity::High),
             };
             conclude(report, guess.style)
@@ -88,12 +87,13 @@ fn run_meta(invocation: &Invocation) -> Code {
 fn misused(
     entry: &'static Entry,
     config: Option<PathBuf>,
+    arguments: &[OsString],
     report: Report,
     error: &anyhow::Error,
 ) -> Report {
     let mut globals = Globals::default();
     globals.config = config;
-    let mut road = Road::new(entry, &globals, false);
+    let mut road = Road::new(entry, &globals, arguments, false);
     // Where the configuration is wrong too, the failure is written down where state goes by default.
     if let Ok(config) = Config::load(globals.config.as_deref(), None) {
         let _ = road.find_state(&config);
@@ -103,10 +103,11 @@ fn misused(
 }
 
 /// The road itself.
-fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
+fn run_task(entry: &'static Entry, invocation: &Invocation, arguments: &[OsString]) -> Code {
     let globals = &invocation.globals;
     let mut report = new_report(entry.name, globals);
-    let mut road = Road::new(entry, globals, (entry.reads_only)(&invocation.matches));
+    let reads_only = (entry.reads_only)(&invocation.matches);
+    let mut road = Road::new(entry, globals, arguments, reads_only);
     let report = match road.prepare(invocation, &mut report) {
         Ok((task, context)) => road.travel(task, context, report),
         Err(error) => road.refuse(report, &error),
@@ -119,12 +120,15 @@ fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
 /// What the stations of the road share.
 struct Road<'a> {
     entry: &'static Entry,
+    /// The line of the plan that this run answers.
+    line: Option<&'static Line>,
     globals: &'a Globals,
     reads_only: bool,
     clock: Instant,
     severity: Severity,
     stop: Stop,
     state: PathBuf,
+    keep: Duration,
     journal: Option<Begun>,
     textfiles: Option<PathBuf>,
     desk: Option<Desk>,
@@ -134,9 +138,15 @@ struct Road<'a> {
 }
 
 impl<'a> Road<'a> {
-    fn new(entry: &'static Entry, globals: &'a Globals, reads_only: bool) -> Self {
+    fn new(
+        entry: &'static Entry,
+        globals: &'a Globals,
+        arguments: &[OsString],
+        reads_only: bool,
+    ) -> Self {
         Self {
             entry,
+            line: calendar::line_of(entry.name, arguments),
             globals,
             reads_only,
             clock: Instant::now(),
@@ -146,6 +156,7 @@ impl<'a> Road<'a> {
             },
             stop: Stop::after(globals.timeout().unwrap_or(entry.limit)),
             state: default_state(),
+            keep: State::default().keep.0,
             journal: None,
             textfiles: None,
             desk: None,
@@ -166,7 +177,9 @@ impl<'a> Road<'a> {
     }
 
     fn find_state(&mut self, config: &Config) -> anyhow::Result<()> {
-        if let Some(dir) = self.needed::<State>(config)?.dir {
+        let section = self.needed::<State>(config)?;
+        self.keep = section.keep.0;
+        if let Some(dir) = section.dir {
             self.state = config.path(&dir)?;
         }
         Ok(())
@@ -243,6 +256,7 @@ impl<'a> Road<'a> {
         });
         let task = prepared.task;
         self.fleeting = task.fleeting();
+        self.line = self.line.filter(|line| task.is_whole() || !line.is_bare());
         if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
@@ -266,20 +280,10 @@ impl<'a> Road<'a> {
         self.finish(report)
     }
 
-    fn start_ping(&mut self, report: &mut Report) {
-        let Some(desk) = &self.desk else { return };
-        match Switch::new(desk.ping(), &report.task, &report.run_id) {
-            Ok(switch) => self.switch = switch,
-            Err(error) => report.findings.push(ping_failed(&report.task, &error)),
-        }
-        if let Some(switch) = &self.switch {
-            switch.start();
-        }
-    }
-
     fn begin(&mut self, report: &mut Report) {
+        let line = self.line.map(|line| line.name);
         let begun = files::private_directory(&self.state)
-            .and_then(|()| journal::begin(&self.state, report, &self.stop));
+            .and_then(|()| journal::begin(&self.state, report, line, &self.stop));
         match begun {
             Ok(begun) => {
                 for run in &begun.interrupted {
@@ -358,11 +362,7 @@ impl<'a> Road<'a> {
         self.write_metrics(&mut report);
         let before = report.findings.len();
         self.alert(&mut report);
-        if let Some(switch) = &self.switch
-            && let Err(error) = switch.end(&report)
-        {
-            report.findings.push(ping_failed(&report.task, &error));
-        }
+        self.end_ping(&mut report);
         if report.findings.len() > before {
             self.seal(&mut report);
             self.write_metrics(&mut report);
@@ -373,8 +373,28 @@ impl<'a> Road<'a> {
             report.findings.push(unwritable(&self.state, &error));
             self.seal(&mut report);
         }
+        self.thin_journal(&mut report);
         self.journal = None;
         report
+    }
+
+    /// The run is written down by now: old ones are let go while nobody waits for anything.
+    fn thin_journal(&self, report: &mut Report) {
+        if self.journal.is_none() || report.dry_run {
+            return;
+        }
+        if let Err(error) = journal::thin(&self.state, self.keep, self.now()) {
+            report.findings.push(
+                Finding::new(
+                    journal::UNWRITABLE,
+                    Severity::Medium,
+                    self.state.display().to_string(),
+                    format!("old runs cannot be taken out of the journal: {error:#}"),
+                )
+                .hint("free some space, or look at journal.db with sqlite3"),
+            );
+            self.seal(report);
+        }
     }
 
     /// Status and exit code; that of a signal is what journal and figures say too.
@@ -383,76 +403,6 @@ impl<'a> Road<'a> {
         if let Some(code) = self.code {
             report.exit_code = code.value();
         }
-    }
-
-    fn write_metrics(&self, report: &mut Report) {
-        if let Some(folder) = &self.textfiles
-            && !report.dry_run
-        {
-            let subject = folder.display().to_string();
-            match write_textfile(report, &self.state, folder) {
-                Ok(()) => report.examined.push(Examined {
-                    id: METRICS_UNWRITABLE,
-                    subject: Some(subject),
-                }),
-                Err(error) => {
-                    let message = format!("{error:#}");
-                    report.findings.push(
-                        Finding::new(METRICS_UNWRITABLE, Severity::Medium, subject, message)
-                            .hint("[metrics] textfile_dir"),
-                    );
-                    self.seal(report);
-                }
-            }
-        }
-    }
-
-    /// Spools and sends. A channel that fails is told to the others, and never spoils the task.
-    fn alert(&self, report: &mut Report) {
-        let Some(desk) = &self.desk else { return };
-        if self.journal.is_none() {
-            let findings = alert::send_without_memory(desk, report);
-            report.findings.extend(findings);
-            return;
-        }
-        match self.alert_with_memory(desk, report) {
-            Ok(news) => report.news = self.globals.style().quiet.then_some(news),
-            Err(error) => {
-                report.findings.push(unwritable(&self.state, &error));
-                let findings = alert::send_without_memory(desk, report);
-                report.findings.extend(findings);
-            }
-        }
-        self.seal(report);
-    }
-
-    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
-        let quiet = self.globals.style().quiet;
-        let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
-        let failed = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
-        // The second round tells of channels that do not work, and of those that work again.
-        let mut about_channels = report.clone();
-        about_channels.findings.clone_from(&failed);
-        about_channels.examined = desk
-            .channels()
-            .iter()
-            .filter(|channel| !alert::is_stuck(&self.state, &channel.name))
-            .map(|channel| Examined {
-                id: alert::UNDELIVERED,
-                subject: Some(channel.name.clone()),
-            })
-            .collect();
-        unheard.extend(alert::note(
-            &self.state,
-            desk,
-            &about_channels,
-            quiet,
-            self.now(),
-        )?);
-        report.findings.extend(failed);
-        let more = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
-        report.findings.extend(more);
-        alert::unheard(&self.state, unheard)
     }
 
     /// The end of the run: the believed start and the time that really passed.
@@ -471,19 +421,6 @@ impl<'a> Road<'a> {
 /// Finer than a millisecond only makes the report harder to read.
 fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
-}
-
-/// Finding id: the file for Prometheus could not be written.
-const METRICS_UNWRITABLE: &str = "metrics.unwritable";
-
-fn ping_failed(task: &str, error: &anyhow::Error) -> Finding {
-    Finding::new(
-        alert::PING_FAILED,
-        Severity::Low,
-        task,
-        format!("{error:#}"),
-    )
-    .hint("[alerts.ping] url_template_file")
 }
 
 struct Prepared {
@@ -532,61 +469,6 @@ fn person(style: Style) -> Option<Arc<dyn Ask>> {
     output::Terminal::here(style.color).map(|terminal| Arc::new(terminal) as Arc<dyn Ask>)
 }
 
-fn take_locks(task: &dyn Task, context: &Context) -> anyhow::Result<Vec<Held>> {
-    let locks = task.locks(context);
-    let mut held = Vec::new();
-    for lock in &locks {
-        held.extend(context.take(lock, task.patience())?);
-    }
-    Ok(held)
-}
-
-/// Runs the task on a thread of its own and waits with a limit, so that what no flag can reach (name resolution, a dead mount)
-/// cannot hold the run. A task inside publishing or swapping is waited for.
-fn watch(task: Box<dyn Task>, context: &Context, reporter: &Reporter) -> anyhow::Result<()> {
-    let (send, receive) = channel();
-    let (context_there, reporter_there) = (context.clone(), reporter.clone());
-    std::thread::Builder::new()
-        .name(context.task.to_string())
-        .spawn(move || {
-            if !task.locks(&context_there).is_empty() {
-                machine::be_polite(&context_there.stop);
-            }
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                task.run(&context_there, &reporter_there)
-            }));
-            let _ = send.send(result.unwrap_or_else(|panic| Err(panicked(&*panic))));
-        })
-        .context("cannot start a thread")?;
-    let mut asked = None;
-    loop {
-        match receive.recv_timeout(HEARTBEAT) {
-            Ok(result) => return result,
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(panicked(&"the task's thread ended"));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        if let Err(error) = context.stop.check()
-            && !context.stop.shielded()
-            && asked.get_or_insert_with(Instant::now).elapsed() > GRACE
-        {
-            return Err(error.context("the task did not stop by itself"));
-        }
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    Failure::new(Kind::Panic, format!("a defect of this program: {text}"))
-        .hint("please report it with the output of the same command and --json")
-        .into()
-}
-
 /// Puts an error into the report, with the finding that monitoring and alerts go by.
 fn fail(mut report: Report, error: &anyhow::Error, severity: Severity) -> Report {
     let failure = FailureReport::from_error(error);
@@ -596,20 +478,6 @@ fn fail(mut report: Report, error: &anyhow::Error, severity: Severity) -> Report
     report.failure = Some(failure);
     report.seal(report.started_at);
     report
-}
-
-fn write_textfile(report: &mut Report, state: &Path, folder: &Path) -> anyhow::Result<()> {
-    let last = journal::last_success(state, &report.task).unwrap_or_default();
-    let reporter = Reporter::new(report.clone(), None, None);
-    reporter.act(
-        Step {
-            kind: "write",
-            target: folder.display().to_string(),
-            reason: "metrics for Prometheus".into(),
-        },
-        |permit: &Permit| output::textfile(permit, folder, report, last),
-    )?;
-    Ok(())
 }
 
 /// The last station: one object or one text, and the code that it says.

@@ -1,0 +1,145 @@
+//! Stations of the road that tell others of the run: the dead-man switch, the figures for Prometheus, the alerts.
+
+use std::path::Path;
+
+use super::{Road, unwritable};
+use crate::alert::{self, Desk, Switch};
+use crate::calendar::LINES;
+use crate::journal;
+use crate::output;
+use crate::report::{Examined, Finding, Permit, Report, Reporter, Severity, Step};
+
+/// Finding id: the file for Prometheus could not be written.
+const METRICS_UNWRITABLE: &str = "metrics.unwritable";
+
+impl Road<'_> {
+    /// Calls the dead-man switch: the run has begun.
+    pub(super) fn start_ping(&mut self, report: &mut Report) {
+        let (Some(desk), Some(name)) = (&self.desk, self.known_as()) else {
+            return;
+        };
+        match Switch::new(desk.ping(), name, &report.run_id) {
+            Ok(switch) => self.switch = switch,
+            Err(error) => report.findings.push(ping_failed(&report.task, &error)),
+        }
+        if let Some(switch) = &self.switch {
+            switch.start();
+        }
+    }
+
+    /// Calls the dead-man switch: how the run ended.
+    pub(super) fn end_ping(&self, report: &mut Report) {
+        if let Some(switch) = &self.switch
+            && let Err(error) = switch.end(report)
+        {
+            report.findings.push(ping_failed(&report.task, &error));
+        }
+    }
+
+    /// The file for Prometheus, where one is wanted.
+    pub(super) fn write_metrics(&self, report: &mut Report) {
+        if let (Some(folder), Some(name)) = (&self.textfiles, self.known_as())
+            && !report.dry_run
+        {
+            let subject = folder.display().to_string();
+            match self.write_textfile(report, name, folder) {
+                Ok(()) => report.examined.push(Examined {
+                    id: METRICS_UNWRITABLE,
+                    subject: Some(subject),
+                }),
+                Err(error) => {
+                    let message = format!("{error:#}");
+                    report.findings.push(
+                        Finding::new(METRICS_UNWRITABLE, Severity::Medium, subject, message)
+                            .hint("[metrics] textfile_dir"),
+                    );
+                    self.seal(report);
+                }
+            }
+        }
+    }
+
+    /// What the figures and the dead-man switch call this run: the line of the plan that it answers, or its task where the plan has
+    /// none. Nothing for a run that does a part of what a line asks for: it must not be taken for the whole.
+    fn known_as(&self) -> Option<&'static str> {
+        let task = self.entry.name;
+        let planned = || LINES.iter().any(|line| line.task() == Some(task));
+        match self.line {
+            Some(line) => Some(line.name),
+            None => (!planned()).then_some(task),
+        }
+    }
+
+    fn write_textfile(&self, report: &Report, name: &str, folder: &Path) -> anyhow::Result<()> {
+        let line = self.line.map(|line| line.name);
+        let last = journal::last_success(&self.state, &report.task, line).unwrap_or_default();
+        let reporter = Reporter::new(report.clone(), None, None);
+        reporter.act(
+            Step {
+                kind: "write",
+                target: folder.display().to_string(),
+                reason: "metrics for Prometheus".into(),
+            },
+            |permit: &Permit| output::textfile(permit, folder, report, name, last),
+        )?;
+        Ok(())
+    }
+
+    /// Spools and sends. A channel that fails is told to the others, and never spoils the task.
+    pub(super) fn alert(&self, report: &mut Report) {
+        let Some(desk) = &self.desk else { return };
+        if self.journal.is_none() {
+            let findings = alert::send_without_memory(desk, report);
+            report.findings.extend(findings);
+            return;
+        }
+        match self.alert_with_memory(desk, report) {
+            Ok(news) => report.news = self.globals.style().quiet.then_some(news),
+            Err(error) => {
+                report.findings.push(unwritable(&self.state, &error));
+                let findings = alert::send_without_memory(desk, report);
+                report.findings.extend(findings);
+            }
+        }
+        self.seal(report);
+    }
+
+    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
+        let quiet = self.globals.style().quiet;
+        let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
+        let failed = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
+        // The second round tells of channels that do not work, and of those that work again.
+        let mut about_channels = report.clone();
+        about_channels.findings.clone_from(&failed);
+        about_channels.examined = desk
+            .channels()
+            .iter()
+            .filter(|channel| !alert::is_stuck(&self.state, &channel.name))
+            .map(|channel| Examined {
+                id: alert::UNDELIVERED,
+                subject: Some(channel.name.clone()),
+            })
+            .collect();
+        unheard.extend(alert::note(
+            &self.state,
+            desk,
+            &about_channels,
+            quiet,
+            self.now(),
+        )?);
+        report.findings.extend(failed);
+        let more = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
+        report.findings.extend(more);
+        alert::unheard(&self.state, unheard)
+    }
+}
+
+fn ping_failed(task: &str, error: &anyhow::Error) -> Finding {
+    Finding::new(
+        alert::PING_FAILED,
+        Severity::Low,
+        task,
+        format!("{error:#}"),
+    )
+    .hint("[alerts.ping] url_template_file")
+}

@@ -1,0 +1,158 @@
+//! Long work in short write transactions, so that the application's own writers never wait long. SQLite has one write lock and no
+//! queue for it: whoever waits looks again after 1, 2, 5, 10, 15, 20 and then 25 ms (`sqliteDefaultBusyCallback`). So the lock
+//! is not only held shortly, it is also left alone, at short intervals, for longer than any of these steps.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::explain;
+use crate::sys::Stop;
+
+/// No write transaction is meant to last longer.
+pub const LONGEST_LOCK: Duration = Duration::from_millis(50);
+
+const FIRST: Duration = Duration::from_millis(4);
+const MOST: Duration = Duration::from_millis(20);
+const LEAST: Duration = Duration::from_micros(500);
+/// A transaction that took longer with its commit makes the next ones shorter.
+const FINE: Duration = Duration::from_millis(30);
+const BREATH: Duration = Duration::from_millis(1);
+/// So much time in short transactions, then a rest in which everybody who waits gets in.
+const ROUND: Duration = Duration::from_millis(50);
+const REST: Duration = Duration::from_millis(27);
+
+/// The measure of one run's write transactions on one database.
+pub struct Pace {
+    path: PathBuf,
+    stop: Stop,
+    budget: Duration,
+    longest: Duration,
+    turns: u64,
+    round: Duration,
+}
+
+impl Pace {
+    /// Begins with short transactions.
+    pub fn new(path: &Path, stop: &Stop) -> Self {
+        Self {
+            path: path.to_owned(),
+            stop: stop.clone(),
+            budget: FIRST,
+            longest: Duration::ZERO,
+            turns: 0,
+            round: Duration::ZERO,
+        }
+    }
+
+    /// The longest that the write lock was held.
+    pub fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    /// How many transactions there were.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// One transaction: `work` on one item after another until all are done or the time is up. An error undoes the whole
+    /// transaction. Says how many were done; at least one, if there is any.
+    pub fn turn<T>(
+        &mut self,
+        connection: &Connection,
+        items: &[T],
+        mut work: impl FnMut(&T) -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
+        self.stop.check()?;
+        self.batch(connection, "BEGIN IMMEDIATE")?;
+        let began = Instant::now();
+        let mut done = 0;
+        let mut worked = || -> anyhow::Result<()> {
+            for item in items {
+                work(item)?;
+                done += 1;
+                if began.elapsed() >= self.budget {
+                    break;
+                }
+            }
+            self.batch(connection, "COMMIT")
+        };
+        if let Err(error) = worked() {
+            // Where SQLite has rolled back already there is nothing to undo.
+            let _ = connection.execute_batch("ROLLBACK");
+            return Err(error);
+        }
+        self.took(began.elapsed());
+        Ok(done)
+    }
+
+    fn batch(&self, connection: &Connection, sql: &str) -> anyhow::Result<()> {
+        connection
+            .execute_batch(sql)
+            .map_err(|error| explain(error, &self.path, &self.stop))
+    }
+
+    fn took(&mut self, held: Duration) {
+        self.turns += 1;
+        self.longest = self.longest.max(held);
+        self.budget = next_budget(self.budget, held);
+        self.round += held + BREATH;
+        if self.round >= ROUND {
+            self.round = Duration::ZERO;
+            std::thread::sleep(REST);
+        } else {
+            std::thread::sleep(BREATH);
+        }
+    }
+}
+
+/// Shorter by as much as the last one was too long, longer step by step.
+fn next_budget(budget: Duration, held: Duration) -> Duration {
+    let next = if held > FINE {
+        let over = FINE.as_secs_f64() / held.as_secs_f64();
+        budget.mul_f64(over * over)
+    } else {
+        budget.mul_f64(1.25)
+    };
+    next.clamp(LEAST, MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_follows_what_the_disk_does() {
+        let ms = Duration::from_millis;
+        assert_eq!(next_budget(ms(4), ms(5)), ms(5));
+        assert_eq!(next_budget(ms(20), ms(21)), MOST);
+        assert_eq!(next_budget(ms(20), ms(60)), ms(5));
+        assert_eq!(next_budget(LEAST, ms(500)), LEAST);
+    }
+
+    #[test]
+    fn an_error_undoes_its_transaction_and_no_other() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch("CREATE TABLE t(x)")
+            .expect("creates");
+        let stop = Stop::after(Duration::from_secs(60));
+        let mut pace = Pace::new(Path::new("x.db"), &stop);
+        let insert = |number: &i64| -> anyhow::Result<()> {
+            anyhow::ensure!(*number != 7, "seven");
+            connection.execute("INSERT INTO t VALUES (?1)", [number])?;
+            Ok(())
+        };
+        assert_eq!(
+            pace.turn(&connection, &[1, 2, 3], insert).expect("commits"),
+            3
+        );
+        assert!(pace.turn(&connection, &[4, 7], insert).is_err());
+        assert_eq!(pace.turn(&connection, &[5], insert).expect("commits"), 1);
+        let sum: i64 = connection
+            .query_row("SELECT sum(x) FROM t", [], |row| row.get(0))
+            .expect("sums");
+        assert_eq!((sum, pace.turns()), (11, 2));
+    }
+}

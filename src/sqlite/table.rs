@@ -1,0 +1,317 @@
+//! An ordinary table: its columns, what tells one row from another, and which rows of other tables point to a row.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::columns::{Column, columns};
+use super::{explain, quote};
+use crate::error::refused;
+use crate::sys::Stop;
+
+/// A table whose rows can be told apart, looked at one after another, and removed.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its columns in their order.
+    pub columns: Vec<Column>,
+    /// The columns that tell one row from another, or the one name of the rowid that no column has taken.
+    pub key: Vec<String>,
+}
+
+/// Rows of `child` point to rows of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The table with the foreign key.
+    pub child: String,
+    /// Its columns, and the columns of the table that they name.
+    pub pairs: Vec<(String, String)>,
+    /// The schema says what becomes of the child: CASCADE, SET NULL or SET DEFAULT. Otherwise the row cannot go.
+    pub has_action: bool,
+    /// An index of the child begins with these columns, so that looking for pointing rows is short.
+    pub indexed: bool,
+}
+
+impl Table {
+    /// The table of that name; `None` where there is nothing of that name. A view or virtual table is refused: deleting from it
+    /// runs somebody else's code.
+    pub fn find(
+        connection: &Connection,
+        name: &str,
+        path: &Path,
+        stop: &Stop,
+    ) -> anyhow::Result<Option<Self>> {
+        let wrong = |error| explain(error, path, stop);
+        let kind = kind(connection, name).map_err(wrong)?;
+        let Some((name, kind, without_rowid)) = kind else {
+            return Ok(None);
+        };
+        if kind != "table" || name.to_ascii_lowercase().starts_with("sqlite_") {
+            return Err(
+                refused(format!("{name} is no ordinary table but a {kind} table"))
+                    .hint("name the table itself")
+                    .into(),
+            );
+        }
+        let columns = columns(connection, &name).map_err(wrong)?;
+        let key = key(connection, &name, &columns, without_rowid).map_err(wrong)?;
+        if key.is_empty() {
+            return Err(refused(format!(
+                "the rows of {name} cannot be told apart: columns have all three names of the rowid"
+            ))
+            .into());
+        }
+        Ok(Some(Self { name, columns, key }))
+    }
+
+    /// The columns that can be written.
+    pub fn written(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !column.generated)
+    }
+
+    /// The column of that name, as SQLite compares names.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns
+            .iter()
+            .find(|column| column.name.eq_ignore_ascii_case(name))
+    }
+
+    /// True where the key is no column but the rowid, which has to be kept beside the columns.
+    pub fn key_is_rowid(&self) -> bool {
+        self.key.iter().all(|name| self.column(name).is_none())
+    }
+
+    /// `"a" = ?1 AND "b" = ?2`, for the key.
+    pub fn key_is(&self) -> String {
+        let parts: Vec<_> = (1..)
+            .zip(&self.key)
+            .map(|(at, name)| format!("{} = ?{at}", quote(name)))
+            .collect();
+        parts.join(" AND ")
+    }
+
+    /// True where an index over all rows begins with these columns.
+    pub fn has_index(&self, connection: &Connection, wanted: &[&str]) -> rusqlite::Result<bool> {
+        has_index(connection, &self.name, wanted)
+    }
+
+    /// The foreign keys of other tables, and its own, that point to it.
+    pub fn references(&self, connection: &Connection) -> rusqlite::Result<Vec<Reference>> {
+        let mut statement = connection.prepare(
+            "SELECT child.name, fk.id, fk.\"from\", fk.\"to\", fk.on_delete
+             FROM pragma_table_list AS child, pragma_foreign_key_list(child.name, 'main') AS fk
+             WHERE child.schema = 'main' AND child.type = 'table' AND fk.\"table\" = ?1 COLLATE NOCASE
+             ORDER BY child.name, fk.id, fk.seq",
+        )?;
+        let mut rows = statement.query([&self.name])?;
+        let mut found: Vec<(i64, Reference)> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (child, id, from): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let to: Option<String> = row.get(3)?;
+            let action: String = row.get(4)?;
+            let same = found
+                .last()
+                .is_some_and(|(last, one)| *last == id && one.child == child);
+            if !same {
+                let reference = Reference {
+                    child,
+                    pairs: Vec::new(),
+                    has_action: matches!(action.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"),
+                    indexed: false,
+                };
+                found.push((id, reference));
+            }
+            if let Some((_, reference)) = found.last_mut() {
+                // Without a named column the primary key is meant.
+                let at = u32::try_from(reference.pairs.len() + 1).unwrap_or(u32::MAX);
+                let implied = || self.columns.iter().find(|column| column.key == at);
+                let to = to.or_else(|| implied().map(|column| column.name.clone()));
+                reference.pairs.extend(to.map(|to| (from, to)));
+            }
+        }
+        drop(rows);
+        let mut found: Vec<_> = found.into_iter().map(|(_, reference)| reference).collect();
+        for reference in &mut found {
+            let wanted: Vec<_> = reference
+                .pairs
+                .iter()
+                .map(|(from, _)| from.as_str())
+                .collect();
+            let own = columns(connection, &reference.child)?;
+            let key = key(connection, &reference.child, &own, false)?;
+            let is_rowid = matches!((wanted.as_slice(), key.as_slice()), ([one], [key]) if key.eq_ignore_ascii_case(one));
+            reference.indexed = is_rowid || has_index(connection, &reference.child, &wanted)?;
+        }
+        Ok(found)
+    }
+}
+
+impl Reference {
+    /// An SQL condition on a row of `table`: a row of the child points to it.
+    pub fn points_to(&self, table: &Table) -> String {
+        format!(
+            "EXISTS (SELECT 1 FROM main.{} AS \"a child\" WHERE {})",
+            quote(&self.child),
+            self.same(table)
+        )
+    }
+
+    /// The same for one row of the child, which is called `"a child"`.
+    pub fn same(&self, table: &Table) -> String {
+        let own = quote(&table.name);
+        let pairs: Vec<_> = self
+            .pairs
+            .iter()
+            .map(|(from, to)| format!("{own}.{} = \"a child\".{}", quote(to), quote(from)))
+            .collect();
+        pairs.join(" AND ")
+    }
+}
+
+fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Option<(String, String, bool)>> {
+    let mut statement = connection.prepare(
+        "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
+    )?;
+    let mut rows = statement.query([name])?;
+    rows.next()?
+        .map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .transpose()
+}
+
+/// The primary key where it is the table's own order, else a free name of the rowid.
+fn key(
+    connection: &Connection,
+    table: &str,
+    columns: &[Column],
+    without_rowid: bool,
+) -> rusqlite::Result<Vec<String>> {
+    let mut primary: Vec<_> = columns.iter().filter(|column| column.key > 0).collect();
+    primary.sort_by_key(|column| column.key);
+    // A single primary key without an index of its own is the rowid under another name.
+    let indices: i64 = connection.query_row(
+        "SELECT count(*) FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'",
+        [table],
+        |row| row.get(0),
+    )?;
+    if without_rowid || (primary.len() == 1 && indices == 0) {
+        return Ok(primary.iter().map(|column| column.name.clone()).collect());
+    }
+    let free = |name: &&str| {
+        !columns
+            .iter()
+            .any(|column| column.name.eq_ignore_ascii_case(name))
+    };
+    let found = ["rowid", "_rowid_", "oid"].into_iter().find(free);
+    Ok(found.map(str::to_owned).into_iter().collect())
+}
+
+/// True where a whole index begins with these columns, in any order.
+fn has_index(connection: &Connection, table: &str, wanted: &[&str]) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare(
+        "SELECT list.name, info.name FROM pragma_index_list(?1, 'main') AS list, pragma_index_info(list.name, 'main') AS info
+         WHERE list.partial = 0 ORDER BY list.name, info.seqno",
+    )?;
+    let entries: Vec<(String, Option<String>)> = statement
+        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(entries.chunk_by(|a, b| a.0 == b.0).any(|index| {
+        let first = index.get(..wanted.len()).unwrap_or_default();
+        let has = |name: &&str| {
+            let is = |column: &Option<String>| {
+                column
+                    .as_deref()
+                    .is_some_and(|column| column.eq_ignore_ascii_case(name))
+            };
+            first.iter().any(|(_, column)| is(column))
+        };
+        !first.is_empty() && wanted.iter().all(has)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn table(connection: &Connection, name: &str) -> anyhow::Result<Option<Table>> {
+        let stop = Stop::after(Duration::from_secs(60));
+        Table::find(connection, name, Path::new("x.db"), &stop)
+    }
+
+    #[test]
+    fn what_tells_rows_apart() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE plain(a, b);
+                 CREATE TABLE alias(id INTEGER PRIMARY KEY, a);
+                 CREATE TABLE descending(id INTEGER PRIMARY KEY DESC, a);
+                 CREATE TABLE named(id INTEGER PRIMARY KEY, rowid TEXT);
+                 CREATE TABLE text_key(k TEXT PRIMARY KEY, rowid);
+                 CREATE TABLE without(a, b, PRIMARY KEY (b, a)) WITHOUT ROWID;
+                 CREATE TABLE all_taken(rowid, _rowid_, oid);
+                 CREATE VIEW v AS SELECT 1 AS a;
+                 CREATE VIRTUAL TABLE f USING fts5(body);",
+            )
+            .expect("creates");
+        for (name, key) in [
+            ("plain", vec!["rowid"]),
+            ("ALIAS", vec!["id"]),
+            ("descending", vec!["rowid"]),
+            ("named", vec!["id"]),
+            ("text_key", vec!["_rowid_"]),
+            ("without", vec!["b", "a"]),
+        ] {
+            let found = table(&connection, name)
+                .expect("a table")
+                .expect("is there");
+            assert_eq!(found.key, key, "{name}");
+        }
+        for name in ["v", "f", "f_data", "sqlite_schema", "all_taken"] {
+            assert!(table(&connection, name).is_err(), "{name}");
+        }
+        assert!(table(&connection, "none").expect("no error").is_none());
+    }
+
+    #[test]
+    fn who_points_to_a_row() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE p(id INTEGER PRIMARY KEY, a, b, UNIQUE (a, b));
+                 CREATE TABLE c1(x REFERENCES P);
+                 CREATE TABLE c2(id INTEGER PRIMARY KEY REFERENCES p(id) ON DELETE CASCADE);
+                 CREATE TABLE c3(u, v, FOREIGN KEY (u, v) REFERENCES p(a, b));
+                 CREATE INDEX i3 ON c3(v, u);
+                 INSERT INTO p VALUES (1, 10, 11), (2, 20, 21), (3, 30, 31), (4, 40, 41);
+                 INSERT INTO c1 VALUES (1), (NULL); INSERT INTO c2 VALUES (2); INSERT INTO c3 VALUES (30, 31), (40, NULL);",
+            )
+            .expect("creates");
+        let parent = table(&connection, "p").expect("a table").expect("is there");
+        let found = parent.references(&connection).expect("looks");
+        let short: Vec<_> = found
+            .iter()
+            .map(|one| (one.child.as_str(), one.has_action, one.indexed))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("c1", false, false),
+                ("c2", true, true),
+                ("c3", false, true)
+            ]
+        );
+        for (reference, expected) in found.iter().zip([1, 2, 3]) {
+            let sql = format!(
+                "SELECT id FROM main.p WHERE {}",
+                reference.points_to(&parent)
+            );
+            let ids: Vec<i64> = connection
+                .prepare(&sql)
+                .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+                .expect("selects");
+            assert_eq!(ids, [expected]);
+        }
+    }
+}

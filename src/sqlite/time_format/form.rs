@@ -1,0 +1,122 @@
+//! The form of one value, told from its type, its length and its digits.
+
+use rusqlite::types::ValueRef;
+
+use super::{FIRST_YEAR, JULIAN, Resolution, TimeFormat, Unit, Zone};
+
+/// The form of one value; `None` where it has none that can be told without doubt.
+pub(super) fn form(value: ValueRef<'_>) -> Option<TimeFormat> {
+    match value {
+        ValueRef::Integer(number) => numeric(number as f64),
+        ValueRef::Real(number) => numeric(number),
+        ValueRef::Text(text) => digits(text).or_else(|| iso(text)),
+        _ => None,
+    }
+}
+
+fn numeric(number: f64) -> Option<TimeFormat> {
+    if JULIAN.contains(&number) {
+        return Some(TimeFormat::Julian);
+    }
+    let unit = Unit::ALL.into_iter().find(|unit| unit.holds(number))?;
+    Some(TimeFormat::Epoch { unit, text: false })
+}
+
+fn digits(text: &[u8]) -> Option<TimeFormat> {
+    let unit = match text.len() {
+        10 => Unit::Seconds,
+        13 => Unit::Milliseconds,
+        16 => Unit::Microseconds,
+        19 => Unit::Nanoseconds,
+        _ => return None,
+    };
+    let fine = text[0] != b'0' && text.iter().all(u8::is_ascii_digit);
+    fine.then_some(TimeFormat::Epoch { unit, text: true })
+}
+
+fn iso(text: &[u8]) -> Option<TimeFormat> {
+    let number = |from: usize, to: usize| -> Option<u32> {
+        text.get(from..to)?.iter().try_fold(0, |sum, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| sum * 10 + u32::from(digit - b'0'))
+        })
+    };
+    let is = |at: usize, byte: u8| text.get(at) == Some(&byte);
+    let plausible = number(0, 4)? >= FIRST_YEAR
+        && is(4, b'-')
+        && (1..=12).contains(&number(5, 7)?)
+        && is(7, b'-')
+        && (1..=31).contains(&number(8, 10)?);
+    if !plausible {
+        return None;
+    }
+    let separator = match text.get(10) {
+        None => {
+            return Some(TimeFormat::Iso {
+                resolution: Resolution::Day,
+                separator: ' ',
+                zone: Zone::None,
+            });
+        }
+        Some(b' ') => ' ',
+        Some(b'T') => 'T',
+        Some(_) => return None,
+    };
+    if !(number(11, 13)? < 24 && is(13, b':') && number(14, 16)? < 60) {
+        return None;
+    }
+    let (resolution, mut at) = if is(16, b':') {
+        if number(17, 19)? >= 60 {
+            return None;
+        }
+        (Resolution::Second, 19)
+    } else {
+        (Resolution::Minute, 16)
+    };
+    if resolution == Resolution::Second && is(at, b'.') {
+        let fraction = text[at + 1..].iter().take_while(|b| b.is_ascii_digit());
+        let long = fraction.count();
+        if long == 0 {
+            return None;
+        }
+        at += 1 + long;
+    }
+    Some(TimeFormat::Iso {
+        resolution,
+        separator,
+        zone: zone(&text[at..])?,
+    })
+}
+
+fn zone(text: &[u8]) -> Option<Zone> {
+    let text = std::str::from_utf8(text).ok()?;
+    if text.is_empty() {
+        return Some(Zone::None);
+    }
+    if text == "Z" {
+        return Some(Zone::Utc);
+    }
+    let sign = match text.get(..1)? {
+        "+" => 1,
+        "-" => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = match text.len() {
+        3 => (text.get(1..)?, "00"),
+        5 => (text.get(1..3)?, text.get(3..)?),
+        6 if text.get(3..4)? == ":" => (text.get(1..3)?, text.get(4..)?),
+        _ => return None,
+    };
+    if !format!("{hours}{minutes}")
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+    {
+        return None;
+    }
+    let (hours, minutes): (i16, i16) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours <= 14 && minutes < 60).then_some(Zone::Offset {
+        minutes: sign * (hours * 60 + minutes),
+        width: text.len(),
+    })
+}

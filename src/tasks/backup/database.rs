@@ -1,0 +1,222 @@
+//! One database into its backup: a snapshot, compressed while its SQL checks run beside.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::run::Outcome;
+use super::series::{About, Work};
+use crate::archive::{self, Checks, Content, Limits, Source, Verified, Writing};
+use crate::error;
+use crate::journal;
+use crate::report::{Finding, Permit, Severity, Step};
+use crate::sqlite::{self, Facts, Snapshot, SnapshotOptions};
+use crate::sys::files;
+use crate::units::Length;
+
+impl Work<'_> {
+    pub(super) fn journal(&self) -> Source {
+        Source {
+            name: archive::JOURNAL.to_owned(),
+            path: journal::path(&self.context.state),
+            expect_tables: vec!["runs".to_owned()],
+            freshness: BTreeMap::new(),
+        }
+    }
+
+    /// The first run that is not dry begins the journal, and takes it along.
+    pub(super) fn plan_first_journal(&self) -> anyhow::Result<()> {
+        let (folder, now) = (&self.store.folder, self.context.now);
+        let name = archive::free_name(folder, archive::JOURNAL, now, Content::Sqlite)?;
+        let step = Step {
+            kind: "backup",
+            target: name.gz(folder).display().to_string(),
+            reason: "begun by the first run".into(),
+        };
+        self.report.act(step, |_| Ok(())).map(|_| ())
+    }
+
+    /// One database, from the space check to retention.
+    pub(super) fn database(&self, source: &Source) -> anyhow::Result<Option<Outcome>> {
+        files::require_own_links(&source.path, &self.run.root)?;
+        sqlite::require_database_file(&source.path)?;
+        self.note_same_device(source)?;
+        let likely = files::metadata(&source.path)?.map_or(0, |meta| meta.len());
+        self.series(
+            &source.name,
+            Content::Sqlite,
+            likely,
+            |permit, name, previous| {
+                archive::swap::report_unfinished(self.report, &source.name, &source.path);
+                let mut snapshot = Snapshot::take(
+                    &source.path,
+                    &SnapshotOptions {
+                        max_wal: self.settings.max_wal,
+                        max_lock: self.settings.max_lock,
+                        scratch: &self.store.folder,
+                        stop: &self.context.stop,
+                    },
+                )?;
+                snapshot.require_tables(&source.expect_tables)?;
+                if let Some(held) = snapshot.writers_held() {
+                    self.report.find(
+                        Finding::new(
+                            "backup.not-wal",
+                            Severity::Low,
+                            &source.name,
+                            format!(
+                                "{} is not in WAL mode: its writers had to wait {}",
+                                source.path.display(),
+                                Length(held)
+                            ),
+                        )
+                        .hint(format!(
+                            "sqlite3 '{}' 'PRAGMA journal_mode=WAL'",
+                            source.path.display()
+                        )),
+                    );
+                }
+                let total = snapshot.size();
+                let journal_mode = snapshot.journal_mode().to_owned();
+                let shown = format!("backing up {}", source.name);
+                let progress = |done: u64| self.report.progress(done, total, &shown);
+                let writing = self.writing(name, previous, &progress);
+                let checking = format!("verifying {}", source.name);
+                let verified = |done: u64| self.report.progress(done, total, &checking);
+                let limits = self.limits(&verified);
+                let checked = compress_and_check(permit, writing, &limits, &mut snapshot, source)?;
+                drop(snapshot); // the write-ahead log may be folded in again from here on
+                let Checked {
+                    verified,
+                    facts,
+                    took,
+                    wal_peak,
+                } = checked;
+                let read = verified.written().plain.size;
+                anyhow::ensure!(read == total, "{read} of {total} bytes were read");
+                self.report.measure(
+                    "backup_wal_peak_bytes",
+                    wal_peak as f64,
+                    "bytes",
+                    [("database", source.name.as_str())],
+                );
+                let about = About {
+                    source: source.path.display().to_string(),
+                    content: Content::Sqlite,
+                    journal_mode: Some(journal_mode),
+                    database: Some(facts),
+                    checks: Checks {
+                        integrity: "quick_check".to_owned(),
+                        expected_tables: source.expect_tables.clone(),
+                    },
+                    checks_took: took,
+                };
+                Ok((verified, about))
+            },
+        )
+    }
+
+    /// Said once: a backup on the disk of its database does not survive that disk.
+    fn note_same_device(&self, source: &Source) -> anyhow::Result<()> {
+        use std::os::unix::fs::MetadataExt as _;
+        let key = format!("same-device {}", source.name);
+        let device = |path: &Path| files::metadata(path).map(|meta| meta.map(|meta| meta.dev()));
+        let (data, backups) = (device(&source.path)?, device(&self.store.folder)?);
+        if source.name == archive::JOURNAL || data.is_none() || data != backups {
+            return Ok(());
+        }
+        self.report.remember(key.clone(), true);
+        if self.context.recall(&key).is_none() {
+            self.report.find(
+                Finding::new(
+                    "backup.same-device",
+                    Severity::Low,
+                    &source.name,
+                    format!(
+                        "{} and its backups are on one device: a copy elsewhere is missing (said once)",
+                        source.path.display()
+                    ),
+                )
+                .hint("copy the backup folder to another machine, or set [backup] dir to another disk"),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A draft that was read back, and what was found to be true of the database meanwhile.
+struct Checked {
+    verified: Verified,
+    facts: Facts,
+    took: Duration,
+    wal_peak: u64,
+}
+
+/// The pages go through the compressor, and what it wrote is read back, while the SQL checks run on a second view of the same state.
+fn compress_and_check(
+    permit: &Permit,
+    writing: Writing<'_>,
+    limits: &Limits<'_>,
+    snapshot: &mut Snapshot,
+    source: &Source,
+) -> anyhow::Result<Checked> {
+    let stop = writing.stop;
+    let path = snapshot.path().to_owned();
+    let (mut pages, checks) = snapshot.split();
+    let timed = |connection: &rusqlite::Connection| {
+        let started = Instant::now();
+        let facts = sqlite::facts(connection, &path, &source.freshness, stop)?;
+        anyhow::Ok((facts, started.elapsed()))
+    };
+    let (verified, checked) = match checks {
+        sqlite::SnapshotChecks::Beside(connection) => std::thread::scope(|scope| {
+            let timed = &timed;
+            let checking = scope.spawn(move || timed(connection));
+            let verified = archive::write(permit, writing, |sink| {
+                pages.write_to(sink)?;
+                pages.release()
+            })
+            .and_then(|written| written.verify(permit, limits));
+            let checked = checking
+                .join()
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("the SQL checks panicked")));
+            (verified, checked)
+        }),
+        sqlite::SnapshotChecks::Afterwards => {
+            let written = archive::write(permit, writing, |sink| pages.write_to(sink));
+            let checked = timed(pages.connection());
+            let released = pages.release();
+            let verified = written.and_then(|written| {
+                released.inspect_err(|_| written.draft.discard(permit))?;
+                written.verify(permit, limits)
+            });
+            (verified, checked)
+        }
+    };
+    let (verified, (facts, took)) = keep_if_sound(permit, verified, checked)?;
+    Ok(Checked {
+        verified,
+        facts,
+        took,
+        wal_peak: pages.wal_peak(),
+    })
+}
+
+/// A database that fails its checks leaves no draft; its corruption is a better reason than whatever else went wrong.
+fn keep_if_sound(
+    permit: &Permit,
+    verified: anyhow::Result<Verified>,
+    checked: anyhow::Result<(Facts, Duration)>,
+) -> anyhow::Result<(Verified, (Facts, Duration))> {
+    match (verified, checked) {
+        (Ok(verified), Ok(checked)) => Ok((verified, checked)),
+        (Ok(verified), Err(error)) => {
+            verified.discard(permit);
+            Err(error)
+        }
+        (Err(error), Err(check)) if !error::ends_the_run(&error) => {
+            Err(check.context(format!("{error:#}")))
+        }
+        (Err(error), _) => Err(error),
+    }
+}

@@ -1,0 +1,78 @@
+//! What retention takes away, once the new backup is there.
+
+use super::series::Work;
+use crate::archive::retention::{self, Candidate, Verdict, Worth};
+use crate::archive::{self, Backup, Published};
+use crate::report::Step;
+
+impl Work<'_> {
+    /// What goes now that a new backup is there: each removal an action with its reason.
+    pub(super) fn prune(&self, series: &str, newest: &Published) -> anyhow::Result<()> {
+        let folder = &self.store.folder;
+        let all = archive::catalogue(folder, series)?;
+        anyhow::ensure!(
+            all.iter()
+                .any(|backup| backup.name.stem == newest.name.stem),
+            "the published backup is not in the catalogue"
+        );
+        for (backup, verdict) in all.iter().zip(self.verdicts(&all)) {
+            // Set back by an hour, the clock makes the newest look like an older one of its day.
+            if verdict.keeps() || backup.name.stem == newest.name.stem {
+                continue;
+            }
+            self.context.stop.check()?;
+            self.report.act(removal(backup, &verdict), |permit| {
+                retention::prune(permit, folder, &backup.name, newest)
+            })?;
+            // What is gone is no longer damaged.
+            for id in [
+                "verify.damaged",
+                "verify.data-gone",
+                "backup.previous-damaged",
+            ] {
+                self.report.examined(id, backup.name.file());
+            }
+        }
+        Ok(())
+    }
+
+    fn verdicts(&self, all: &[Backup]) -> Vec<Verdict> {
+        let candidates: Vec<_> = all.iter().map(Candidate::from).collect();
+        retention::plan(
+            &candidates,
+            &self.settings.keep,
+            self.context.now,
+            &self.context.zone,
+        )
+    }
+
+    /// For a dry run: what would go if the backup of now were there.
+    pub(super) fn plan_prune(&self, before: &[Backup]) {
+        let now = self.context.now;
+        let at = before.partition_point(|backup| backup.created_at() > now);
+        let mut candidates: Vec<_> = before.iter().map(Candidate::from).collect();
+        let planned = Candidate {
+            created_at: now,
+            worth: Worth::Good,
+            pinned: false,
+        };
+        candidates.insert(at, planned);
+        let mut verdicts =
+            retention::plan(&candidates, &self.settings.keep, now, &self.context.zone);
+        verdicts.remove(at);
+        for (backup, verdict) in before.iter().zip(verdicts) {
+            if !verdict.keeps() {
+                // A dry run never comes to the closure.
+                let _ = self.report.act(removal(backup, &verdict), |_| Ok(()));
+            }
+        }
+    }
+}
+
+fn removal(backup: &Backup, verdict: &Verdict) -> Step {
+    Step {
+        kind: "delete",
+        target: backup.path.display().to_string(),
+        reason: format!("retention: {}", verdict.reason()),
+    }
+}

@@ -1,0 +1,335 @@
+//! The protocol around whatever makes the plain bytes of one series: lock, sweep, space, write, verify, publish, prune.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::run::{Outcome, Run};
+use crate::archive::{
+    self, Backup, Bad, Checks, Content, Limits, Manifest, Name, Previous, Published, Store,
+    Verification, Verified, VerifiedLevel, Writing,
+};
+use crate::config::sections::Backup as Settings;
+use crate::context::Context;
+use crate::report::{Finding, Permit, Reporter, Severity, Step};
+use crate::sqlite::{self, Facts};
+use crate::sys::{files, scratch, space};
+use crate::units::{self, Bytes};
+
+const PATIENCE: Duration = Duration::from_secs(2 * 3600);
+
+/// What every step of one run needs.
+pub(super) struct Work<'a> {
+    pub(super) run: &'a Run,
+    pub(super) context: &'a Context,
+    pub(super) report: &'a Reporter,
+    pub(super) store: &'a Store,
+    pub(super) settings: &'a Settings,
+    pub(super) threads: usize,
+}
+
+/// What goes into a manifest beside digests and sizes.
+pub(super) struct About {
+    pub(super) source: String,
+    pub(super) content: Content,
+    pub(super) database: Option<Facts>,
+    pub(super) journal_mode: Option<String>,
+    pub(super) checks: Checks,
+    pub(super) checks_took: Duration,
+}
+
+impl Work<'_> {
+    pub(super) fn prepare_folder(&self) -> anyhow::Result<()> {
+        let folder = &self.store.folder;
+        if files::metadata(folder)
+            .with_context(|| format!("cannot look at {}", folder.display()))?
+            .is_none()
+        {
+            let step = Step {
+                kind: "create",
+                target: folder.display().to_string(),
+                reason: "the backup folder is not there yet".into(),
+            };
+            self.report.act(step, |permit| {
+                files::create_directory(permit, folder)?;
+                files::sync_directory(files::parent(folder))
+            })?;
+        }
+        if files::metadata(folder)?.is_some() {
+            files::require_trusted_directory(folder)?;
+        }
+        scratch::sweep(self.report, folder)?;
+        Ok(())
+    }
+
+    pub(super) fn writing<'b>(
+        &'b self,
+        name: &'b Name,
+        previous: Option<&'b mut Previous>,
+        progress: &'b (dyn Fn(u64) + Sync),
+    ) -> Writing<'b> {
+        Writing {
+            folder: &self.store.folder,
+            name,
+            previous,
+            threads: self.threads,
+            day: archive::day(self.context.now),
+            reserve: self.settings.reserve.0,
+            stop: &self.context.stop,
+            progress,
+        }
+    }
+
+    /// The protocol around whatever makes the plain bytes: lock, sweep, space, write, verify, publish, prune.
+    pub(super) fn series(
+        &self,
+        series: &str,
+        content: Content,
+        likely: u64,
+        make: impl FnOnce(&Permit, &Name, Option<&mut Previous>) -> anyhow::Result<(Verified, About)>,
+    ) -> anyhow::Result<Option<Outcome>> {
+        let folder = &self.store.folder;
+        let _held = self
+            .context
+            .take(&archive::series_lock(folder, series).urgent(), PATIENCE)?;
+        self.sweep(series)?;
+        let before = archive::catalogue(folder, series)?;
+        self.require_space(&before, likely)?;
+        let name = archive::free_name(folder, series, self.context.now, content)?;
+        let step = Step {
+            kind: "backup",
+            target: name.gz(folder).display().to_string(),
+            reason: format!("{} plain", Bytes(likely)),
+        };
+        let published = self.report.act(step, |permit| {
+            let started = Instant::now();
+            let mut previous = self.previous(&before);
+            let made = make(permit, &name, previous.as_mut().map(|(_, open)| open));
+            if let Some((backup, open)) = &previous
+                && open.damaged()
+            {
+                self.mark_bad(permit, backup)?;
+            }
+            let (verified, about) = made?;
+            self.publish(permit, &name, verified, about, started)
+        })?;
+        self.report.progress_done();
+        match published {
+            Some((published, outcome)) => {
+                let size = published.manifest.gz.size;
+                archive::judge_size(self.report, series, &published.name.stem, size, &before);
+                self.prune(series, &published)?;
+                Ok(Some(outcome))
+            }
+            None => {
+                self.plan_prune(&before);
+                Ok(None)
+            }
+        }
+    }
+
+    fn sweep(&self, series: &str) -> anyhow::Result<()> {
+        let folder = &self.store.folder;
+        if !archive::has_leftovers(folder, series)? {
+            return Ok(());
+        }
+        let step = Step {
+            kind: "sweep",
+            target: folder.display().to_string(),
+            reason: format!("an earlier backup of {series} was cut short"),
+        };
+        let done = self.report.act(step, |permit| {
+            archive::sweep(permit, folder, series, &self.limits(&|_| {}))
+        })?;
+        if let Some(done) = done {
+            self.report.find(Finding::new(
+                "backup.swept",
+                Severity::Info,
+                series,
+                done.join("; "),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn limits<'b>(&'b self, progress: &'b (dyn Fn(u64) + Sync)) -> Limits<'b> {
+        Limits {
+            threads: self.threads,
+            stop: &self.context.stop,
+            progress,
+        }
+    }
+
+    /// The previous size and a fifth, or half the plain size where there is none, beside the reserve.
+    fn require_space(&self, before: &[Backup], likely: u64) -> anyhow::Result<()> {
+        let folder = &self.store.folder;
+        if files::metadata(folder)?.is_none() {
+            return Ok(()); // a dry run before the first backup
+        }
+        let guess = before
+            .iter()
+            .find(|backup| backup.is_good())
+            .map_or(likely / 2, |backup| {
+                backup.size.saturating_add(backup.size / 5)
+            });
+        space::require(
+            folder,
+            guess.saturating_add(self.settings.reserve.0),
+            "the backup and the reserve",
+        )
+    }
+
+    /// The newest good backup, opened for copying; none with --fresh, or where its index does not match.
+    fn previous<'b>(&self, before: &'b [Backup]) -> Option<(&'b Backup, Previous)> {
+        if self.run.fresh {
+            return None;
+        }
+        let backup = before.iter().find(|backup| backup.is_good())?;
+        match Previous::open(&self.store.folder, &backup.name, backup.manifest()?) {
+            Ok(open) => Some((backup, open)),
+            Err(error) => {
+                self.report.find(Finding::new(
+                    "backup.index-unusable",
+                    Severity::Info,
+                    backup.name.file(),
+                    format!("nothing can be copied from it: {error:#}"),
+                ));
+                None
+            }
+        }
+    }
+
+    fn mark_bad(&self, permit: &Permit, backup: &Backup) -> anyhow::Result<()> {
+        let reason = "a member does not have its digest any more".to_owned();
+        self.report.find(
+            Finding::new(
+                "backup.previous-damaged",
+                Severity::High,
+                backup.name.file(),
+                format!(
+                    "{}: damaged on disk since it was made; compressed anew instead",
+                    backup.path.display()
+                ),
+            )
+            .hint(format!(
+                "empire-maint verify-backup --file '{}'; check the disk",
+                backup.path.display()
+            )),
+        );
+        let Some(mut manifest) = backup.manifest().cloned() else {
+            return Ok(());
+        };
+        manifest.bad = Some(Bad {
+            at: self.context.now,
+            reason,
+        });
+        archive::rewrite_manifest(permit, &self.store.folder, &backup.name, &manifest)
+    }
+
+    fn publish(
+        &self,
+        permit: &Permit,
+        name: &Name,
+        verified: Verified,
+        about: About,
+        started: Instant,
+    ) -> anyhow::Result<(Published, Outcome)> {
+        let now = self.context.now;
+        let written = verified.written();
+        let manifest = Manifest {
+            format: archive::FORMAT,
+            backup: name.stem.clone(),
+            series: name.series.clone(),
+            content: about.content,
+            created_at: now,
+            host: self.context.host.to_string(),
+            tool: concat!("empire-maint ", env!("CARGO_PKG_VERSION")).to_owned(),
+            sqlite: sqlite::version().to_owned(),
+            run_id: self.report.run_id(),
+            source: about.source,
+            plain: written.plain.clone(),
+            gz: written.gz.clone(),
+            index: Some(written.index.clone()),
+            database: about.database,
+            journal_mode: about.journal_mode,
+            checks: about.checks,
+            verified: Some(Verification {
+                level: VerifiedLevel::Checked,
+                at: now,
+                oldest_inflation: written.oldest_inflation.clone(),
+            }),
+            bad: None,
+            pinned: None,
+        };
+        let published = verified.publish(permit, manifest, &self.context.stop)?;
+        let outcome = self.outcome(&published, about.checks_took, started);
+        Ok((published, outcome))
+    }
+
+    fn outcome(&self, published: &Published, checks: Duration, started: Instant) -> Outcome {
+        let manifest = &published.manifest;
+        let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let (copied, members) = manifest
+            .index
+            .as_ref()
+            .map_or((0, 0), |index| (index.copied, index.members));
+        let labels = [("database", manifest.series.as_str())];
+        let report = self.report;
+        report.measure(
+            "backup_size_bytes",
+            manifest.gz.size as f64,
+            "bytes",
+            labels,
+        );
+        report.measure(
+            "backup_plain_bytes",
+            manifest.plain.size as f64,
+            "bytes",
+            labels,
+        );
+        report.measure(
+            "backup_duration_seconds",
+            started.elapsed().as_secs_f64(),
+            "s",
+            labels,
+        );
+        report.measure("backup_checks_seconds", checks.as_secs_f64(), "s", labels);
+        report.measure(
+            "backup_copied_percent",
+            units::percent(copied, members),
+            "%",
+            labels,
+        );
+        if let Some(facts) = &manifest.database
+            && facts.foreign_key_violations > 0
+        {
+            report.find(
+                Finding::new(
+                    "backup.foreign-keys",
+                    Severity::Medium,
+                    &manifest.series,
+                    format!(
+                        "{} point to rows that are not there; the backup holds the data as it is",
+                        units::count(facts.foreign_key_violations, "row")
+                    ),
+                )
+                .measured(facts.foreign_key_violations as f64, "", 0.0)
+                .hint(format!(
+                    "sqlite3 -readonly '{}' 'PRAGMA foreign_key_check'",
+                    manifest.source
+                )),
+            );
+        }
+        Outcome {
+            database: manifest.series.clone(),
+            file: published.name.gz(&self.store.folder).display().to_string(),
+            plain_bytes: manifest.plain.size,
+            stored_bytes: manifest.gz.size,
+            copied_members: copied,
+            members,
+            duration_ms: millis(started.elapsed()),
+            checks_ms: millis(checks),
+            facts: manifest.database.clone(),
+        }
+    }
+}

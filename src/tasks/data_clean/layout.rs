@@ -1,0 +1,70 @@
+//! How a row of a table is written in a line, and found again.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Statement, params_from_iter};
+
+use super::lines::Names;
+use crate::sqlite::{Table, quote};
+
+/// How the rows of a table are written.
+pub struct Layout {
+    /// The names in a line: the key where it is no column, then the columns.
+    pub names: Names,
+    /// The same, quoted.
+    pub columns: Vec<String>,
+    /// Where the key stands among them.
+    pub key: Vec<usize>,
+}
+
+impl Layout {
+    /// Of this table. What is computed from other columns is left out.
+    pub fn of(table: &Table) -> Self {
+        let rowid = table.key_is_rowid();
+        let columns = table.written().map(|column| column.name.clone());
+        let names: Vec<_> = match rowid {
+            true => table.key.iter().cloned().chain(columns).collect(),
+            false => columns.collect(),
+        };
+        let key = table
+            .key
+            .iter()
+            .filter_map(|key| names.iter().position(|name| name == key));
+        Self {
+            key: key.collect(),
+            columns: names.iter().map(|name| quote(name)).collect(),
+            names: Names(names),
+        }
+    }
+
+    /// The key of a row.
+    pub fn key_of<'a>(&self, row: &'a [Value]) -> Vec<&'a Value> {
+        self.key.iter().filter_map(|at| row.get(*at)).collect()
+    }
+
+    /// Reads one row by its key, as long as `condition` holds.
+    pub fn select<'a>(
+        &self,
+        connection: &'a Connection,
+        table: &Table,
+        condition: &str,
+    ) -> rusqlite::Result<Statement<'a>> {
+        connection.prepare(&format!(
+            "SELECT {} FROM main.{} WHERE {} AND ({condition})",
+            self.columns.join(", "),
+            quote(&table.name),
+            table.key_is()
+        ))
+    }
+
+    /// The row with the same key; `None` where there is none.
+    pub fn there(
+        &self,
+        select: &mut Statement<'_>,
+        row: &[Value],
+    ) -> rusqlite::Result<Option<Vec<Value>>> {
+        let mut rows = select.query(params_from_iter(self.key_of(row)))?;
+        rows.next()?
+            .map(|row| (0..self.columns.len()).map(|at| row.get(at)).collect())
+            .transpose()
+    }
+}

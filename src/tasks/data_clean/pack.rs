@@ -1,0 +1,320 @@
+//! A file of archived rows: gzip members one after another, each a few thousand lines of JSON. `zcat` reads it, and so does `jq`.
+//! While rows move it is called `….pending`, while they come back `….restoring`: then the database says which rows are where.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+
+use crate::error::damaged;
+use crate::report::Permit;
+use crate::sys::files;
+
+const END: &str = ".jsonl.gz";
+
+/// In which state a file of a rule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It holds exactly the rows that are archived.
+    Final,
+    /// Rows that the database still has are not archived.
+    Pending,
+    /// Rows that the database has again are not archived any more.
+    Restoring,
+}
+
+/// A file of archived rows.
+#[derive(Clone, Debug)]
+pub struct Pack {
+    /// Its final name.
+    pub path: PathBuf,
+    /// In which state it is.
+    pub state: State,
+}
+
+impl Pack {
+    /// The name that it has now.
+    pub fn now(&self) -> PathBuf {
+        match self.state {
+            State::Final => self.path.clone(),
+            State::Pending => files::with_suffix(&self.path, ".pending"),
+            State::Restoring => files::with_suffix(&self.path, ".restoring"),
+        }
+    }
+
+    /// A name that no file of the rule has.
+    pub fn free(folder: &Path, rule: &str, now: Timestamp) -> anyhow::Result<Self> {
+        let taken = Self::list(folder, rule)?;
+        let time = now.strftime("%Y%m%dT%H%M%SZ");
+        let mut number = 1;
+        loop {
+            let more = if number == 1 {
+                String::new()
+            } else {
+                format!("-{number}")
+            };
+            let path = folder.join(format!("{rule}_{time}{more}{END}"));
+            if !taken.iter().any(|pack| pack.path == path) {
+                let state = State::Pending;
+                return Ok(Self { path, state });
+            }
+            number += 1;
+        }
+    }
+
+    /// All files of a rule, oldest first.
+    pub fn list(folder: &Path, rule: &str) -> anyhow::Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for entry in files::list(folder)? {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let (name, state) = if let Some(name) = name.strip_suffix(".pending") {
+                (name, State::Pending)
+            } else if let Some(name) = name.strip_suffix(".restoring") {
+                (name, State::Restoring)
+            } else {
+                (name, State::Final)
+            };
+            let middle = name
+                .strip_prefix(rule)
+                .and_then(|rest| rest.strip_prefix('_'))
+                .and_then(|rest| rest.strip_suffix(END));
+            if middle.is_some_and(is_time) {
+                found.push(Self {
+                    path: folder.join(name),
+                    state,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Renames it into another state, durably.
+    pub fn turn(self, permit: &Permit, state: State) -> anyhow::Result<Self> {
+        let next = Self {
+            path: self.path.clone(),
+            state,
+        };
+        files::rename_new(permit, &self.now(), &next.now())?;
+        files::sync_directory(files::parent(&self.path))?;
+        Ok(next)
+    }
+
+    /// Removes it, durably.
+    pub fn remove(self, permit: &Permit) -> anyhow::Result<()> {
+        files::remove(permit, &self.now())?;
+        files::sync_directory(files::parent(&self.path))
+    }
+
+    /// Leaves out the lines that are not wanted any more, in one step; says whether any are left.
+    pub fn keep(&self, permit: &Permit, wanted: impl Fn(u64) -> bool) -> anyhow::Result<bool> {
+        let part = files::with_suffix(&self.path, ".part");
+        files::remove(permit, &part)?; // of a run that was killed here
+        let mut writer = Writer::create(permit, &part)?;
+        let mut at = 0;
+        let mut kept = false;
+        self.read(|text| {
+            let mut rest = String::new();
+            for line in text.split_inclusive('\n') {
+                if wanted(at) {
+                    rest.push_str(line);
+                }
+                at += 1;
+            }
+            if rest.is_empty() {
+                return Ok(());
+            }
+            kept = true;
+            writer.append(&rest)
+        })?;
+        files::rename_over(permit, &part, &self.now())?;
+        files::sync_directory(files::parent(&self.path))?;
+        Ok(kept)
+    }
+
+    /// Goes through the members. What a killed run left unfinished at the end was never relied on and is skipped: true says so.
+    /// Damage anywhere else is an error, for the rows behind it would be lost.
+    pub fn read(&self, mut each: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<bool> {
+        let path = self.now();
+        let shown = path.display();
+        let mut reader = BufReader::with_capacity(1 << 16, files::open_regular(&path)?);
+        let broken = |what: String| {
+            anyhow::Error::from(damaged(format!("{shown} is damaged: {what}")).hint(
+                "keep the file; what it held before is in the backups of that night: empire-maint backup list",
+            ))
+        };
+        while !reader
+            .fill_buf()
+            .with_context(|| format!("cannot read {shown}"))?
+            .is_empty()
+        {
+            let mut text = String::new();
+            match GzDecoder::new(&mut reader).read_to_string(&mut text) {
+                Ok(_) => each(&text)?,
+                Err(_) if self.state != State::Pending => {
+                    return Err(broken("it ends too early or does not inflate".into()));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(true),
+                Err(error) => {
+                    let mut rest = Vec::new();
+                    reader.read_to_end(&mut rest)?;
+                    // A power cut leaves zeros where data was not written yet.
+                    if rest.iter().all(|byte| *byte == 0) {
+                        return Ok(true);
+                    }
+                    return Err(broken(error.to_string()));
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn is_time(text: &str) -> bool {
+    let (time, number) = text.split_at_checked(16).unwrap_or((text, ""));
+    let number = number.strip_prefix('-').unwrap_or(number);
+    let fits = |(at, byte): (usize, u8)| match at {
+        8 => byte == b'T',
+        15 => byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    };
+    time.len() == 16
+        && time.bytes().enumerate().all(fits)
+        && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Appends members, each on the disk and read back before it is relied on.
+pub struct Writer {
+    path: PathBuf,
+    file: File,
+    end: u64,
+}
+
+impl Writer {
+    /// A new file, whose name is durable.
+    pub fn create(permit: &Permit, path: &Path) -> anyhow::Result<Self> {
+        let file = files::create_new(permit, path)?;
+        files::sync_directory(files::parent(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            end: 0,
+        })
+    }
+
+    /// Writes a member, syncs it, reads it back and compares.
+    pub fn append(&mut self, text: &str) -> anyhow::Result<()> {
+        let shown = self.path.display().to_string();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+        encoder.write_all(text.as_bytes())?;
+        let packed = encoder.finish()?;
+        self.file
+            .write_all(&packed)
+            .with_context(|| format!("cannot write {shown}"))?;
+        files::sync(&self.file, &self.path)?;
+        files::drop_cache(&self.file);
+        let mut stored = vec![0; packed.len()];
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.file
+            .read_exact(&mut stored)
+            .with_context(|| format!("cannot read {shown} back"))?;
+        let mut back = String::new();
+        GzDecoder::new(stored.as_slice())
+            .read_to_string(&mut back)
+            .with_context(|| format!("cannot read {shown} back"))?;
+        if back != text {
+            return Err(
+                damaged(format!("{shown} does not hold what was written to it"))
+                    .hint("check the disk")
+                    .into(),
+            );
+        }
+        self.end += packed.len() as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pack(folder: &Path, state: State) -> Pack {
+        Pack {
+            path: folder.join("r_20261109T041300Z.jsonl.gz"),
+            state,
+        }
+    }
+
+    fn lines(pack: &Pack) -> anyhow::Result<(Vec<String>, bool)> {
+        let mut found = Vec::new();
+        let torn = pack.read(|text| {
+            found.extend(text.lines().map(str::to_owned));
+            Ok(())
+        })?;
+        Ok((found, torn))
+    }
+
+    #[test]
+    fn a_torn_end_is_skipped_and_other_damage_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let permit = Permit::for_tests();
+        let pack = pack(folder.path(), State::Pending);
+        let mut writer = Writer::create(&permit, &pack.now()).expect("creates");
+        writer.append("1\n2\n").expect("writes");
+        let first = std::fs::metadata(pack.now()).expect("is there").len() as usize;
+        writer.append("3\n4\n").expect("writes");
+        let whole = std::fs::read(pack.now()).expect("reads");
+        assert_eq!(
+            lines(&pack).expect("reads"),
+            (["1", "2", "3", "4"].map(str::to_owned).to_vec(), false)
+        );
+        for end in first + 1..whole.len() {
+            std::fs::write(pack.now(), &whole[..end]).expect("writes");
+            let (found, torn) = lines(&pack).expect("the first is whole");
+            assert_eq!((found.len(), torn), (2, true), "cut at {end}");
+        }
+        let mut zeros = whole[..first].to_vec();
+        zeros.extend([0; 4096]);
+        std::fs::write(pack.now(), &zeros).expect("writes");
+        assert!(lines(&pack).expect("the first is whole").1);
+        let mut rotten = whole.clone();
+        rotten[first - 6] ^= 1; // the checksum of the first
+        std::fs::write(pack.now(), &rotten).expect("writes");
+        assert!(lines(&pack).is_err());
+        // What is final is whole, or damaged.
+        std::fs::write(&pack.path, &whole[..whole.len() - 1]).expect("writes");
+        assert!(lines(&super::tests::pack(folder.path(), State::Final)).is_err());
+    }
+
+    #[test]
+    fn lines_are_left_out_and_names_are_told_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let permit = Permit::for_tests();
+        let pack = pack(folder.path(), State::Pending);
+        let mut writer = Writer::create(&permit, &pack.now()).expect("creates");
+        writer.append("1\n2\n").expect("writes");
+        writer.append("3\n").expect("writes");
+        assert!(pack.keep(&permit, |line| line == 1).expect("rewrites"));
+        assert_eq!(lines(&pack).expect("reads").0, ["2"]);
+        for other in [
+            "r_x_20261109T041300Z.jsonl.gz",
+            "r_2026.jsonl.gz",
+            "r_20261109T041300Z.gz",
+            "q_20261109T041300Z.jsonl.gz",
+        ] {
+            std::fs::write(folder.path().join(other), "").expect("writes");
+        }
+        let found = Pack::list(folder.path(), "r").expect("lists");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].state, State::Pending);
+        let time = "2026-11-09T04:13:00Z".parse().expect("a time");
+        let next = Pack::free(folder.path(), "r", time).expect("finds");
+        assert!(next.path.ends_with("r_20261109T041300Z-2.jsonl.gz"));
+        assert!(!pack.keep(&permit, |_| false).expect("rewrites"));
+    }
+}

@@ -1,0 +1,363 @@
+//! `restore-archive`: archived rows back into their table. One that does not fit there any more stays archived.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rusqlite::params_from_iter;
+use rusqlite::types::Value;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::apply::{copy_statement, delete_statement, is_constraint};
+use super::layout::Layout;
+use super::pack::{Pack, State};
+use super::run::{BUSY, Done, Run, Scene, open_writer};
+use super::walk::Selection;
+use super::{Detail, PATIENCE, columns, into_file};
+use crate::archive::{self, Store};
+use crate::config::sections::Rule;
+use crate::context::Context;
+use crate::error::{missing, refused};
+use crate::report::{Finding, Permit, Reporter, Severity, Step};
+use crate::sqlite::{self, Pace, Table, quote};
+use crate::sys::files;
+use crate::units;
+
+const CONFLICT: &str = "data-clean.conflict";
+const GAVE_WAY: &str = "data-clean.gave-way";
+const PIECE: usize = 10_000;
+
+/// What came back.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct Restored {
+    /// The rule.
+    rule: String,
+    /// The table.
+    table: String,
+    /// Archived rows that were found.
+    found: u64,
+    /// Those that are in the table again.
+    rows: u64,
+    /// Those that stay archived, because they do not fit.
+    conflicts: u64,
+}
+
+/// Of one rule; the first of the run.
+pub(super) fn run(
+    run: &Run,
+    context: &Context,
+    report: &Reporter,
+    store: &Store,
+) -> anyhow::Result<()> {
+    let Some((rule, folder)) = run.rules.first() else {
+        return Err(missing("there is no rule").into());
+    };
+    let source = store.database(&rule.database)?;
+    let lock = archive::series_lock(&store.folder, &source.name);
+    let held = match files::metadata(&store.folder)? {
+        None => None,
+        Some(_) => context.take(&lock, PATIENCE)?,
+    };
+    files::require_own_links(&source.path, &run.root)?;
+    let reader = sqlite::open_readonly(&source.path, &context.stop, BUSY)?;
+    let writer = open_writer(source, context, folder.is_some())?;
+    let scene = Scene {
+        context,
+        report,
+        source,
+        reader: &reader,
+        writer: &writer,
+        held: held.as_ref(),
+    };
+    report.examined(CONFLICT, &rule.name);
+    let found = Table::find(&reader, &rule.table, &source.path, &context.stop)?;
+    let table =
+        found.ok_or_else(|| missing(format!("{} has no table {}", source.name, rule.table)))?;
+    let mut back = Back {
+        scene: &scene,
+        table: &table,
+        pace: Pace::new(&source.path, &context.stop),
+        done: Done::default(),
+        restored: Restored {
+            rule: rule.name.clone(),
+            table: table.name.clone(),
+            ..Restored::default()
+        },
+    };
+    match (folder, &rule.into) {
+        (Some(folder), _) => {
+            into_file::finish(context, report, rule, folder, source, &reader)?;
+            back.files(rule, folder)?;
+        }
+        (None, Some(into)) => back.table(into)?,
+        (None, None) => {
+            return Err(refused(format!(
+                "rule {} deletes rows, it does not archive them",
+                rule.name
+            ))
+            .hint("what a backup holds: empire-maint restore --to FILE")
+            .into());
+        }
+    }
+    report.progress_done();
+    back.tell(rule)
+}
+
+struct Back<'a> {
+    scene: &'a Scene<'a>,
+    table: &'a Table,
+    pace: Pace,
+    done: Done,
+    restored: Restored,
+}
+
+impl Back<'_> {
+    fn tell(self, rule: &Rule) -> anyhow::Result<()> {
+        let report = self.scene.report;
+        let mut restored = self.restored;
+        restored.rows = self.done.rows;
+        if restored.conflicts > 0 {
+            report.find(Finding::new(
+                CONFLICT,
+                Severity::Medium,
+                &rule.name,
+                format!(
+                    "{} stay archived: in {} another row is in their place, or they do not fit any more",
+                    units::count(restored.conflicts, "row"),
+                    restored.table
+                ),
+            ));
+        }
+        if self.done.gave_way {
+            report.find(
+                Finding::new(
+                    GAVE_WAY,
+                    Severity::Low,
+                    &rule.name,
+                    format!(
+                        "stopped after {} of {} rows for a backup or restore of {} that waits",
+                        restored.rows, restored.found, self.scene.source.name
+                    ),
+                )
+                .hint(format!(
+                    "empire-maint data-clean restore-archive {}",
+                    rule.name
+                )),
+            );
+        }
+        report.measure(
+            "data_clean_rows_restored",
+            restored.rows as f64,
+            "",
+            [
+                ("database", self.scene.source.name.as_str()),
+                ("rule", rule.name.as_str()),
+            ],
+        );
+        report.summarise(match (report.dry_run(), restored.found) {
+            (_, 0) => format!("nothing of rule {} is archived", rule.name),
+            (true, found) => format!(
+                "would bring {} back into {}",
+                units::count(found, "row"),
+                restored.table
+            ),
+            (false, _) => format!(
+                "{} back in {}; the next run archives them again as long as the rule says so",
+                units::count(restored.rows, "row"),
+                restored.table
+            ),
+        });
+        report.detail(&Detail {
+            restored: Some(restored),
+            ..Detail::default()
+        })
+    }
+
+    /// Out of a table: copy and removal of a row are one transaction.
+    fn table(&mut self, into: &str) -> anyhow::Result<()> {
+        let scene = self.scene;
+        let wrong = |error| scene.explain(error);
+        let (path, stop) = (&scene.source.path, &scene.context.stop);
+        let Some(archive) = Table::find(scene.reader, into, path, stop)? else {
+            return Err(missing(format!("there is no table {into} to restore from")).into());
+        };
+        // What the table computes it computes again.
+        let written: BTreeSet<_> = self.table.written().map(|one| quote(&one.name)).collect();
+        let mut shared = columns::shared(self.table, &archive)?;
+        shared.retain(|column| written.contains(column));
+        let all = Selection::new(
+            &archive,
+            &archive.key[0],
+            Some("1".into()),
+            false,
+            &[],
+            false,
+        );
+        self.restored.found = all.count(scene.reader).map_err(wrong)?;
+        if self.restored.found == 0 {
+            return Ok(());
+        }
+        let step = Step {
+            kind: "restore-archive",
+            target: format!("{}: {}", scene.source.name, self.table.name),
+            reason: format!(
+                "{} out of {}",
+                units::count(self.restored.found, "row"),
+                archive.name
+            ),
+        };
+        scene.report.act(step, |_| {
+            let copy = copy_statement(scene.writer, (&archive, "1"), &self.table.name, &shared);
+            let mut copy = copy.map_err(wrong)?;
+            let mut delete = delete_statement(scene.writer, &archive, "1").map_err(wrong)?;
+            let mut walk = all.walk(&[]);
+            loop {
+                let piece = walk.piece(scene.reader, PIECE, |_| false).map_err(wrong)?;
+                if piece.is_empty() {
+                    return Ok(());
+                }
+                self.turns(&piece, |key| {
+                    match copy.execute(params_from_iter(key)) {
+                        Ok(1) => {}
+                        Ok(_) => return Ok(false),
+                        Err(error) if is_constraint(&error) => return Ok(false),
+                        Err(error) => return Err(wrong(error)),
+                    }
+                    let removed = delete.execute(params_from_iter(key)).map_err(wrong)?;
+                    anyhow::ensure!(
+                        removed == 1,
+                        "a row of {} was copied back and could not be removed: a trigger keeps it",
+                        archive.name
+                    );
+                    Ok(true)
+                })?;
+                if self.done.gave_way {
+                    return Ok(());
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Rows in short transactions; `one` says whether it fits. Returns those that do not, by their place.
+    fn turns<T>(
+        &mut self,
+        rows: &[T],
+        mut one: impl FnMut(&T) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<BTreeSet<usize>> {
+        let numbered: Vec<_> = rows.iter().enumerate().collect();
+        let mut rest = numbered.as_slice();
+        let mut conflicts = BTreeSet::new();
+        while !rest.is_empty() {
+            if self.scene.must_give_way() {
+                self.done.gave_way = true;
+                break;
+            }
+            let mut turn = Done::default();
+            let mut stay = Vec::new();
+            let worked = self.pace.turn(self.scene.writer, rest, |(at, row)| {
+                match one(row)? {
+                    true => turn.rows += 1,
+                    false => stay.push(*at),
+                }
+                Ok(())
+            })?;
+            self.done.add(&turn);
+            self.restored.conflicts += stay.len() as u64;
+            conflicts.extend(stay);
+            rest = &rest[worked..];
+            self.scene.report.progress(
+                self.done.rows,
+                self.restored.found,
+                &format!("rows back in {}", self.table.name),
+            );
+        }
+        Ok(conflicts)
+    }
+
+    /// Out of files, oldest first. A file is removed once all its rows are durably in the table.
+    fn files(&mut self, rule: &Rule, folder: &Path) -> anyhow::Result<()> {
+        for pack in Pack::list(folder, &rule.name)? {
+            if pack.state == State::Pending {
+                continue; // of a dry run: listed as to be finished first
+            }
+            let mut lines = 0;
+            pack.read(|text| {
+                lines += text.lines().count() as u64;
+                self.scene.context.stop.check()
+            })?;
+            self.restored.found += lines;
+            let step = Step {
+                kind: "restore-archive",
+                target: format!("{}: {}", self.scene.source.name, self.table.name),
+                reason: format!(
+                    "{} out of {}",
+                    units::count(lines, "row"),
+                    pack.now().display()
+                ),
+            };
+            let report = self.scene.report;
+            report.act(step, |permit| self.file(permit, pack))?;
+            if self.done.gave_way {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, permit: &Permit, pack: Pack) -> anyhow::Result<()> {
+        let scene = self.scene;
+        let wrong = |error| scene.explain(error);
+        let pack = match pack.state {
+            State::Restoring => pack,
+            _ => pack.turn(permit, State::Restoring)?,
+        };
+        let layout = Layout::of(self.table);
+        let mut select = layout
+            .select(scene.writer, self.table, "1")
+            .map_err(wrong)?;
+        let marks: Vec<_> = (1..=layout.columns.len())
+            .map(|at| format!("?{at}"))
+            .collect();
+        let insert = scene.writer.prepare(&format!(
+            "INSERT OR ABORT INTO main.{} ({}) VALUES ({})",
+            quote(&self.table.name),
+            layout.columns.join(", "),
+            marks.join(", ")
+        ));
+        let mut insert = insert.map_err(wrong)?;
+        let mut one = |row: &Vec<Value>| match layout.there(&mut select, row).map_err(wrong)? {
+            // Brought back before this run was cut short.
+            Some(there) if there == *row => Ok(true),
+            Some(_) => Ok(false),
+            None => match insert.execute(params_from_iter(row)) {
+                Ok(inserted) => Ok(inserted == 1),
+                Err(error) if is_constraint(&error) => Ok(false),
+                Err(error) => Err(wrong(error)),
+            },
+        };
+        let mut at = 0;
+        let mut stay = BTreeSet::new();
+        pack.read(|text| {
+            let rows = text
+                .lines()
+                .map(|line| layout.names.values(line))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            if self.done.gave_way {
+                return Ok(());
+            }
+            let conflicts = self.turns(&rows, &mut one)?;
+            stay.extend(conflicts.into_iter().map(|row| at + row as u64));
+            at += rows.len() as u64;
+            Ok(())
+        })?;
+        if self.done.gave_way {
+            return Ok(()); // it stays as it is, and the same command goes on
+        }
+        if stay.is_empty() {
+            return pack.remove(permit);
+        }
+        pack.keep(permit, |line| stay.contains(&line))?;
+        pack.turn(permit, State::Final).map(|_| ())
+    }
+}

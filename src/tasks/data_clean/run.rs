@@ -1,0 +1,577 @@
+//! Database after database, rule after rule: look, plan, act; then what it cost and what it freed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::plan::{Plan, Target};
+use super::{Detail, PATIENCE, apply, into_file, space};
+use crate::archive::{self, Source, Store};
+use crate::config::sections::{CleanAction, Rule};
+use crate::context::Context;
+use crate::error::{self, Kind};
+use crate::report::{Cell, Document, Finding, Permit, Reporter, Severity, Step, Table};
+use crate::sqlite::{self, LONGEST_LOCK, Pace};
+use crate::sys::files;
+use crate::sys::lock::Held;
+use crate::units::{self, Length};
+
+const FAILED: &str = "data-clean.failed";
+const REFUSED: &str = "data-clean.refused";
+const NO_BACKUP: &str = "data-clean.no-backup";
+const NO_TABLE: &str = "data-clean.no-table";
+const KEPT: &str = "data-clean.kept";
+const GAVE_WAY: &str = "data-clean.gave-way";
+const LOCK: &str = "data-clean.lock";
+
+/// How long a transaction waits for the writers before it.
+pub const BUSY: Duration = Duration::from_secs(20);
+
+/// A run over the rules, resolved.
+pub struct Run {
+    /// The rules of this run, with the folder of those that archive into files.
+    pub rules: Vec<(Rule, Option<PathBuf>)>,
+    /// `--yes`
+    pub yes: bool,
+    /// False with `--no-backup-check`.
+    pub backup_check: bool,
+    /// The application's root.
+    pub root: PathBuf,
+}
+
+/// What became of a rule.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Outcome {
+    /// Its name.
+    rule: String,
+    /// The database.
+    database: String,
+    /// The table.
+    table: String,
+    /// How its column writes time.
+    time_format: String,
+    /// Rows before this moment are old.
+    #[schemars(with = "String")]
+    cutoff: jiff::Timestamp,
+    /// The first moment in the column.
+    #[schemars(with = "Option<String>")]
+    oldest: Option<jiff::Timestamp>,
+    /// The last moment in the column.
+    #[schemars(with = "Option<String>")]
+    newest: Option<jiff::Timestamp>,
+    /// Rows of the table before.
+    rows: u64,
+    /// Rows without a time.
+    nulls: u64,
+    /// Rows that were to go.
+    chosen: u64,
+    /// Old rows that stay, because others point to them.
+    referenced: u64,
+    /// Rows that went.
+    done: u64,
+    /// Where archived rows are: a table, or a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<String>,
+}
+
+/// A database after its rules.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Size {
+    /// The database.
+    database: String,
+    /// Bytes of its file, with everything folded in that is in the write-ahead log.
+    bytes: u64,
+    /// Bytes of it that hold nothing.
+    free_bytes: u64,
+    /// The longest that the write lock was held, ms.
+    longest_lock_ms: f64,
+    /// Write transactions.
+    transactions: u64,
+}
+
+/// What is committed.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// Rows that went.
+    pub rows: u64,
+    /// A backup or a restore waits: the rest is left to the next run.
+    pub gave_way: bool,
+    /// Where they are.
+    pub archive: Option<String>,
+}
+
+impl Done {
+    /// Adds what one transaction did.
+    pub fn add(&mut self, turn: &Self) {
+        self.rows += turn.rows;
+    }
+}
+
+/// What every step on one database needs.
+pub struct Scene<'a> {
+    /// The run.
+    pub context: &'a Context,
+    /// Its report.
+    pub report: &'a Reporter,
+    /// The database.
+    pub source: &'a Source,
+    /// Looks ahead.
+    pub reader: &'a Connection,
+    /// Writes.
+    pub writer: &'a Connection,
+    /// The lock of the series.
+    pub held: Option<&'a Held>,
+}
+
+impl Scene<'_> {
+    /// True when a backup or a restore of this database waits for us.
+    pub fn must_give_way(&self) -> bool {
+        self.held.is_some_and(Held::wanted)
+    }
+
+    /// In the operator's words.
+    pub fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
+        sqlite::explain(error, &self.source.path, &self.context.stop)
+    }
+
+    /// Paints how far a rule is.
+    pub fn progress(&self, done: u64, plan: &Plan) {
+        self.report
+            .progress(done, plan.chosen, &format!("rows of {}", plan.table.name));
+    }
+}
+
+impl Run {
+    pub(super) fn run(
+        &self,
+        context: &Context,
+        report: &Reporter,
+        store: &Store,
+    ) -> anyhow::Result<()> {
+        let mut detail = Detail::default();
+        for source in &store.databases {
+            let rules: Vec<_> = self
+                .rules
+                .iter()
+                .filter(|(rule, _)| rule.database == source.name)
+                .collect();
+            if rules.is_empty() {
+                continue;
+            }
+            let lock = archive::series_lock(&store.folder, &source.name);
+            let held = match files::metadata(&store.folder)? {
+                // Without the folder there is no backup, and nobody else to wait for.
+                None => None,
+                Some(_) => context.take(&lock, PATIENCE)?,
+            };
+            let work = Work {
+                run: self,
+                context,
+                report,
+                source,
+                folder: &store.folder,
+                held: held.as_ref(),
+            };
+            report.examined(FAILED, &source.name);
+            let done = report.attempt(FAILED, &source.name, || work.database(&rules, &mut detail));
+            report.progress_done();
+            if done.is_err() {
+                summarise(report, &detail)?;
+            }
+            done?;
+        }
+        summarise(report, &detail)
+    }
+}
+
+fn summarise(report: &Reporter, detail: &Detail) -> anyhow::Result<()> {
+    let done: u64 = detail.rules.iter().map(|one| one.done).sum();
+    let chosen: u64 = detail.rules.iter().map(|one| one.chosen).sum();
+    let archived: u64 = detail
+        .rules
+        .iter()
+        .filter(|one| one.archive.is_some())
+        .map(|one| one.done)
+        .sum();
+    let longest = detail
+        .databases
+        .iter()
+        .map(|one| one.longest_lock_ms)
+        .fold(0.0, f64::max);
+    report.summarise(match (report.dry_run(), done) {
+        (true, _) => format!("would remove {}", units::count(chosen, "row")),
+        (false, 0) if chosen == 0 => "nothing is older than the rules allow".to_owned(),
+        (false, _) => format!(
+            "{} removed, {archived} of them archived; the write lock was held for {longest:.0} ms at most",
+            units::count(done, "row")
+        ),
+    });
+    if !detail.rules.is_empty() {
+        report.document(table(&detail.rules, report.dry_run()));
+    }
+    report.detail(detail)
+}
+
+fn table(rules: &[Outcome], dry_run: bool) -> Document {
+    Document::Table(Table {
+        title: "Rules".to_owned(),
+        columns: vec![
+            "rule",
+            "table",
+            "rows",
+            "older than",
+            "how time is written",
+            "without time",
+            if dry_run { "would go" } else { "gone" },
+            "kept",
+        ],
+        rows: rules
+            .iter()
+            .map(|one| {
+                vec![
+                    Cell::Text(one.rule.clone()),
+                    Cell::Text(format!("{}.{}", one.database, one.table)),
+                    Cell::Count(one.rows),
+                    Cell::Time(one.cutoff),
+                    Cell::Text(one.time_format.clone()),
+                    Cell::Count(one.nulls),
+                    Cell::Count(if dry_run { one.chosen } else { one.done }),
+                    Cell::Count(one.referenced),
+                ]
+            })
+            .collect(),
+    })
+}
+
+struct Work<'a> {
+    run: &'a Run,
+    context: &'a Context,
+    report: &'a Reporter,
+    source: &'a Source,
+    folder: &'a Path,
+    held: Option<&'a Held>,
+}
+
+impl Work<'_> {
+    fn database(
+        &self,
+        rules: &[&(Rule, Option<PathBuf>)],
+        detail: &mut Detail,
+    ) -> anyhow::Result<()> {
+        let path = &self.source.path;
+        files::require_own_links(path, &self.run.root)?;
+        sqlite::require_database_file(path)?;
+        if self.run.backup_check && !self.has_backup()? {
+            return Ok(());
+        }
+        let reader = sqlite::open_readonly(path, &self.context.stop, BUSY)?;
+        // Whatever is wrong with the whole of it is told once, not for every rule.
+        sqlite::require_tables(
+            &reader,
+            path,
+            &self.source.expect_tables,
+            &self.context.stop,
+        )?;
+        let mut pace = Pace::new(path, &self.context.stop);
+        let mut result = Ok(());
+        for (rule, folder) in rules {
+            for id in [FAILED, REFUSED, NO_TABLE, KEPT, GAVE_WAY] {
+                self.report.examined(id, &rule.name);
+            }
+            let one = || self.rule(rule, folder.clone(), &reader, &mut pace, detail);
+            result = self.report.attempt(FAILED, &rule.name, one).map(|_| ());
+            if result.is_err() {
+                break;
+            }
+        }
+        detail.databases.push(self.size(&reader, &pace)?);
+        result
+    }
+
+    fn has_backup(&self) -> anyhow::Result<bool> {
+        let name = &self.source.name;
+        self.report.examined(NO_BACKUP, name);
+        match archive::require_recent(self.folder, name, self.context.now) {
+            Err(error) if error::kind_of(&error) == Kind::Refused => {
+                self.refuse(NO_BACKUP, name, &error);
+                Ok(false)
+            }
+            other => other.map(|()| true),
+        }
+    }
+
+    fn refuse(&self, id: &'static str, subject: &str, error: &anyhow::Error) {
+        let mut finding = Finding::new(id, Severity::High, subject, format!("{error:#}"));
+        finding.hint = error::failure_in(error).and_then(|failure| failure.hint.clone());
+        self.report.find(finding);
+    }
+
+    fn rule(
+        &self,
+        rule: &Rule,
+        folder: Option<PathBuf>,
+        reader: &Connection,
+        pace: &mut Pace,
+        detail: &mut Detail,
+    ) -> anyhow::Result<()> {
+        if let Some(folder) = &folder {
+            into_file::finish(self.context, self.report, rule, folder, self.source, reader)?;
+        }
+        let looked = match &folder {
+            Some(folder) => into_file::require_none_restoring(rule, folder),
+            None => Ok(()),
+        }
+        .and_then(|()| Plan::look(reader, rule, folder, self.source, self.context));
+        let plan = match looked {
+            Ok(Some(plan)) => plan,
+            Ok(None) => {
+                let message = format!("{} has no table {}", self.source.name, rule.table);
+                self.report
+                    .find(Finding::new(NO_TABLE, Severity::Info, &rule.name, message));
+                return Ok(());
+            }
+            Err(error) if matches!(error::kind_of(&error), Kind::Refused | Kind::Missing) => {
+                self.refuse(REFUSED, &rule.name, &error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut outcome = self.outcome(&plan);
+        let mut done = Done::default();
+        let result = self.act(&plan, reader, pace, &mut done);
+        outcome.done = done.rows;
+        outcome.archive = done.archive.clone().or(outcome.archive);
+        self.measure(&plan, &done);
+        detail.rules.push(outcome);
+        result
+    }
+
+    fn act(
+        &self,
+        plan: &Plan,
+        reader: &Connection,
+        pace: &mut Pace,
+        done: &mut Done,
+    ) -> anyhow::Result<()> {
+        if plan.chosen == 0 {
+            return self.told_kept(plan, plan.referenced);
+        }
+        if !self.run.yes
+            && let Err(error) = plan.require_fraction()
+        {
+            self.refuse(REFUSED, &plan.rule.name, &error);
+            return Ok(());
+        }
+        let step = Step {
+            kind: match plan.rule.action {
+                CleanAction::Delete => "delete",
+                CleanAction::Archive => "archive",
+            },
+            target: format!("{}: {}", self.source.name, plan.table.name),
+            reason: reason(plan),
+        };
+        self.report
+            .act(step, |permit| self.change(permit, plan, reader, pace, done))?;
+        if done.gave_way {
+            self.report.find(Finding::new(
+                GAVE_WAY,
+                Severity::Low,
+                &plan.rule.name,
+                format!(
+                    "stopped after {} of {} rows for a backup or restore of {} that waits; the next run goes on",
+                    done.rows, plan.chosen, self.source.name
+                ),
+            ));
+        } else if !self.report.dry_run() {
+            self.told_kept(
+                plan,
+                plan.referenced + plan.chosen.saturating_sub(done.rows),
+            )?;
+        } else {
+            self.told_kept(plan, plan.referenced)?;
+        }
+        Ok(())
+    }
+
+    fn told_kept(&self, plan: &Plan, kept: u64) -> anyhow::Result<()> {
+        if kept > 0 {
+            self.report.find(Finding::new(
+                KEPT,
+                Severity::Low,
+                &plan.rule.name,
+                format!(
+                    "{} of {} older than {} stay: rows of other tables point to them, a trigger keeps them, or they changed meanwhile",
+                    units::count(kept, "row"),
+                    plan.table.name,
+                    plan.cutoff
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        permit: &Permit,
+        plan: &Plan,
+        reader: &Connection,
+        pace: &mut Pace,
+        done: &mut Done,
+    ) -> anyhow::Result<()> {
+        let writer = open_writer(
+            self.source,
+            self.context,
+            matches!(plan.target, Target::Folder(_)),
+        )?;
+        let scene = Scene {
+            context: self.context,
+            report: self.report,
+            source: self.source,
+            reader,
+            writer: &writer,
+            held: self.held,
+        };
+        match &plan.target {
+            Target::Folder(folder) => into_file::archive(permit, &scene, plan, folder, pace, done),
+            _ => apply::apply(&scene, plan, pace, done),
+        }
+        .with_context(|| format!("after {}", units::count(done.rows, "row")))
+    }
+
+    fn outcome(&self, plan: &Plan) -> Outcome {
+        Outcome {
+            rule: plan.rule.name.clone(),
+            database: self.source.name.clone(),
+            table: plan.table.name.clone(),
+            time_format: plan.format(),
+            cutoff: plan.cutoff,
+            oldest: plan.times.oldest,
+            newest: plan.times.newest,
+            rows: plan.total,
+            nulls: plan.times.nulls,
+            chosen: plan.chosen,
+            referenced: plan.referenced,
+            done: 0,
+            archive: match &plan.target {
+                Target::Nothing => None,
+                Target::Table { name, .. } => Some(name.clone()),
+                Target::Folder(folder) => Some(folder.display().to_string()),
+            },
+        }
+    }
+
+    fn measure(&self, plan: &Plan, done: &Done) {
+        let labels = [
+            ("database", self.source.name.as_str()),
+            ("rule", plan.rule.name.as_str()),
+        ];
+        let measure = |name, value: u64| self.report.measure(name, value as f64, "", labels);
+        measure("data_clean_rows", done.rows);
+        measure("data_clean_rows_without_time", plan.times.nulls);
+    }
+
+    fn size(&self, reader: &Connection, pace: &Pace) -> anyhow::Result<Size> {
+        let name = self.source.name.as_str();
+        let size = if pace.turns() > 0 {
+            let writer = open_writer(self.source, self.context, false)?;
+            space::after(self.report, self.source, &writer, pace)
+        } else {
+            space::look(reader)
+        };
+        let (bytes, free_bytes) =
+            size.map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))?;
+        let longest = pace.longest();
+        if pace.turns() > 0 {
+            self.report.examined(LOCK, name);
+        }
+        if longest > LONGEST_LOCK {
+            self.report.find(
+                Finding::new(
+                    LOCK,
+                    Severity::Low,
+                    name,
+                    format!(
+                        "a write lock on {name} was held for {} (limit {})",
+                        Length(longest),
+                        Length(LONGEST_LOCK)
+                    ),
+                )
+                .measured(
+                    longest.as_secs_f64() * 1000.0,
+                    "ms",
+                    LONGEST_LOCK.as_secs_f64() * 1000.0,
+                ),
+            );
+        }
+        let label = [("database", name)];
+        let longest_lock_ms = (longest.as_secs_f64() * 10_000.0).round() / 10.0;
+        self.report
+            .measure("data_clean_longest_lock_ms", longest_lock_ms, "ms", label);
+        self.report
+            .measure("data_clean_database_bytes", bytes as f64, "bytes", label);
+        self.report
+            .measure("data_clean_free_bytes", free_bytes as f64, "bytes", label);
+        Ok(Size {
+            database: name.to_owned(),
+            bytes,
+            free_bytes,
+            longest_lock_ms,
+            transactions: pace.turns(),
+        })
+    }
+}
+
+/// A connection that writes as the schema wants it. What relies on a commit being on the disk asks for that; else a power cut may
+/// bring rows back, never lose one.
+pub fn open_writer(
+    source: &Source,
+    context: &Context,
+    durable: bool,
+) -> anyhow::Result<Connection> {
+    let (path, stop) = (&source.path, &context.stop);
+    let wrong = |error| sqlite::explain(error, path, stop);
+    let writer = sqlite::open_writable(path, stop, BUSY)?;
+    let mode: String = writer
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .map_err(wrong)?;
+    let synchronous = match durable || !mode.eq_ignore_ascii_case("wal") {
+        true => "FULL",
+        false => "NORMAL",
+    };
+    writer
+        .execute_batch(&format!(
+            "PRAGMA foreign_keys=ON; PRAGMA synchronous={synchronous}; PRAGMA cache_size=-16384"
+        ))
+        .map_err(wrong)?;
+    Ok(writer)
+}
+
+/// One sentence with the numbers: how many, of how many, older than what, told how.
+fn reason(plan: &Plan) -> String {
+    let mut text = format!(
+        "{} of {} ({:.1}%) are older than {} ({}; {}: {})",
+        plan.chosen,
+        units::count(plan.total, "row"),
+        plan.fraction() * 100.0,
+        plan.cutoff,
+        plan.rule.older_than,
+        plan.rule.column,
+        plan.format()
+    );
+    match &plan.target {
+        Target::Nothing => {}
+        Target::Table { name, .. } => text.push_str(&format!("; into {name}")),
+        Target::Folder(folder) => text.push_str(&format!("; into {}", folder.display())),
+    }
+    for (child, rows) in &plan.along {
+        text.push_str(&format!(
+            "; with them go or change {} of {child}",
+            units::count(*rows, "row")
+        ));
+    }
+    text
+}

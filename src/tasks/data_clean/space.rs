@@ -1,0 +1,57 @@
+//! What a database takes on the disk after its rules, and giving space back where that pays and costs no long lock.
+
+use rusqlite::Connection;
+
+use crate::archive::Source;
+use crate::report::{Finding, Reporter, Severity};
+use crate::sqlite::Pace;
+use crate::units::{Bytes, percent};
+
+const SPACE: &str = "data-clean.space";
+/// Less than this share, or this much, is soon filled again.
+const LEAST_PERCENT: f64 = 25.0;
+const LEAST_BYTES: u64 = 64 << 20;
+
+/// Bytes of the database with its write-ahead log folded in, and how many of them hold nothing.
+pub fn look(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let number = |sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map(|number| u64::try_from(number).unwrap_or(0))
+    };
+    let page = number("PRAGMA page_size")?;
+    Ok((
+        number("PRAGMA page_count")? * page,
+        number("PRAGMA freelist_count")? * page,
+    ))
+}
+
+/// Folds the log in as far as readers allow, and says where the free space could go.
+pub fn after(
+    report: &Reporter,
+    source: &Source,
+    writer: &Connection,
+    _pace: &Pace,
+) -> rusqlite::Result<(u64, u64)> {
+    // Busy or not, the next one who commits goes on with it.
+    writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    let (bytes, free) = look(writer)?;
+    if free >= LEAST_BYTES && percent(free, bytes) >= LEAST_PERCENT {
+        report.find(
+            Finding::new(
+                SPACE,
+                Severity::Info,
+                &source.name,
+                format!(
+                    "{} of {} in {} hold nothing ({:.0}%, worth giving back from {LEAST_PERCENT}%)",
+                    Bytes(free),
+                    Bytes(bytes),
+                    source.name,
+                    percent(free, bytes)
+                ),
+            )
+            .hint("empire-maint optimize-db gives it back to the disk where the time that it takes allows that"),
+        );
+    }
+    Ok((bytes, free))
+}

@@ -1,0 +1,233 @@
+//! Which rows a rule means, as SQL, and a walk over them in pieces: no piece holds a lock or a snapshot while others are written.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use crate::sqlite::{Table, quote};
+
+/// The rows that a rule means.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// What tells the old rows, and where rows without a time are old too, those. No row is in two of them.
+    parts: Vec<Part>,
+    table: Table,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    condition: String,
+    /// The rows are gone through along an index on this column, otherwise along the key.
+    along: Option<String>,
+}
+
+impl Selection {
+    /// `old` is a condition on the column; `others` hold for every row of the selection.
+    pub fn new(
+        table: &Table,
+        column: &str,
+        old: Option<String>,
+        nulls: bool,
+        others: &[String],
+        indexed: bool,
+    ) -> Self {
+        let mut parts = Vec::new();
+        let whole = |first: String| {
+            let mut all = vec![format!("({first})")];
+            all.extend(others.iter().map(|other| format!("(\n{other}\n)")));
+            all.join(" AND ")
+        };
+        if let Some(old) = old {
+            parts.push(Part {
+                condition: whole(old),
+                along: indexed.then(|| quote(column)),
+            });
+        }
+        if nulls {
+            parts.push(Part {
+                condition: whole(format!("{} IS NULL", quote(column))),
+                along: None,
+            });
+        }
+        Self {
+            parts,
+            table: table.clone(),
+        }
+    }
+
+    /// True for a row of the selection.
+    pub fn condition(&self) -> String {
+        match self.parts.as_slice() {
+            [] => "0".to_owned(),
+            [one] => one.condition.clone(),
+            many => many
+                .iter()
+                .map(|part| format!("({})", part.condition))
+                .collect::<Vec<_>>()
+                .join(" OR "),
+        }
+    }
+
+    /// How many rows there are in it.
+    pub fn count(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let mut sum = 0;
+        for part in &self.parts {
+            let table = quote(&self.table.name);
+            let sql = format!("SELECT count(*) FROM main.{table} WHERE {}", part.condition);
+            sum += connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
+        }
+        Ok(u64::try_from(sum).unwrap_or(0))
+    }
+
+    /// A walk from the beginning; each piece brings the key and then these columns (quoted).
+    pub fn walk(&self, columns: &[String]) -> Walk<'_> {
+        Walk {
+            selection: self,
+            columns: columns.to_vec(),
+            part: 0,
+            after: None,
+        }
+    }
+}
+
+/// Where a walk is.
+pub struct Walk<'a> {
+    selection: &'a Selection,
+    columns: Vec<String>,
+    part: usize,
+    after: Option<Vec<Value>>,
+}
+
+/// A row: the values of its key, then those that were asked for.
+pub type Row = Vec<Value>;
+
+impl Walk<'_> {
+    /// The next rows, at most `most`, or fewer once `enough` says so after one; none at the end. Every row is seen once, also
+    /// when it stays.
+    pub fn piece(
+        &mut self,
+        connection: &Connection,
+        most: usize,
+        mut enough: impl FnMut(&Row) -> bool,
+    ) -> rusqlite::Result<Vec<Row>> {
+        while let Some(part) = self.selection.parts.get(self.part) {
+            let places = self.places(part);
+            let sql = self.sql(part, &places, most);
+            let mut statement = connection.prepare(&sql)?;
+            let values = self.after.iter().flatten();
+            let mut rows = statement.query(params_from_iter(values))?;
+            let mut found: Vec<Row> = Vec::new();
+            while let Some(row) = rows.next()? {
+                let read = |range: std::ops::Range<usize>| -> rusqlite::Result<Vec<Value>> {
+                    range.map(|at| row.get(at)).collect()
+                };
+                self.after = Some(read(0..places.len())?);
+                let key = usize::from(part.along.is_some());
+                let row = read(key..places.len() + self.columns.len())?;
+                let stop = enough(&row);
+                found.push(row);
+                if stop {
+                    break;
+                }
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            self.part += 1;
+            self.after = None;
+        }
+        Ok(Vec::new())
+    }
+
+    /// What the walk is ordered by, quoted.
+    fn places(&self, part: &Part) -> Vec<String> {
+        let key = self.selection.table.key.iter().map(|name| quote(name));
+        part.along.iter().cloned().chain(key).collect()
+    }
+
+    fn sql(&self, part: &Part, places: &[String], most: usize) -> String {
+        let mut sql = format!(
+            "SELECT {} FROM main.{} WHERE {}",
+            [places, &self.columns].concat().join(", "),
+            quote(&self.selection.table.name),
+            part.condition
+        );
+        if self.after.is_some() {
+            let marks: Vec<_> = (1..=places.len()).map(|at| format!("?{at}")).collect();
+            sql.push_str(&format!(
+                " AND ({}) > ({})",
+                places.join(", "),
+                marks.join(", ")
+            ));
+            if let Some(along) = &part.along {
+                sql.push_str(&format!(" AND {along} >= ?1"));
+            }
+        }
+        sql.push_str(&format!(" ORDER BY {} LIMIT {most}", places.join(", ")));
+        sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Stop;
+    use std::path::Path;
+    use std::time::Duration;
+
+    #[test]
+    fn every_row_is_seen_once_whatever_the_order() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE t(id INTEGER PRIMARY KEY, c, state);
+                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                   INSERT INTO t SELECT i, CASE i % 7 WHEN 0 THEN NULL ELSE i % 5 END, i % 2 FROM n;
+                 CREATE INDEX by_c ON t(c);
+                 CREATE TABLE w(a TEXT, b INT, c, PRIMARY KEY (a, b)) WITHOUT ROWID;
+                 INSERT INTO w SELECT id % 10, id, c FROM t;",
+            )
+            .expect("fills");
+        let stop = Stop::after(Duration::from_secs(60));
+        for (name, indexed) in [("t", true), ("t", false), ("w", false)] {
+            let table = Table::find(&connection, name, Path::new("x.db"), &stop)
+                .expect("no error")
+                .expect("is there");
+            let old = Some("\"c\" >= 0 AND \"c\" < 3".to_owned());
+            let selection = Selection::new(
+                &table,
+                "c",
+                old,
+                true,
+                &["c IS NULL OR c <> 1".into()],
+                indexed,
+            );
+            let mut walk = selection.walk(&[quote("c")]);
+            let mut seen = Vec::new();
+            loop {
+                let piece = walk.piece(&connection, 17, |_| false).expect("reads");
+                if piece.is_empty() {
+                    break;
+                }
+                seen.extend(
+                    piece
+                        .into_iter()
+                        .map(|row| format!("{:?}", &row[..row.len() - 1])),
+                );
+            }
+            let all = seen.len() as u64;
+            seen.sort();
+            seen.dedup();
+            assert_eq!(seen.len() as u64, all, "{name}: a row twice");
+            assert_eq!(all, selection.count(&connection).expect("counts"), "{name}");
+            let sql = format!(
+                "SELECT count(*) FROM {name} WHERE {}",
+                selection.condition()
+            );
+            let counted: i64 = connection
+                .query_row(&sql, [], |row| row.get(0))
+                .expect("counts");
+            assert_eq!(counted as u64, all);
+            assert!(all > 400);
+        }
+    }
+}

@@ -1,0 +1,788 @@
+//! `data-clean`: what is too old goes or moves, by rules; what is in doubt, pointed to, or younger stays.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Server, actions, finding, finding_ids, number, sql};
+
+/// The second Monday of November.
+const NOW: &str = "2026-11-09T04:13:00Z";
+
+/// The plan's tables beside those of every test; ids up to 40 are too old for the plan's rules, 60 are not.
+const TABLES: &str = "
+    CREATE TABLE logs (id INTEGER PRIMARY KEY, timestamp TEXT, message TEXT);
+    CREATE INDEX logs_by_time ON logs(timestamp);
+    CREATE TABLE archived_trades (created_at TEXT, id INTEGER PRIMARY KEY);
+    CREATE TABLE temp_cache (key TEXT PRIMARY KEY, expires_at INTEGER) WITHOUT ROWID;
+    CREATE TABLE job_logs (id INTEGER PRIMARY KEY, status TEXT, created_at TEXT);
+    CREATE TABLE n AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100) SELECT i FROM c;
+    INSERT INTO logs SELECT i, datetime('2026-11-09', iif(i <= 40, -120, -20) || ' days'), 'line ' || i FROM n;
+    INSERT INTO trades SELECT i, datetime('2026-11-09', iif(i <= 40, -400, -20) || ' days') FROM n;
+    INSERT INTO temp_cache SELECT 'k' || i, 1794182400000 + iif(i <= 40, -86400000, 86400000) FROM n;
+    INSERT INTO job_logs SELECT i, iif(i % 2, 'failed', 'done'), datetime('2026-11-09', iif(i <= 40, -40, -20) || ' days') FROM n;
+";
+
+/// A server with the plan's tables and a backup of this night.
+fn server() -> Server {
+    let server = Server::new();
+    sql(&server.database(), TABLES);
+    back_up(&server);
+    server
+}
+
+fn back_up(server: &Server) {
+    server.run(&format!("backup --now {NOW}")).expect(0);
+}
+
+fn clean(server: &Server, line: &str) -> (i32, Value) {
+    server.json(&format!("data-clean --now {NOW} {line}"))
+}
+
+fn rows(path: &Path, table: &str) -> i64 {
+    number(path, &format!("SELECT count(*) FROM {table}"))
+}
+
+fn rule(lines: &str) -> String {
+    format!(
+        "[[data_clean.rule]]\nname = \"the-rule\"\ndatabase = \"app_db\"\nolder_than = \"90d\"\n{lines}\n"
+    )
+}
+
+fn outcome(report: &Value) -> &Value {
+    &report["data"]["rules"][0]
+}
+
+#[test]
+fn the_plans_own_rules() {
+    let server = server();
+    let database = server.database();
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(rows(&database, "logs"), 60);
+    assert_eq!(rows(&database, "trades"), 60);
+    assert_eq!(rows(&database, "archived_trades"), 40);
+    assert_eq!(rows(&database, "temp_cache"), 60);
+    assert_eq!(rows(&database, "job_logs"), 80); // only the failed ones
+    assert_eq!(
+        number(
+            &database,
+            "SELECT max(id) FROM archived_trades WHERE created_at LIKE '20%'"
+        ),
+        40
+    );
+    assert_eq!(
+        number(
+            &database,
+            "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
+        ),
+        0
+    );
+    let kinds: Vec<_> = actions(&report)
+        .into_iter()
+        .map(|(kind, target, outcome)| format!("{kind} {target} {outcome}"))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "delete app_db: logs done",
+            "archive app_db: trades done",
+            "delete app_db: temp_cache done",
+            "delete app_db: job_logs done",
+        ]
+    );
+    let formats: Vec<_> = report["data"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["time_format"].as_str().unwrap())
+        .collect();
+    assert_eq!(formats[0], "text YYYY-MM-DD HH:MM:SS (as UTC)");
+    assert_eq!(formats[2], "milliseconds since 1970");
+    // Once more: nothing to do, and nothing is done.
+    let (code, again) = clean(&server, "");
+    assert_eq!(
+        (code, again["summary"].as_str()),
+        (0, Some("nothing is older than the rules allow"))
+    );
+    assert!(actions(&again).is_empty());
+}
+
+/// What a rule with an archive of files has put there: every line.
+fn archived(server: &Server) -> Vec<Value> {
+    let mut found = Vec::new();
+    for path in packs(server) {
+        assert!(
+            path.extension().unwrap() == "gz",
+            "{path:?} is not finished"
+        );
+        let plain = server.path().join("plain");
+        crate::support::zcat(&path, &plain);
+        let text = std::fs::read_to_string(&plain).unwrap();
+        found.extend(
+            text.lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()),
+        );
+    }
+    found
+}
+
+fn packs(server: &Server) -> Vec<PathBuf> {
+    let folder = server.root().join("archive");
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn rows_go_to_a_file_and_come_back_as_they_were() {
+    let server = Server::new().config(&rule(
+        "table = \"odd\"\ncolumn = \"at\"\naction = \"archive\"\ninto = \"file:archive\"\n",
+    ));
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TABLE odd (\"a \"\"b\"\"\", at TEXT, n REAL, raw, twice AS (n * 2));
+         INSERT INTO odd VALUES ('x' || char(10) || 'é\"', '2025-01-01T00:00:00Z', 1.0, x'00ff'), (NULL, '2025-01-02T00:00:00Z', 9e999, 9223372036854775807),
+           ('', '2025-01-03T00:00:00.5Z', 0.1, 1.0), (7, '2026-11-01T00:00:00Z', 2, NULL), (8, NULL, 3, 'without a time');
+         CREATE TABLE before AS SELECT rowid AS r, *, typeof(raw) AS t FROM odd;",
+    );
+    back_up(&server);
+    let (code, report) = clean(&server, "--yes");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(number(&database, "SELECT sum(rowid) FROM odd"), 9);
+    assert_eq!(
+        (
+            outcome(&report)["done"].as_u64(),
+            outcome(&report)["nulls"].as_u64()
+        ),
+        (Some(3), Some(1))
+    );
+    let lines = archived(&server);
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["rowid"], 1);
+    assert_eq!(lines[0]["a \"b\""], "x\né\"");
+    assert!(lines[0].get("twice").is_none());
+    assert_eq!(
+        outcome(&report)["archive"],
+        packs(&server)[0].display().to_string()
+    );
+
+    let (code, report) = server.json(&format!(
+        "data-clean restore-archive the-rule --now {NOW} --dry-run"
+    ));
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["restored"]["found"], 3);
+    assert_eq!(packs(&server).len(), 1);
+    let (code, report) = server.json(&format!("data-clean restore-archive the-rule --now {NOW}"));
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["restored"]["rows"], 3);
+    assert!(packs(&server).is_empty());
+    let differ = "SELECT count(*) FROM (SELECT rowid AS r, *, typeof(raw) AS t FROM odd EXCEPT SELECT * FROM before)";
+    assert_eq!(number(&database, differ), 0);
+    assert_eq!(rows(&database, "odd"), 5);
+}
+
+#[test]
+fn a_dry_run_lists_what_the_run_does_and_changes_nothing() {
+    let server = server();
+    let before = server.fingerprint(&server.root());
+    let (code, dry) = clean(&server, "--dry-run");
+    assert_eq!(code, 0, "{dry:#}");
+    assert_eq!(server.fingerprint(&server.root()), before);
+    let (_, real) = clean(&server, "");
+    let steps = |report: &Value| -> Vec<_> {
+        let actions = report["actions"].as_array().unwrap();
+        actions
+            .iter()
+            .map(|one| {
+                (
+                    one["kind"].clone(),
+                    one["target"].clone(),
+                    one["reason"].clone(),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(steps(&dry), steps(&real));
+    assert_eq!(actions(&dry).len(), 4);
+    for (planned, done) in dry["data"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(real["data"]["rules"].as_array().unwrap())
+    {
+        assert_eq!(planned["chosen"], done["done"]);
+        assert_eq!(planned["done"], 0);
+    }
+}
+
+/// §3.3 of the snippets: with numbers in the column, every row is older than any text.
+#[test]
+fn epochs_in_every_unit_lose_only_what_is_old() {
+    let second = 1_794_197_580_i64; // 2026-11-09T04:13:00Z
+    for (declared, factor, text) in [
+        ("INTEGER", 1, false),
+        ("INTEGER", 1_000, false),
+        ("INTEGER", 1_000_000, false),
+        ("INTEGER", 1_000_000_000, false),
+        ("TEXT", 1, true),
+        ("TEXT", 1_000, true),
+        ("TEXT", 1_000_000, true),
+        ("TEXT", 1_000_000_000, true),
+        ("REAL", 1, false),
+    ] {
+        let server = Server::new().config(&rule(
+            "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"delete\"\n",
+        ));
+        let database = server.database();
+        sql(
+            &database,
+            &format!("CREATE TABLE logs (id INTEGER PRIMARY KEY, timestamp {declared})"),
+        );
+        for (id, days) in [(1, 400), (2, 91), (3, 89), (4, 0), (5, -3)] {
+            let value = (second - days * 86_400) * factor;
+            let value = if text {
+                format!("'{value}'")
+            } else {
+                value.to_string()
+            };
+            sql(
+                &database,
+                &format!("INSERT INTO logs VALUES ({id}, {value})"),
+            );
+        }
+        if !text {
+            let snippet = "SELECT count(*) FROM logs WHERE timestamp < datetime('now', '-90 days')";
+            assert_eq!(number(&database, snippet), 5, "the snippet takes all");
+        }
+        back_up(&server);
+        let (code, report) = clean(&server, "");
+        assert_eq!(code, 0, "{report:#}");
+        assert_eq!(
+            number(&database, "SELECT sum(id) FROM logs"),
+            12,
+            "{declared} {factor}"
+        );
+    }
+}
+
+#[test]
+fn a_column_in_doubt_is_refused_and_the_other_rules_go_on() {
+    let server = server();
+    let database = server.database();
+    sql(
+        &database,
+        "UPDATE logs SET timestamp = 1700000000 WHERE id = 7",
+    );
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "data-clean.refused");
+    assert_eq!(
+        (refused["subject"].as_str(), refused["severity"].as_str()),
+        (Some("old-logs"), Some("high"))
+    );
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.contains("99 values: text YYYY-MM-DD HH:MM:SS (as UTC), as '2026-07-12 00:00:00'"),
+        "{message}"
+    );
+    assert!(
+        message.contains("1 value: seconds since 1970 as text, as"),
+        "{message}"
+    );
+    assert_eq!(rows(&database, "logs"), 100);
+    assert_eq!(rows(&database, "trades"), 60);
+}
+
+/// §3.3: the INSERT fails, the DELETE runs all the same.
+#[test]
+fn an_archive_that_lacks_a_column_costs_no_row() {
+    let server = server();
+    let database = server.database();
+    sql(&database, "ALTER TABLE trades ADD COLUMN amount");
+    let snippet = "INSERT INTO archived_trades SELECT * FROM trades WHERE created_at < datetime('2026-11-09', '-1 year');
+        DELETE FROM trades WHERE created_at < datetime('2026-11-09', '-1 year');";
+    let copy = server.path().join("copy.db");
+    sql(&database, &format!("VACUUM INTO '{}'", copy.display()));
+    let shell = std::process::Command::new("sqlite3")
+        .arg(&copy)
+        .arg(snippet.replace('\n', " "))
+        .output();
+    let _ = shell; // one statement after another: the shell of a here-document goes on after an error
+    for statement in snippet.split(';') {
+        let _ = rusqlite::Connection::open(&copy)
+            .unwrap()
+            .execute_batch(statement);
+    }
+    assert_eq!(
+        (rows(&copy, "trades"), rows(&copy, "archived_trades")),
+        (60, 0),
+        "the snippet loses 40"
+    );
+
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "data-clean.refused");
+    assert_eq!(
+        refused["message"],
+        "archived_trades lacks columns of trades: amount"
+    );
+    assert_eq!(
+        (
+            rows(&database, "trades"),
+            rows(&database, "archived_trades")
+        ),
+        (100, 0)
+    );
+    assert_eq!(rows(&database, "logs"), 60);
+
+    sql(&database, "DROP TABLE archived_trades");
+    let (_, report) = clean(&server, "--rule old-trades");
+    let hint = finding(&report, "data-clean.refused")["hint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let create = hint.split('\'').nth(3).unwrap();
+    sql(&database, create);
+    let (code, report) = clean(&server, "--rule old-trades");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        (
+            rows(&database, "trades"),
+            rows(&database, "archived_trades")
+        ),
+        (60, 40)
+    );
+}
+
+/// A row that is in the archive already, as after the snippet: neither of the two goes.
+#[test]
+fn a_row_that_the_archive_has_already_is_not_removed() {
+    let server = server();
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TABLE strict_archive (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, created_at TEXT);
+        INSERT INTO strict_archive VALUES (30, 'something else')",
+    );
+    let server = server.config(&rule("table = \"trades\"\ncolumn = \"created_at\"\naction = \"archive\"\ninto = \"strict_archive\"\n"));
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    let failed = finding(&report, "data-clean.failed");
+    assert_eq!(failed["severity"], "critical");
+    assert!(
+        failed["message"]
+            .as_str()
+            .unwrap()
+            .contains("cannot be archived into strict_archive"),
+        "{failed}"
+    );
+    let both = "SELECT count(*) FROM (SELECT id FROM trades UNION ALL SELECT id FROM strict_archive WHERE created_at LIKE '20%')";
+    assert_eq!(number(&database, both), 100);
+    assert_eq!(
+        number(
+            &database,
+            "SELECT count(*) FROM strict_archive WHERE created_at = 'something else'"
+        ),
+        1
+    );
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM trades WHERE id = 30"),
+        1
+    );
+}
+
+#[test]
+fn more_than_the_rule_allows_waits_for_a_person() {
+    let server = server();
+    let database = server.database();
+    sql(&database, "DELETE FROM logs WHERE id > 70");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "data-clean.refused");
+    assert_eq!(
+        refused["message"],
+        "40 of 70 rows in logs are older than 2026-08-11T04:13:00Z (57.1%, limit 50.0%)"
+    );
+    assert_eq!(
+        refused["hint"],
+        "empire-maint data-clean --rule old-logs --yes"
+    );
+    assert_eq!(rows(&database, "logs"), 70);
+    let command = refused["hint"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("empire-maint data-clean ")
+        .unwrap();
+    let (code, report) = clean(&server, command);
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(rows(&database, "logs"), 30);
+    // What was refused is well now.
+    let (_, report) = clean(&server, "");
+    assert!(finding_ids(&report, "old-logs").is_empty());
+}
+
+const PARENTS: &str = "
+    CREATE TABLE parents (id INTEGER PRIMARY KEY, at TEXT);
+    CREATE TABLE plain (id INTEGER PRIMARY KEY, parent REFERENCES parents(id));
+    CREATE TABLE late (parent REFERENCES parents(id) DEFERRABLE INITIALLY DEFERRED);
+    CREATE TABLE follows (parent REFERENCES parents(id) ON DELETE CASCADE);
+    CREATE TABLE archive (id INTEGER PRIMARY KEY, at TEXT);
+    WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 40)
+      INSERT INTO parents SELECT i, iif(i <= 10, '2025-01-01', '2026-11-01') FROM c;
+    INSERT INTO plain VALUES (1, 1), (2, NULL), (3, 30);
+    INSERT INTO late VALUES (2);
+    INSERT INTO follows VALUES (3), (3), (30);
+";
+
+#[test]
+fn foreign_keys_are_kept_as_the_schema_has_them() {
+    let server = Server::new().config(&rule(
+        "table = \"parents\"\ncolumn = \"at\"\naction = \"delete\"\n",
+    ));
+    let database = server.database();
+    sql(&database, PARENTS);
+    back_up(&server);
+    let (_, dry) = clean(&server, "--dry-run");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        number(
+            &database,
+            "SELECT group_concat(id, '') + 0 FROM parents WHERE id <= 10"
+        ),
+        12
+    );
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM pragma_foreign_key_check"),
+        0
+    );
+    assert_eq!(rows(&database, "follows"), 1);
+    assert_eq!((rows(&database, "plain"), rows(&database, "late")), (3, 1));
+    assert_eq!(
+        (
+            outcome(&dry)["chosen"].as_u64(),
+            outcome(&report)["done"].as_u64()
+        ),
+        (Some(8), Some(8))
+    );
+    let kept = finding(&report, "data-clean.kept");
+    assert!(
+        kept["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("2 rows of parents older than"),
+        "{kept}"
+    );
+    let reason = report["actions"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.ends_with("with them go or change 2 rows of follows"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn what_is_archived_takes_no_child_along() {
+    let server = Server::new().config(&rule(
+        "table = \"parents\"\ncolumn = \"at\"\naction = \"archive\"\ninto = \"archive\"\n",
+    ));
+    let database = server.database();
+    sql(&database, PARENTS);
+    back_up(&server);
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        number(
+            &database,
+            "SELECT group_concat(id, '') + 0 FROM parents WHERE id <= 10"
+        ),
+        123
+    );
+    assert_eq!(rows(&database, "archive"), 7);
+    assert_eq!(rows(&database, "follows"), 3);
+    // Children without an index: every row would have to be looked for in all of them.
+    sql(&database, "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 3000) INSERT INTO plain(parent) SELECT 30 FROM c;
+        INSERT INTO parents VALUES (100, '2025-01-01')");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "data-clean.refused");
+    sql(&database, refused["hint"].as_str().unwrap());
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(rows(&database, "archive"), 8);
+}
+
+#[test]
+fn triggers_run_and_what_they_hold_is_not_doubled() {
+    let server = server();
+    let database = server.database();
+    sql(&database, "CREATE TABLE audit (id);
+        CREATE TRIGGER noted AFTER DELETE ON logs BEGIN INSERT INTO audit VALUES (old.id); END;
+        CREATE TRIGGER holds BEFORE DELETE ON logs WHEN old.id = 5 BEGIN SELECT RAISE(IGNORE); END;
+        CREATE TRIGGER keeps BEFORE DELETE ON trades WHEN old.id = 6 BEGIN SELECT RAISE(IGNORE); END;");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    assert_eq!(rows(&database, "audit"), 39);
+    assert_eq!(rows(&database, "logs"), 61);
+    assert!(
+        finding(&report, "data-clean.kept")["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("1 row of logs")
+    );
+    let failed = finding(&report, "data-clean.failed");
+    assert!(
+        failed["message"]
+            .as_str()
+            .unwrap()
+            .contains("a trigger keeps it"),
+        "{failed}"
+    );
+    let twice = "SELECT count(*) FROM trades JOIN archived_trades USING (id)";
+    assert_eq!(number(&database, twice), 0);
+    assert_eq!(
+        number(
+            &database,
+            "SELECT (SELECT count(*) FROM trades) + (SELECT count(*) FROM archived_trades)"
+        ),
+        100
+    );
+}
+
+#[test]
+fn any_name_is_only_a_name_and_generated_columns_stay_computed() {
+    let name = "x\"; DROP TABLE users; --";
+    let server = Server::new().config(&format!(
+        "[[data_clean.rule]]\nname = \"the-rule\"\ndatabase = \"app_db\"\nolder_than = \"90d\"\ntable = '{name}'\ncolumn = '{name}'\naction = \"archive\"\ninto = 'a {name}'\nwhere = \"keep IS NOT 1 -- never\"\n"
+    ));
+    let database = server.database();
+    let quoted = name.replace('"', "\"\"");
+    sql(&database, &format!(
+        "CREATE TABLE \"{quoted}\" (\"{quoted}\", keep, year AS (substr(\"{quoted}\", 1, 4)), half INT AS (keep / 2) STORED);
+         CREATE TABLE \"a {quoted}\" (year AS (substr(\"{quoted}\", 1, 4)), keep, half INT, \"{quoted}\");
+         INSERT INTO \"{quoted}\" VALUES ('2025-01-01', 4), ('2025-01-02', 1), ('2026-11-01', 0), ('2026-11-02', 0), ('2026-11-03', 0);"
+    ));
+    back_up(&server);
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        number(
+            &database,
+            &format!("SELECT year + half FROM \"a {quoted}\"")
+        ),
+        2027
+    );
+    assert_eq!(
+        number(&database, &format!("SELECT count(*) FROM \"{quoted}\"")),
+        4
+    );
+    let (code, report) = server.json("data-clean restore-archive the-rule");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        number(&database, &format!("SELECT sum(year) FROM \"{quoted}\"")),
+        2025 * 2 + 2026 * 3
+    );
+}
+
+#[test]
+fn rows_without_a_time_stay_unless_the_rule_says_otherwise() {
+    let lines = "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"delete\"\n";
+    for (more, left, old) in [("", 61, 39), ("nulls = \"old\"\n", 60, 40)] {
+        let server = server().config(&rule(&format!("{lines}{more}")));
+        let database = server.database();
+        sql(&database, "UPDATE logs SET timestamp = NULL WHERE id = 7");
+        let (code, report) = clean(&server, "");
+        assert_eq!(code, 0, "{report:#}");
+        assert_eq!(rows(&database, "logs"), left);
+        assert_eq!(
+            (
+                outcome(&report)["nulls"].as_u64(),
+                outcome(&report)["done"].as_u64()
+            ),
+            (Some(1), Some(old))
+        );
+    }
+}
+
+#[test]
+fn without_a_backup_from_this_day_nothing_goes() {
+    let server = Server::new();
+    sql(&server.database(), TABLES);
+    for line in ["", "--dry-run"] {
+        let (code, report) = clean(&server, line);
+        assert_eq!(code, 2);
+        let finding = finding(&report, "data-clean.no-backup");
+        assert_eq!(
+            (finding["severity"].as_str(), finding["subject"].as_str()),
+            (Some("high"), Some("app_db"))
+        );
+        assert_eq!(rows(&server.database(), "logs"), 100);
+    }
+    server.run("backup --now 2026-11-08T03:00:00Z").expect(0);
+    assert_eq!(clean(&server, "").0, 2);
+    let (code, report) = clean(&server, "--no-backup-check");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(rows(&server.database(), "logs"), 60);
+}
+
+#[test]
+fn what_is_not_there_or_cannot_be_cleaned_is_told() {
+    let server = server();
+    let database = server.database();
+    sql(&database, "DROP TABLE temp_cache; ALTER TABLE logs RENAME COLUMN timestamp TO at; DROP TABLE job_logs;
+        CREATE VIEW job_logs AS SELECT id, 'failed' AS status, at AS created_at FROM logs");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    let told = |subject: &str| {
+        let findings = report["findings"].as_array().unwrap();
+        findings
+            .iter()
+            .find(|one| one["subject"] == subject)
+            .unwrap_or_else(|| panic!("{report:#}"))
+    };
+    assert_eq!(
+        (
+            told("expired-cache")["id"].as_str(),
+            told("expired-cache")["severity"].as_str()
+        ),
+        (Some("data-clean.no-table"), Some("info"))
+    );
+    assert_eq!(
+        told("old-logs")["message"],
+        "table logs has no column timestamp"
+    );
+    assert_eq!(told("old-logs")["id"], "data-clean.refused");
+    assert_eq!(
+        told("failed-jobs")["message"],
+        "job_logs is no ordinary table but a view table"
+    );
+    assert_eq!(rows(&database, "archived_trades"), 40);
+    std::fs::write(&database, "no database at all, and long enough for a header of one hundred bytes, which is what is read first").unwrap();
+    let (code, report) = clean(&server, "--no-backup-check");
+    assert_eq!(code, 2);
+    assert_eq!(finding(&report, "data-clean.failed")["subject"], "app_db");
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused_before_anything_happens() {
+    let server = server().config(&rule(
+        "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"archive\"\n",
+    ));
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 3);
+    assert!(
+        report["failure"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("archive needs into"),
+        "{report:#}"
+    );
+    let server = self::server();
+    for (line, told) in [
+        ("--rule nonsense", "there is no rule 'nonsense'"),
+        (
+            "--yes restore-archive old-trades",
+            "do not belong to restore-archive",
+        ),
+        (
+            "restore-archive old-logs",
+            "rule old-logs deletes rows, it does not archive them",
+        ),
+    ] {
+        let (code, report) = clean(&server, line);
+        assert_eq!(code, 3, "{report:#}");
+        assert!(
+            report["failure"]["message"]
+                .as_str()
+                .unwrap()
+                .contains(told),
+            "{report:#}"
+        );
+    }
+    assert_eq!(rows(&server.database(), "logs"), 100);
+    let server = server.config("[[data_clean.rule]]\nname = \"x\"\ndatabase = \"other\"\ntable = \"t\"\ncolumn = \"c\"\nolder_than = \"1d\"\naction = \"delete\"\n");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 3);
+    assert!(
+        report["failure"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("there is no [[database]] 'other'"),
+        "{report:#}"
+    );
+    // A filter that is no expression fails its rule, and nothing goes.
+    let server = self::server().config(&rule(
+        "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"delete\"\nwhere = \"status = = 1\"\n",
+    ));
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    assert_eq!(finding(&report, "data-clean.failed")["subject"], "the-rule");
+    assert_eq!(rows(&server.database(), "logs"), 100);
+}
+
+/// §3.3: the snippet's figure is a bare number of whole MiB, of the file without its log.
+#[test]
+fn the_size_is_that_of_the_file_with_everything_in_it() {
+    let server = server();
+    let (_, report) = clean(&server, "");
+    let size = &report["data"]["databases"][0];
+    let database = server.database();
+    sql(&database, "PRAGMA wal_checkpoint(TRUNCATE)");
+    assert_eq!(size["bytes"], std::fs::metadata(&database).unwrap().len());
+    let free = number(
+        &database,
+        "SELECT freelist_count * page_size FROM pragma_freelist_count(), pragma_page_size()",
+    );
+    assert_eq!(size["free_bytes"], free);
+    let metrics = report["metrics"].as_array().unwrap();
+    let metric = metrics
+        .iter()
+        .find(|one| one["name"] == "data_clean_database_bytes")
+        .unwrap();
+    assert_eq!(
+        (&metric["value"], metric["unit"].as_str()),
+        (&size["bytes"], Some("bytes"))
+    );
+}
+
+#[test]
+fn what_has_no_place_any_more_stays_archived() {
+    let server = server();
+    let database = server.database();
+    assert_eq!(clean(&server, "").0, 0);
+    sql(&database, "INSERT INTO trades VALUES (7, 'another one')");
+    let (code, report) = server.json("data-clean restore-archive old-trades");
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(
+        finding(&report, "data-clean.conflict")["severity"],
+        "medium"
+    );
+    assert_eq!(
+        number(
+            &database,
+            "SELECT count(*) FROM archived_trades WHERE id = 7"
+        ),
+        1
+    );
+    assert_eq!(
+        (
+            rows(&database, "trades"),
+            rows(&database, "archived_trades")
+        ),
+        (100, 1)
+    );
+    // The same out of files.
+    let server = self::server().config(&rule("table = \"trades\"\ncolumn = \"created_at\"\naction = \"archive\"\ninto = \"file:archive\"\n"));
+    let database = server.database();
+    assert_eq!(clean(&server, "").0, 0);
+    sql(&database, "INSERT INTO trades VALUES (7, 'another one')");
+    let (code, report) = server.json("data-clean restore-archive the-rule");
+    assert_eq!(code, 1, "{report:#}");
+    let left = archived(&server);
+    assert_eq!((left.len(), left[0]["id"].as_u64()), (1, Some(7)));
+    assert_eq!(rows(&database, "trades"), 100);
+}
