@@ -47,12 +47,14 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "health" -
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "backup" -d 'Back up every live database, verified before it is published'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "verify-backup" -d 'Restore backups into a scratch place, check everything, report RPO and RTO'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "restore" -d 'Bring a backup back, without ever losing the database that was there'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "cache-clean" -d 'Say what takes Redis\'s memory, and remove by rule what need not be there'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "optimize-db" -d 'Check live databases, then ANALYZE, REINDEX and VACUUM where it pays'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "data-clean" -d 'Delete or archive old rows by rules, in short transactions, without losing one'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "access-audit" -d 'Audit who has access: active, idle and admin accounts, logins, failed logins, admin actions'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "query-review" -d 'Review slow queries: their plans, indices that are missing or needless, stale statistics; profile Node'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "deps" -d 'Report outdated and vulnerable packages of the Node project; on request try npm\'s fix in a copy, and put it in place'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "certs" -d 'Check certificates in files and as they are served: expiry, chain, names, keys; on request renew them and prove it'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "gpu" -d 'Look at the GPUs: memory, heat, ECC, throttling, balance; keep the driver\'s state with --set-persistence'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "maintenance" -d 'Mute alerts during a deployment'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "history" -d 'Show past runs and their findings'
@@ -255,6 +257,29 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s v 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l over -d 'Spread the removal over this time, so that what is missed is made again bit by bit' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l max-latency -d 'Other clients wait at most this much longer while we work [default: [cache] max_latency]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l sample -d 'Keys that the report of memory looks at; 0: none [default: [cache] sample]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l report -d 'Only say what takes the memory'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l yes -d 'Also patterns that are as good as every key'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l max-lock -d 'How long one step may hold up the writers of a database, and wait for them; default: [optimize] max_lock' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l root -d 'The application\'s root, instead of [app] root' -r -F
@@ -394,6 +419,27 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s v -l
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l batch -d 'Batch sizes for the benchmark, as in 1,8,32 [default: [gpu] benchmark_batches]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l set-persistence -d 'Turn the persistence mode on where it is off'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l benchmark -d 'Run the command of [gpu] benchmark, keep its figure, compare it with its past'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'

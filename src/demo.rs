@@ -11,11 +11,15 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::cli::Globals;
+use crate::config::sections::Redis;
 use crate::output::{self, Format};
+use crate::redis;
 use crate::report::Report;
 use crate::sys::{files, process};
 
 const STEP: Duration = Duration::from_secs(300);
+const REDIS_STARTS: Duration = Duration::from_secs(10);
+const REDIS_KEYS: usize = 2000;
 const LONGEST_WRITER: Duration = Duration::from_secs(600);
 
 /// Build a small throw-away server with live databases and run backup, verify and restore on it
@@ -51,8 +55,9 @@ pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> any
     server.build()?;
     let writer = server.start_writer()?;
     server.tell("A process writes into app.db from now on, as an application would.\n\n");
-    let steps = server.steps();
-    drop(writer);
+    let redis = server.start_redis()?;
+    let steps = server.steps(redis.is_some());
+    drop((writer, redis));
     let steps = steps?;
     server.tell(&server.what_next());
     let failed = steps.iter().filter(|step| step["exit_code"] != 0).count();
@@ -90,14 +95,59 @@ impl Server {
         create_rag(&data.join("rag.db")).context("cannot build rag.db")?;
         let text = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
         let config = format!(
-            "[app]\nroot = {}\n\n[state]\ndir = {}\n\n[[database]]\nname = \"app_db\"\npath = \"data/app.db\"\nexpect_tables = [\"users\", \"deals\", \"trades\"]\nfreshness = {{ trades = \"created_at\" }}\n\n[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n",
+            "[app]\nroot = {}\n\n[state]\ndir = {}\n\n[[database]]\nname = \"app_db\"\npath = \"data/app.db\"\nexpect_tables = [\"users\", \"deals\", \"trades\"]\nfreshness = {{ trades = \"created_at\" }}\n\n[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n\n[redis]\nurl = {}\n",
             text(&self.root),
             text(&self.folder.join("state")),
+            toml::Value::from(self.redis_url()),
         );
         files::write_private(&self.config, config.as_bytes())
     }
 
-    fn start_writer(&self) -> anyhow::Result<Writer> {
+    fn redis_url(&self) -> String {
+        format!(
+            "redis+unix://{}",
+            self.folder.join("redis-socket").display()
+        )
+    }
+
+    /// A Redis on a socket in the folder, with some keys; none where it is not installed.
+    fn start_redis(&self) -> anyhow::Result<Option<Running>> {
+        let mut command = process::command(Path::new("redis-server"));
+        command.args(["--port", "0", "--save", "", "--unixsocket"]);
+        command.arg(self.folder.join("redis-socket"));
+        command.arg("--dir").arg(&self.folder);
+        let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+            self.tell("There is no redis-server on this machine: cache-clean is left out.\n\n");
+            return Ok(None);
+        };
+        let running = Running(child);
+        let server = redis::Server::new(&Redis {
+            url: self.redis_url(),
+            ..Redis::default()
+        })?;
+        let started = Instant::now();
+        let mut link = loop {
+            match server.connect(REDIS_STARTS) {
+                Ok(link) => break link,
+                Err(error) if started.elapsed() > REDIS_STARTS => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        for number in 0..REDIS_KEYS {
+            for prefix in ["cache", "session", "rate"] {
+                let mut set = ::redis::cmd("SET");
+                set.arg(format!("{prefix}:{number}"))
+                    .arg("x".repeat(number % 500));
+                if prefix == "session" && number % 2 == 0 {
+                    set.arg("EX").arg(3600);
+                }
+                link.ask::<()>(&set)?;
+            }
+        }
+        Ok(Some(running))
+    }
+
+    fn start_writer(&self) -> anyhow::Result<Running> {
         let mut command = process::command(&std::env::current_exe()?);
         command
             .arg("demo")
@@ -105,10 +155,10 @@ impl Server {
             .arg(self.root.join("data/app.db"))
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        Ok(Writer(command.spawn().context("cannot start the writer")?))
+        Ok(Running(command.spawn().context("cannot start the writer")?))
     }
 
-    fn steps(&self) -> anyhow::Result<Vec<Value>> {
+    fn steps(&self, redis: bool) -> anyhow::Result<Vec<Value>> {
         let copy = self.folder.join("app-restored.db").display().to_string();
         let mut steps: Vec<(&str, Vec<&str>)> = vec![
             (
@@ -144,6 +194,10 @@ impl Server {
                 vec!["health", "--check", "database,backups"],
             ),
             (
+                "What takes the memory of Redis; and out with what the plan's rules say.",
+                vec!["cache-clean"],
+            ),
+            (
                 "Who has access, who uses it, and what administrators did.",
                 vec!["access-audit"],
             ),
@@ -157,6 +211,9 @@ impl Server {
                 "A certificate, which openssl has just made: its life, its names, its key.",
                 vec!["certs"],
             ));
+        }
+        if !redis {
+            steps.retain(|(_, arguments)| arguments[0] != "cache-clean");
         }
         steps.push(("What the journal remembers.", vec!["history"]));
         let mut done = Vec::new();
@@ -239,10 +296,10 @@ impl Server {
     }
 }
 
-/// The writing process, ended with the demo.
-struct Writer(Child);
+/// A process that ends with the demo.
+struct Running(Child);
 
-impl Drop for Writer {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -2,14 +2,16 @@
 //! and since when cron or systemd has known them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{LINES, Line, Need};
-use crate::config::sections::{Audit, Certs, Databases, Schedule};
+use crate::config::sections::{Audit, Certs, Databases, Redis, Schedule};
 use crate::config::{Config, When};
+use crate::redis;
 use crate::sys::{files, net};
 
 /// Where the lines may have been installed.
@@ -19,7 +21,6 @@ const INSTALLED: [&str; 3] = [
     "/etc/systemd/system/empire-maint-backup.timer",
 ];
 const LARGEST_CRONTAB: u64 = 1 << 20;
-const REDIS: &str = "127.0.0.1:6379";
 const EMBEDDINGS: &str = "rag_db";
 
 /// A line of the plan with its time and part on this server.
@@ -56,6 +57,7 @@ pub struct Here {
     certificates: Vec<PathBuf>,
     /// The Node project's package.json.
     package: PathBuf,
+    redis: Option<String>,
 }
 
 impl Here {
@@ -68,6 +70,7 @@ impl Here {
             true => certs.files,
             false => Vec::new(),
         };
+        let redis = config.get::<Redis>().unwrap_or_default();
         Ok(Self {
             times: config.get::<Schedule>()?.at,
             root: config.app_root()?,
@@ -77,6 +80,7 @@ impl Here {
                 .collect::<anyhow::Result<_>>()?,
             package: config.path(&audit.project)?.join("package.json"),
             databases: databases.0.into_iter().map(|one| one.name).collect(),
+            redis: redis::Server::address(&redis.url),
         })
     }
 
@@ -112,8 +116,7 @@ impl Here {
         }
         match need {
             Need::Nothing | Need::Databases => None,
-            Need::Redis => (!net::listens(REDIS, Duration::from_millis(300)))
-                .then(|| format!("no Redis answers at {REDIS}")),
+            Need::Redis => self.without_redis(),
             Need::Certificates => {
                 let any = self.certificates.iter().any(|path| there(path));
                 let first = self.certificates.first().filter(|_| !any);
@@ -127,6 +130,22 @@ impl Here {
             Need::Embeddings => (!self.databases.iter().any(|name| name == EMBEDDINGS))
                 .then(|| format!("no [[database]] is named {EMBEDDINGS}")),
         }
+    }
+
+    fn without_redis(&self) -> Option<String> {
+        let address = self.redis.as_deref()?;
+        // A name may take long to be found, and what it means is on another machine.
+        let near = address.starts_with('/')
+            || address.starts_with("localhost:")
+            || address.parse::<SocketAddr>().is_ok();
+        if !near {
+            return None;
+        }
+        let answers = match address.starts_with('/') {
+            true => there(Path::new(address)),
+            false => net::listens(address, Duration::from_millis(300)),
+        };
+        (!answers).then(|| format!("no Redis answers at {address}"))
     }
 }
 
@@ -157,6 +176,7 @@ mod tests {
     fn server(root: &Path, databases: &[&str]) -> Here {
         Here {
             times: BTreeMap::new(),
+            redis: None,
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
             certificates: vec![root.join("certs/cert.pem")],

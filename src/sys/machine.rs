@@ -113,6 +113,26 @@ pub fn threads(configured: usize) -> usize {
     if configured == 0 { cores } else { configured }.clamp(1, 16)
 }
 
+/// Name and owner of a process, as far as we may see it: the owner's name, or number.
+pub fn process_of(pid: u32) -> Option<(String, String)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let name = fs::read_to_string(folder.join("comm")).ok()?;
+    let owner = fs::metadata(&folder).ok()?.uid();
+    Some((name.trim().to_owned(), user_name(owner)))
+}
+
+/// The name of a user by number; the number where there is no such user.
+fn user_name(id: u32) -> String {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| id.to_string())
+}
+
 /// Another process that has one of the files open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {

@@ -3,9 +3,11 @@
 mod access_audit;
 mod alerts;
 mod backup;
+mod cache_clean;
 mod certs;
 mod data_clean;
 mod deps;
+mod gpu;
 mod health;
 mod history;
 mod maintenance;
@@ -24,12 +26,14 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<cache_clean::Arguments>(),
     entry::<optimize_db::Arguments>(),
     entry::<data_clean::Arguments>(),
     entry::<access_audit::Arguments>(),
     entry::<query_review::Arguments>(),
     entry::<deps::Arguments>(),
     entry::<certs::Arguments>(),
+    entry::<gpu::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

@@ -164,6 +164,8 @@ fn findings_are_documented() {
             for word in code.split('"').skip(1).step_by(2) {
                 let known = [
                     "backup.",
+                    "cache.",
+                    "gpu.",
                     "verify.",
                     "restore.",
                     "task.",

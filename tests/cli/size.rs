@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::support::keys::Keys;
 use crate::support::{Server, beside, sql, users};
 
 const MIB: u64 = 1 << 20;
@@ -72,6 +73,20 @@ fn memory_stays_flat() {
             );
         }
     }
+}
+
+/// Nor with the number of keys.
+#[test]
+fn memory_stays_flat_however_many_keys_there_are() {
+    let mut keys = Keys::start(&[]);
+    let server = keys.server("");
+    let mut peaks = Vec::new();
+    for number in [20_000, 400_000] {
+        keys.fill("cache", number);
+        peaks.push(peak_memory(&server, "cache-clean"));
+        assert_eq!(keys.size(), 0);
+    }
+    assert!(peaks[1] < peaks[0] + 2 * MIB, "{peaks:?}");
 }
 
 /// VACUUM builds its copy in a file, not in memory.

@@ -5,10 +5,12 @@ mod alerts;
 mod app;
 mod audit;
 mod backup;
+mod cache;
 mod certs;
 mod data_clean;
 mod database;
 mod deps;
+mod gpu;
 mod health;
 mod logs;
 mod metrics;
@@ -26,10 +28,12 @@ pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
 pub use audit::{Audit, NpmLevel};
 pub use backup::{Backup, FileSource, Keep, Level};
+pub use cache::{Cache, CacheAction, CacheRule, Condition};
 pub use certs::Certs;
 pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
 pub use deps::Deps;
+pub use gpu::{Better, Gpu};
 pub use health::{Health, Levels, Mount};
 pub use logs::Logs;
 pub use metrics::Metrics;
@@ -57,9 +61,11 @@ pub const ALL: &[SectionEntry] = &[
     section::<DataClean>(),
     section::<Alerts>(),
     section::<Redis>(),
+    section::<Cache>(),
     section::<Certs>(),
     section::<Audit>(),
     section::<Deps>(),
+    section::<Gpu>(),
     section::<Logs>(),
     section::<Health>(),
     section::<AccessAudit>(),

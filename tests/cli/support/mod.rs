@@ -3,6 +3,8 @@
 #![allow(dead_code)]
 
 pub mod faults;
+pub mod gpus;
+pub mod keys;
 pub mod peers;
 pub mod pki;
 pub mod registry;
