@@ -77,8 +77,13 @@ impl Moving<'_> {
         let scene = self.scene;
         let wrong = |error| scene.explain(error);
         let condition = self.plan.selection.condition();
-        let mut delete =
-            delete_statement(scene.writer, &self.plan.table, &condition).map_err(wrong)?;
+        let mut delete = delete_statement(
+            scene.writer,
+            &self.plan.table,
+            &self.plan.table.key_is(),
+            &condition,
+        )
+        .map_err(wrong)?;
         let mut select = self
             .layout
             .select(scene.writer, &self.plan.table, &condition)

@@ -478,7 +478,7 @@ impl Work<'_> {
         let name = self.source.name.as_str();
         let size = if pace.turns() > 0 {
             let writer = open_writer(self.source, self.context, false)?;
-            space::after(self.report, self.source, &writer, pace)
+            space::after(self.report, self.source, &writer)
         } else {
             space::look(reader)
         };
