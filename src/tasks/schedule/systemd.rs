@@ -246,11 +246,12 @@ fn service(line: &Line, settings: &Settings) -> Unit {
     if !settings.uses_tmp() {
         text.push_str("PrivateTmp=yes\n");
     }
+    // The errors of a GPU are in the kernel's log.
     if line.need != Need::Gpu {
-        text.push_str("PrivateDevices=yes\n");
+        text.push_str("PrivateDevices=yes\nProtectKernelLogs=yes\n");
     }
     text.push_str(
-        "NoNewPrivileges=yes\nProtectClock=yes\nProtectHostname=yes\nProtectKernelLogs=yes\nProtectKernelModules=yes\n\
+        "NoNewPrivileges=yes\nProtectClock=yes\nProtectHostname=yes\nProtectKernelModules=yes\n\
          ProtectKernelTunables=yes\nProtectControlGroups=yes\nRestrictNamespaces=yes\nRestrictRealtime=yes\nRestrictSUIDSGID=yes\n\
          LockPersonality=yes\nSystemCallArchitectures=native\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n\
          RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n\
