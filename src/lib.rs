@@ -25,6 +25,7 @@ pub mod meta;
 pub mod output;
 pub mod redis;
 pub mod report;
+pub mod secrets;
 pub mod sqlite;
 pub mod sys;
 pub mod task;

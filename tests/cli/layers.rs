@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["report"],
     &["sys"],
     &["config"],
-    &["sqlite", "weblog", "x509", "redis", "calendar"],
+    &["sqlite", "weblog", "x509", "redis", "calendar", "secrets"],
     &["archive"],
     &["journal"],
     &["context"],
