@@ -6,7 +6,7 @@
 //!
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
-//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
+//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509, npm,
 //! redis → archive → journal → context →
 //! alert, output → task → tasks → demo → meta → cli → app.
 
@@ -22,6 +22,7 @@ pub mod error;
 pub mod exit;
 pub mod journal;
 pub mod meta;
+pub mod npm;
 pub mod output;
 pub mod redis;
 pub mod report;

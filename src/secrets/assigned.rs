@@ -40,7 +40,16 @@ impl Place {
         let lower = path.to_ascii_lowercase();
         let name = lower.rsplit('/').next().unwrap_or_default();
         const LANGUAGES: [&str; 10] = [
-            "locale/", "locales/", "i18n/", "l10n/", "lang/", "langs/", "translations/", "translation/", "languages/", "nls/",
+            "locale/",
+            "locales/",
+            "i18n/",
+            "l10n/",
+            "lang/",
+            "langs/",
+            "translations/",
+            "translation/",
+            "languages/",
+            "nls/",
         ];
         if LANGUAGES
             .iter()
@@ -54,8 +63,10 @@ impl Place {
         match ending {
             "po" | "pot" | "xlf" | "xliff" | "strings" | "resx" | "arb" => Self::Translation,
             _ if name.starts_with(".env") || name.starts_with("env.") => Self::Assignments,
-            "env" | "properties" | "ini" | "conf" | "cfg" | "cnf" | "config" | "prefs" | "netrc"
-            | "pgpass" | "npmrc" | "service" | "settings" | "credentials" => Self::Assignments,
+            "env" | "properties" | "ini" | "conf" | "cfg" | "cnf" | "config" | "prefs"
+            | "netrc" | "pgpass" | "npmrc" | "service" | "settings" | "credentials" => {
+                Self::Assignments
+            }
             "yml" | "yaml" => Self::Yaml,
             "sh" | "bash" | "zsh" | "ksh" | "bat" | "cmd" | "fish" => Self::Shell,
             _ if name.starts_with("dockerfile") || ending == "dockerfile" || name == "makefile" => {
@@ -240,8 +251,22 @@ impl Reader<'_> {
 
     fn pair(&self, at: usize) -> Option<Value> {
         const CALLS: [&str; 16] = [
-            "define", "put", "set", "setproperty", "env", "getenv", "putenv", "setenv", "setdefault", "add", "setattr",
-            "addproperty", "withenv", "property", "append", "get",
+            "define",
+            "put",
+            "set",
+            "setproperty",
+            "env",
+            "getenv",
+            "putenv",
+            "setenv",
+            "setdefault",
+            "add",
+            "setattr",
+            "addproperty",
+            "withenv",
+            "property",
+            "append",
+            "get",
         ];
         let open = self.line[..self.start.checked_sub(1)?].trim_ascii_end();
         let open = open.strip_suffix(b"(")?;
@@ -348,8 +373,10 @@ impl Reader<'_> {
     /// A string with its marks, and nothing added behind it.
     fn string(&self, mut at: usize) -> Option<Value> {
         // b"", r"", u"", @"", L"", and no f"" or $"": those have references in them.
-        if matches!(self.byte(at), b'b' | b'r' | b'u' | b'B' | b'R' | b'U' | b'@' | b'L')
-            && matches!(self.byte(at + 1), b'"' | b'\'')
+        if matches!(
+            self.byte(at),
+            b'b' | b'r' | b'u' | b'B' | b'R' | b'U' | b'@' | b'L'
+        ) && matches!(self.byte(at + 1), b'"' | b'\'')
         {
             at += 1;
         }
@@ -396,7 +423,11 @@ impl Reader<'_> {
         }
         let rest = self.line.get(at..)?;
         let stop = |byte: &u8| {
-            byte.is_ascii_whitespace() || matches!(*byte, b'"' | b'\'' | b'`' | b';' | b'&' | b'|' | b',' | b')' | b'<' | b'>')
+            byte.is_ascii_whitespace()
+                || matches!(
+                    *byte,
+                    b'"' | b'\'' | b'`' | b';' | b'&' | b'|' | b',' | b')' | b'<' | b'>'
+                )
         };
         let end = rest.iter().position(stop).unwrap_or(rest.len());
         (end > 0).then_some(Value {

@@ -180,9 +180,8 @@ impl Rules {
         text: &str,
         load: &mut dyn FnMut(&str) -> anyhow::Result<String>,
     ) -> anyhow::Result<()> {
-        let file: FileText = toml::from_str(text).map_err(|error| {
-            config(format!("it is no file of rules: {}", error.message()))
-        })?;
+        let file: FileText = toml::from_str(text)
+            .map_err(|error| config(format!("it is no file of rules: {}", error.message())))?;
         let mut known: BTreeSet<String> = self.rules.iter().map(|rule| rule.id.clone()).collect();
         for rule in file.rules {
             // The rule of the extending file is the one that counts.
@@ -238,7 +237,11 @@ impl RuleText {
         Ok(Rule {
             description: self.description,
             severity: severity.unwrap_or(Severity::Medium),
-            keywords: self.keywords.iter().map(|word| word.to_lowercase()).collect(),
+            keywords: self
+                .keywords
+                .iter()
+                .map(|word| word.to_lowercase())
+                .collect(),
             entropy: (self.entropy > 0.0).then_some(self.entropy),
             path: match self.path.is_empty() {
                 true => None,
@@ -273,7 +276,11 @@ impl AllowText {
             paths: all(&self.paths)?,
             target: self.regex_target,
             expressions: all(&self.regexes)?,
-            stopwords: self.stopwords.iter().map(|word| word.to_lowercase()).collect(),
+            stopwords: self
+                .stopwords
+                .iter()
+                .map(|word| word.to_lowercase())
+                .collect(),
             only: self.target_rules,
         })
     }

@@ -164,11 +164,17 @@ impl Scanner {
         }
         rule.each(text, hits, &mut |Matched { all, secret }| {
             let value = &text[secret.clone()];
-            if rule.entropy.is_some_and(|least| value::entropy(value) <= least) {
+            if rule
+                .entropy
+                .is_some_and(|least| value::entropy(value) <= least)
+            {
                 return;
             }
             let line = line_around(text, all.start, all.end);
-            if INLINE.iter().any(|mark| memchr::memmem::find(line, mark).is_some()) {
+            if INLINE
+                .iter()
+                .any(|mark| memchr::memmem::find(line, mark).is_some())
+            {
                 return;
             }
             let candidate = Candidate {
@@ -200,7 +206,10 @@ impl Scanner {
             };
             end = literal.secret.end;
             let line = line_around(text, literal.secret.start, literal.secret.end);
-            if INLINE.iter().any(|mark| memchr::memmem::find(line, mark).is_some()) {
+            if INLINE
+                .iter()
+                .any(|mark| memchr::memmem::find(line, mark).is_some())
+            {
                 continue;
             }
             let candidate = Candidate {
@@ -210,7 +219,12 @@ impl Scanner {
                 matched: line,
                 line,
             };
-            if self.rules.allow.iter().any(|allow| allow.covers(&candidate)) {
+            if self
+                .rules
+                .allow
+                .iter()
+                .any(|allow| allow.covers(&candidate))
+            {
                 continue;
             }
             found.push(Found {

@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::scan::{Memory, Scanner, Secret};
-use crate::sys::files::{self, Identity, Walked};
 use crate::sys::Stop;
+use crate::sys::files::{self, Identity, Walked};
 
 /// What is larger is data.
 const LARGEST: u64 = 64 << 20;
@@ -23,7 +23,14 @@ const LARGEST_IGNORE: u64 = 1 << 20;
 const WAITING: usize = 1000;
 /// Folders that others fill: packages, and what version control keeps.
 const OTHERS: [&str; 8] = [
-    "node_modules", ".git", ".hg", ".svn", "bower_components", "__pycache__", ".pnpm-store", ".yarn",
+    "node_modules",
+    ".git",
+    ".hg",
+    ".svn",
+    "bower_components",
+    "__pycache__",
+    ".pnpm-store",
+    ".yarn",
 ];
 
 /// What to look through.
@@ -88,7 +95,8 @@ impl Tree<'_> {
                 scope.spawn(|| self.work(scanner, &receive, &shared, stop));
             }
             let walked = self.walk(&mut walk, stop, &mut |path| {
-                send.send(path).map_err(|_| anyhow::anyhow!("the readers are gone"))
+                send.send(path)
+                    .map_err(|_| anyhow::anyhow!("the readers are gone"))
             });
             drop(send);
             walked
@@ -106,12 +114,22 @@ impl Tree<'_> {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         found.sort_by(|one, other| {
-            (&one.path, one.secret.line, &one.secret.rule).cmp(&(&other.path, other.secret.line, &other.secret.rule))
+            (&one.path, one.secret.line, &one.secret.rule).cmp(&(
+                &other.path,
+                other.secret.line,
+                &other.secret.rule,
+            ))
         });
         Ok((found, walk))
     }
 
-    fn work(&self, scanner: &Scanner, receive: &Mutex<Receiver<PathBuf>>, shared: &Shared, stop: &Stop) {
+    fn work(
+        &self,
+        scanner: &Scanner,
+        receive: &Mutex<Receiver<PathBuf>>,
+        shared: &Shared,
+        stop: &Stop,
+    ) {
         let (mut memory, mut content) = (Memory::default(), Vec::new());
         loop {
             let next = receive
@@ -123,7 +141,10 @@ impl Tree<'_> {
                 continue; // the rest is taken and dropped, so that the walk does not wait
             }
             if let Err(error) = self.look(&path, scanner, &mut memory, &mut content, shared) {
-                let mut unreadable = shared.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut unreadable = shared
+                    .unreadable
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 unreadable.push((path, format!("{error:#}")));
             }
         }
@@ -160,7 +181,9 @@ impl Tree<'_> {
             None => content,
         };
         shared.files.fetch_add(1, Ordering::Relaxed);
-        shared.bytes.fetch_add(content.len() as u64, Ordering::Relaxed);
+        shared
+            .bytes
+            .fetch_add(content.len() as u64, Ordering::Relaxed);
         let shown = self.relative(path);
         let secrets = scanner.scan(&shown, text, memory);
         if !secrets.is_empty() {
@@ -223,7 +246,8 @@ impl Tree<'_> {
                 }
                 Ok(false)
             };
-            if let Err(error) = files::walk(&folder, &|identity| (self.skip)(identity), &mut visit) {
+            if let Err(error) = files::walk(&folder, &|identity| (self.skip)(identity), &mut visit)
+            {
                 stop.check()?;
                 walk.unreadable.push((folder, format!("{error:#}")));
             }

@@ -38,40 +38,225 @@ pub struct Context<'a> {
 }
 
 const PASSWORD: [&str; 11] = [
-    "password", "passwd", "passphrase", "pass", "pwd", "passwort", "psw", "pswd", "passw", "userpass", "dbpass",
+    "password",
+    "passwd",
+    "passphrase",
+    "pass",
+    "pwd",
+    "passwort",
+    "psw",
+    "pswd",
+    "passw",
+    "userpass",
+    "dbpass",
 ];
-const NO_PASSWORD: [&str; 8] = ["bypass", "compass", "trespass", "encompass", "surpass", "overpass", "renderpass", "subpass"];
+const NO_PASSWORD: [&str; 8] = [
+    "bypass",
+    "compass",
+    "trespass",
+    "encompass",
+    "surpass",
+    "overpass",
+    "renderpass",
+    "subpass",
+];
 const SECRET: [&str; 3] = ["secret", "secrets", "salt"];
 /// Before `key` or `token`: what makes it one to hide. A bare `key` is any map's.
 const OF_KEYS: [&str; 36] = [
-    "api", "secret", "access", "private", "auth", "encryption", "encrypt", "signing", "sign", "master", "app", "application", "client",
-    "consumer", "service", "account", "storage", "shared", "jwt", "session", "cookie", "hmac", "crypto", "cipher", "aes", "license",
-    "webhook", "deploy", "admin", "server", "write", "ingest", "subscription", "security", "refresh", "bearer",
+    "api",
+    "secret",
+    "access",
+    "private",
+    "auth",
+    "encryption",
+    "encrypt",
+    "signing",
+    "sign",
+    "master",
+    "app",
+    "application",
+    "client",
+    "consumer",
+    "service",
+    "account",
+    "storage",
+    "shared",
+    "jwt",
+    "session",
+    "cookie",
+    "hmac",
+    "crypto",
+    "cipher",
+    "aes",
+    "license",
+    "webhook",
+    "deploy",
+    "admin",
+    "server",
+    "write",
+    "ingest",
+    "subscription",
+    "security",
+    "refresh",
+    "bearer",
 ];
 /// May stand behind the word that counts.
 const BEHIND: [&str; 22] = [
-    "value", "default", "test", "plain", "raw", "admin", "user", "old", "new", "confirm", "confirmation", "prod", "production", "dev",
-    "staging", "root", "live", "sandbox", "hex", "base64", "string", "base",
+    "value",
+    "default",
+    "test",
+    "plain",
+    "raw",
+    "admin",
+    "user",
+    "old",
+    "new",
+    "confirm",
+    "confirmation",
+    "prod",
+    "production",
+    "dev",
+    "staging",
+    "root",
+    "live",
+    "sandbox",
+    "hex",
+    "base64",
+    "string",
+    "base",
 ];
 /// Anywhere in a name: it is about secrets and holds none.
 const NEVER: [&str; 14] = [
-    "public", "pub", "hash", "hashed", "digest", "encoder", "policy", "regex", "pattern", "csrf", "xsrf", "tokenizer", "placeholder",
+    "public",
+    "pub",
+    "hash",
+    "hashed",
+    "digest",
+    "encoder",
+    "policy",
+    "regex",
+    "pattern",
+    "csrf",
+    "xsrf",
+    "tokenizer",
+    "placeholder",
     "label",
 ];
 /// Words of which names of fields and placeholders are made.
 const NAMES: [&str; 79] = [
-    "password", "passwd", "pass", "pwd", "passphrase", "user", "username", "token", "tokens", "access", "refresh", "secret", "secrets", "key", "keys",
-    "api", "apikey", "auth", "authorization", "client", "new", "old", "current", "confirm", "confirmation", "id", "login", "email",
-    "field", "value", "name", "type", "text", "string", "str", "hidden", "input", "form", "required", "optional", "none", "null", "nil",
-    "undefined", "true", "false", "default", "empty", "bearer", "basic", "credential", "credentials", "oauth", "session", "cookie",
-    "header", "param", "private", "public", "x", "csrf", "hash", "number", "int", "bool", "boolean", "object", "any", "your", "the",
-    "here", "file", "path", "url", "env", "salt", "or", "and", "of",
+    "password",
+    "passwd",
+    "pass",
+    "pwd",
+    "passphrase",
+    "user",
+    "username",
+    "token",
+    "tokens",
+    "access",
+    "refresh",
+    "secret",
+    "secrets",
+    "key",
+    "keys",
+    "api",
+    "apikey",
+    "auth",
+    "authorization",
+    "client",
+    "new",
+    "old",
+    "current",
+    "confirm",
+    "confirmation",
+    "id",
+    "login",
+    "email",
+    "field",
+    "value",
+    "name",
+    "type",
+    "text",
+    "string",
+    "str",
+    "hidden",
+    "input",
+    "form",
+    "required",
+    "optional",
+    "none",
+    "null",
+    "nil",
+    "undefined",
+    "true",
+    "false",
+    "default",
+    "empty",
+    "bearer",
+    "basic",
+    "credential",
+    "credentials",
+    "oauth",
+    "session",
+    "cookie",
+    "header",
+    "param",
+    "private",
+    "public",
+    "x",
+    "csrf",
+    "hash",
+    "number",
+    "int",
+    "bool",
+    "boolean",
+    "object",
+    "any",
+    "your",
+    "the",
+    "here",
+    "file",
+    "path",
+    "url",
+    "env",
+    "salt",
+    "or",
+    "and",
+    "of",
 ];
 /// In a value: somebody is to put the true one there.
 const PLACEHOLDERS: [&str; 31] = [
-    "changeme", "change_me", "change-me", "changethis", "change_this", "your_", "your-", "yourpass", "yoursecret", "yourtoken", "yourkey", "yourapi", "<your", "placeholder",
-    "replace", "redacted", "example", "insert", "enter_", "todo", "fixme", "dummy", "sample", "censored", "removed", "filtered",
-    "not_a_", "lorem", "foobar123notreal", "put_your", "my-secret-name",
+    "changeme",
+    "change_me",
+    "change-me",
+    "changethis",
+    "change_this",
+    "your_",
+    "your-",
+    "yourpass",
+    "yoursecret",
+    "yourtoken",
+    "yourkey",
+    "yourapi",
+    "<your",
+    "placeholder",
+    "replace",
+    "redacted",
+    "example",
+    "insert",
+    "enter_",
+    "todo",
+    "fixme",
+    "dummy",
+    "sample",
+    "censored",
+    "removed",
+    "filtered",
+    "not_a_",
+    "lorem",
+    "foobar123notreal",
+    "put_your",
+    "my-secret-name",
 ];
 
 /// The words of a name: `dbPassword_2` is db, password, 2.
@@ -112,16 +297,23 @@ pub fn kind_of(name: &str) -> Option<Kind> {
     }
     let last = words.last()?.as_str();
     let before = words.len().checked_sub(2).map_or("", |at| &words[at]);
-    let joined = |ends: &[&str]| ends.iter().any(|end| last.len() > end.len() && last.ends_with(end));
-    if PASSWORD.contains(&last) || joined(&["password", "passwd", "passphrase"]) || (joined(&["pwd", "pass"]) && !NO_PASSWORD.contains(&last)) {
+    let joined = |ends: &[&str]| {
+        ends.iter()
+            .any(|end| last.len() > end.len() && last.ends_with(end))
+    };
+    if PASSWORD.contains(&last)
+        || joined(&["password", "passwd", "passphrase"])
+        || (joined(&["pwd", "pass"]) && !NO_PASSWORD.contains(&last))
+    {
         return Some(Kind::Password);
     }
     if SECRET.contains(&last) || joined(&["secret"]) {
         return Some(Kind::Secret);
     }
     let random = match last {
-        "token" | "apikey" | "secretkey" | "accesskey" | "authkey" | "authtoken" | "accesstoken" | "apitoken" | "appkey" | "privatekey"
-        | "masterkey" | "credential" | "credentials" | "creds" | "cred" => true,
+        "token" | "apikey" | "secretkey" | "accesskey" | "authkey" | "authtoken"
+        | "accesstoken" | "apitoken" | "appkey" | "privatekey" | "masterkey" | "credential"
+        | "credentials" | "creds" | "cred" => true,
         "key" => OF_KEYS.contains(&before),
         _ => joined(&["token", "apikey", "secretkey"]),
     };
@@ -158,10 +350,18 @@ pub fn is_secret(value: &[u8], context: &Context<'_>) -> bool {
     if text.len() < least || text.len() > 300 || !text.is_ascii() {
         return false;
     }
-    if text.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
+    if text
+        .bytes()
+        .any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control())
+    {
         return false;
     }
-    if is_reference(text, context) || is_placeholder(text) || names_itself(text, context) || is_pattern(text) || is_hash(text) {
+    if is_reference(text, context)
+        || is_placeholder(text)
+        || names_itself(text, context)
+        || is_pattern(text)
+        || is_hash(text)
+    {
         return false;
     }
     match context.kind {
@@ -174,18 +374,59 @@ pub fn is_secret(value: &[u8], context: &Context<'_>) -> bool {
 /// It points to where the secret is.
 fn is_reference(text: &str, context: &Context<'_>) -> bool {
     const STARTS: [&str; 24] = [
-        "$", "%", "<", "{", "[", "(", "@", "&", "!", "*", "|", ">", "process.", "os.", "env.", "config.", "settings.", "self.", "this.", "vault:",
-        "secret:", "arn:", "file:", "ref+",
+        "$",
+        "%",
+        "<",
+        "{",
+        "[",
+        "(",
+        "@",
+        "&",
+        "!",
+        "*",
+        "|",
+        ">",
+        "process.",
+        "os.",
+        "env.",
+        "config.",
+        "settings.",
+        "self.",
+        "this.",
+        "vault:",
+        "secret:",
+        "arn:",
+        "file:",
+        "ref+",
     ];
     let starts: &[&str] = match context.quoted {
         // In quotes a person may begin a password with any sign.
-        true => &["${", "$(", "{{", "<%", "%(", "#{", "process.env", "os.environ", "vault:", "arn:", "file:", "ref+", "secret:"],
+        true => &[
+            "${",
+            "$(",
+            "{{",
+            "<%",
+            "%(",
+            "#{",
+            "process.env",
+            "os.environ",
+            "vault:",
+            "arn:",
+            "file:",
+            "ref+",
+            "secret:",
+        ],
         false => &STARTS,
     };
     if starts.iter().any(|start| text.starts_with(start)) {
         return true;
     }
-    if ["${", "{{", "#{", "$(", "<%", "%(", "%s", "%d", "{}", "{0}", "://"].iter().any(|part| text.contains(part)) {
+    if [
+        "${", "{{", "#{", "$(", "<%", "%(", "%s", "%d", "{}", "{0}", "://",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+    {
         return true;
     }
     // $NAME, %NAME%, @NAME@, {name}, <name>, [name], __NAME__
@@ -194,8 +435,18 @@ fn is_reference(text: &str, context: &Context<'_>) -> bool {
             .and_then(|rest| rest.strip_suffix(close))
             .is_some_and(|inner| is_identifier(inner) || close == '>')
     };
-    let variable = text.strip_prefix('$').is_some_and(|rest| is_identifier(rest) && (context.config || rest.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')));
-    if variable || inner('%', '%') || inner('@', '@') || inner('{', '}') || inner('<', '>') || inner('[', ']') || inner(':', ':') {
+    let variable = text.strip_prefix('$').is_some_and(|rest| {
+        is_identifier(rest)
+            && (context.config || rest.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+    });
+    if variable
+        || inner('%', '%')
+        || inner('@', '@')
+        || inner('{', '}')
+        || inner('<', '>')
+        || inner('[', ']')
+        || inner(':', ':')
+    {
         return true;
     }
     if text.starts_with("__") && text.ends_with("__") {
@@ -205,7 +456,11 @@ fn is_reference(text: &str, context: &Context<'_>) -> bool {
         return true;
     }
     // "$one$two", "pre$name": a shell's text, or PHP's.
-    let names = text.as_bytes().windows(2).filter(|pair| pair[0] == b'$' && (pair[1].is_ascii_lowercase() || pair[1] == b'_')).count();
+    let names = text
+        .as_bytes()
+        .windows(2)
+        .filter(|pair| pair[0] == b'$' && (pair[1].is_ascii_lowercase() || pair[1] == b'_'))
+        .count();
     if names > 1 {
         return true;
     }
@@ -213,13 +468,22 @@ fn is_reference(text: &str, context: &Context<'_>) -> bool {
         return false;
     }
     // A call, an index, a field: code even where a file looks like settings.
-    text.contains('(') || text.ends_with(')') || text.contains("[") || text.contains("->") || text.ends_with(';') || text.ends_with('{')
-        || (text.contains('.') && !text.bytes().any(|byte| byte.is_ascii_digit()) && text.split('.').all(is_identifier))
+    text.contains('(')
+        || text.ends_with(')')
+        || text.contains("[")
+        || text.contains("->")
+        || text.ends_with(';')
+        || text.ends_with('{')
+        || (text.contains('.')
+            && !text.bytes().any(|byte| byte.is_ascii_digit())
+            && text.split('.').all(is_identifier))
 }
 
 fn is_identifier(text: &str) -> bool {
     !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b':'))
+        && text.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b':')
+        })
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
@@ -229,7 +493,14 @@ fn is_placeholder(text: &str) -> bool {
     if PLACEHOLDERS.iter().any(|part| lower.contains(part)) {
         return true;
     }
-    if lower == "your" || lower.contains("xxxx") || text.contains("...") || text.contains("***") || text.contains("___") || text.contains("---") || text.contains("$$") {
+    if lower == "your"
+        || lower.contains("xxxx")
+        || text.contains("...")
+        || text.contains("***")
+        || text.contains("___")
+        || text.contains("---")
+        || text.contains("$$")
+    {
         return true;
     }
     // One character again and again.
@@ -262,23 +533,61 @@ fn has_user(line: &[u8], text: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     ["user", "login", "email"].iter().any(|word| {
         lower.match_indices(word).any(|(at, _)| {
-            let rest = lower[at..].trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            let rest =
+                lower[at..].trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
             let rest = rest.trim_start_matches(['"', '\'', ' ', ':', '=', '>', ']', '(']);
-            let given = rest.split(['"', '\'', ',', ')', '&', ' ']).next().unwrap_or_default();
+            let given = rest
+                .split(['"', '\'', ',', ')', '&', ' '])
+                .next()
+                .unwrap_or_default();
             let quoted = rest.len() < lower.len() - at;
-            quoted && given.len() > 1 && given != text && !["user", "username", "login", "email", "password"].contains(&given)
-                && given.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte))
+            quoted
+                && given.len() > 1
+                && given != text
+                && !["user", "username", "login", "email", "password"].contains(&given)
+                && given
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte))
         })
     })
 }
 
 /// An expression, a selector, a path, a type.
 fn is_pattern(text: &str) -> bool {
-    if ["\\d", "\\w", "\\s", "[a-z", "[A-Z", "[0-9", "(?", ".*", ".+", "[^", "\\b", "\\.", "\\x", "\\u"].iter().any(|part| text.contains(part)) {
+    if [
+        "\\d", "\\w", "\\s", "[a-z", "[A-Z", "[0-9", "(?", ".*", ".+", "[^", "\\b", "\\.", "\\x",
+        "\\u",
+    ]
+    .iter()
+    .any(|part| text.contains(part))
+    {
         return true;
     }
-    let letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':' | b'[' | b']' | b'=' | b'>' | b'#' | b'@' | b'~' | b'\\'));
-    if letters(text) && text.bytes().any(|byte| matches!(byte, b'/' | b'[' | b'=' | b'>' | b'\\' | b':')) {
+    let letters = |text: &str| {
+        text.bytes().all(|byte| {
+            byte.is_ascii_alphabetic()
+                || matches!(
+                    byte,
+                    b'_' | b'-'
+                        | b'.'
+                        | b'/'
+                        | b':'
+                        | b'['
+                        | b']'
+                        | b'='
+                        | b'>'
+                        | b'#'
+                        | b'@'
+                        | b'~'
+                        | b'\\'
+                )
+        })
+    };
+    if letters(text)
+        && text
+            .bytes()
+            .any(|byte| matches!(byte, b'/' | b'[' | b'=' | b'>' | b'\\' | b':'))
+    {
         return true;
     }
     if let Some(rest) = text.strip_prefix(['#', '.', '/', '~', ','])
@@ -287,16 +596,44 @@ fn is_pattern(text: &str) -> bool {
         return true;
     }
     // A path has more than one part.
-    (text.starts_with('/') || text.starts_with("./") || text.starts_with("../") || text.starts_with("~/"))
+    (text.starts_with('/')
+        || text.starts_with("./")
+        || text.starts_with("../")
+        || text.starts_with("~/"))
         && text[1..].contains('/')
-        || [".js", ".ts", ".json", ".pem", ".key", ".crt", ".txt", ".yml", ".yaml", ".html", ".php", ".py", ".go", ".java", ".xml", ".pub"].iter().any(|end| text.ends_with(end))
+        || [
+            ".js", ".ts", ".json", ".pem", ".key", ".crt", ".txt", ".yml", ".yaml", ".html",
+            ".php", ".py", ".go", ".java", ".xml", ".pub",
+        ]
+        .iter()
+        .any(|end| text.ends_with(end))
 }
 
 /// What a password became: not to be turned back.
 fn is_hash(text: &str) -> bool {
     const STARTS: [&str; 22] = [
-        "$2a$", "$2b$", "$2y$", "$1$", "$5$", "$6$", "$argon2", "$pbkdf2", "pbkdf2", "{SHA", "{SSHA", "{MD5", "{CRYPT", "{bcrypt", "sha1$", "sha256", "sha512-", "bcrypt", "md5", "$apr1$",
-        "HMACSHA", "SCRAM-SHA",
+        "$2a$",
+        "$2b$",
+        "$2y$",
+        "$1$",
+        "$5$",
+        "$6$",
+        "$argon2",
+        "$pbkdf2",
+        "pbkdf2",
+        "{SHA",
+        "{SSHA",
+        "{MD5",
+        "{CRYPT",
+        "{bcrypt",
+        "sha1$",
+        "sha256",
+        "sha512-",
+        "bcrypt",
+        "md5",
+        "$apr1$",
+        "HMACSHA",
+        "SCRAM-SHA",
     ];
     STARTS.iter().any(|start| text.starts_with(start))
 }
@@ -306,39 +643,62 @@ fn may_be_password(text: &str, context: &Context<'_>) -> bool {
     let letters = text.bytes().all(|byte| byte.is_ascii_alphabetic());
     let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
     // md5 and its like, in hex: what a password became.
-    if text.bytes().all(|byte| byte.is_ascii_hexdigit()) && matches!(text.len(), 32 | 40 | 56 | 64 | 96 | 128) {
+    if text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && matches!(text.len(), 32 | 40 | 56 | 64 | 96 | 128)
+    {
         return false;
     }
-    let constant = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    let constant = text
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     if constant && text.contains('_') && words(text).iter().any(|part| is_telling(part)) {
         return false;
     }
     if !has_digit {
         // dotted.names, CONSTANT_NAMES, camelCaseNames and hyphen-ated-names are names of something.
         let parts = words(text);
-        let only_names = text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.'));
+        let only_names = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.'));
         if only_names && parts.len() > 1 {
             let telling = parts.iter().any(|part| is_telling(part));
             let own = parts[0] == "my" || parts[0] == "test";
             if text.contains('.') || (telling && !own) || parts.len() > 3 {
                 return false;
             }
-            let constant = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+            let constant = text
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
             let camel = !text.contains(['_', '-']);
             if constant || camel {
                 return false;
             }
         }
         // "Password", "Passwort", "Contrasena": what stands beside an input.
-        if letters && text.as_bytes()[0].is_ascii_uppercase() && text.bytes().skip(1).all(|byte| byte.is_ascii_lowercase()) {
+        if letters
+            && text.as_bytes()[0].is_ascii_uppercase()
+            && text.bytes().skip(1).all(|byte| byte.is_ascii_lowercase())
+        {
             return false;
         }
         if letters && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return false;
         }
         const FIELDS: [&str; 14] = [
-            "oldpassword", "newpassword", "userpassword", "confirmpassword", "resetpassword", "forgotpassword", "changepassword",
-            "currentpassword", "loginpassword", "credential", "credentials", "authorization", "encrypted", "plaintext",
+            "oldpassword",
+            "newpassword",
+            "userpassword",
+            "confirmpassword",
+            "resetpassword",
+            "forgotpassword",
+            "changepassword",
+            "currentpassword",
+            "loginpassword",
+            "credential",
+            "credentials",
+            "authorization",
+            "encrypted",
+            "plaintext",
         ];
         if letters && FIELDS.contains(&text.to_ascii_lowercase().as_str()) {
             return false;
@@ -357,21 +717,43 @@ fn may_be_password(text: &str, context: &Context<'_>) -> bool {
 }
 
 fn letters_then_sign(text: &str) -> bool {
-    text.strip_suffix([':', '?', '.', ','])
-        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_'))
+    text.strip_suffix([':', '?', '.', ',']).is_some_and(|rest| {
+        rest.bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+    })
 }
 
 /// A word about secrets.
 fn is_telling(word: &str) -> bool {
-    ["password", "passwd", "secret", "token", "credential", "apikey", "auth", "login", "passphrase", "username", "field", "key"]
-        .iter()
-        .any(|telling| word.contains(telling))
+    [
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "credential",
+        "apikey",
+        "auth",
+        "login",
+        "passphrase",
+        "username",
+        "field",
+        "key",
+    ]
+    .iter()
+    .any(|telling| word.contains(telling))
 }
 
 fn is_version(text: &str) -> bool {
     let text = text.trim_start_matches(['^', '~', '>', '<', '=', 'v']);
     let parts = text.split(['.', '-']);
-    text.contains('.') && parts.clone().count() >= 2 && parts.take(2).all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'x' || byte == b'*'))
+    text.contains('.')
+        && parts.clone().count() >= 2
+        && parts.take(2).all(|part| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'x' || byte == b'*')
+        })
 }
 
 /// A shared secret that a person chose: `shhhhh`, `s3cr3t`.
@@ -383,9 +765,15 @@ fn may_be_shared(text: &str, context: &Context<'_>) -> bool {
         return has_digit && !text.contains(['.', '/', '-']) && text.len() >= 8;
     }
     if letters {
-        return lower && text.len() <= 16 && !is_telling(text) && !["encrypted", "hashed", "plain"].contains(&text);
+        return lower
+            && text.len() <= 16
+            && !is_telling(text)
+            && !["encrypted", "hashed", "plain"].contains(&text);
     }
-    has_digit && text.len() >= 6 && !text.contains(['/', '.', ':']) && may_be_password(text, context)
+    has_digit
+        && text.len() >= 6
+        && !text.contains(['/', '.', ':'])
+        && may_be_password(text, context)
 }
 
 /// Made by a machine: letters and digits in no order that a person would write.
@@ -397,7 +785,10 @@ pub fn is_random(text: &str, least: usize) -> bool {
         .strip_prefix("Bearer ")
         .or_else(|| text.strip_prefix("Basic "))
         .unwrap_or(text);
-    if !body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/=.~:!@#$%^&*".contains(&byte)) {
+    if !body
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-+/=.~:!@#$%^&*".contains(&byte))
+    {
         return false;
     }
     let digits = body.bytes().filter(u8::is_ascii_digit).count();
@@ -414,7 +805,9 @@ pub fn is_random(text: &str, least: usize) -> bool {
     if longest_word * 2 > body.len() {
         return false;
     }
-    let hex = body.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let hex = body
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let entropy = entropy(body.as_bytes());
     let enough = match (hex, body.len()) {
         (true, _) => 2.7,
@@ -427,8 +820,12 @@ pub fn is_random(text: &str, least: usize) -> bool {
 /// All lower case or one capital, with vowels as words have them.
 fn is_pronounceable(part: &str) -> bool {
     let rest = &part[1..];
-    let cased = rest.bytes().all(|byte| byte.is_ascii_lowercase()) || part.bytes().all(|byte| byte.is_ascii_uppercase());
-    let vowels = part.bytes().filter(|byte| b"aeiouyAEIOUY".contains(byte)).count();
+    let cased = rest.bytes().all(|byte| byte.is_ascii_lowercase())
+        || part.bytes().all(|byte| byte.is_ascii_uppercase());
+    let vowels = part
+        .bytes()
+        .filter(|byte| b"aeiouyAEIOUY".contains(byte))
+        .count();
     cased && vowels * 5 >= part.len() && vowels * 4 <= part.len() * 3
 }
 

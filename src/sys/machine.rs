@@ -41,6 +41,15 @@ pub fn user_id(name: &str) -> anyhow::Result<Option<u32>> {
     }))
 }
 
+/// True when the system's list of users has this number.
+pub fn is_user(id: u32) -> anyhow::Result<bool> {
+    let file = "/etc/passwd";
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    Ok(text
+        .lines()
+        .any(|line| line.split(':').nth(2).and_then(|field| field.parse().ok()) == Some(id)))
+}
+
 /// New files are for their owner only, from the first moment they exist.
 pub fn private_umask() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));

@@ -1,7 +1,9 @@
 //! Child processes: an argument list and never a shell, a fixed environment, a time limit, their own process group,
 //! and output that is bounded and drained while they run.
 
+use std::fs::Metadata;
 use std::io::{Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,9 +25,9 @@ const MOST_OUTPUT: u64 = 1 << 20;
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
-    /// Its standard output, the first MiB of it.
+    /// Its standard output, the beginning of it.
     pub stdout: Vec<u8>,
-    /// Its standard error, the first MiB of it.
+    /// Its standard error, the beginning of it.
     pub stderr: Vec<u8>,
 }
 
@@ -51,6 +53,17 @@ pub fn from_list(list: &[String]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// Makes a command run as the owner and group of a file, where we are root: what belongs to a user is worked on as that user.
+/// Returns the number of the user that it will run as.
+pub fn as_owner(command: &mut Command, of: &Metadata) -> u32 {
+    let own = rustix::process::geteuid();
+    if !own.is_root() || of.uid() == 0 {
+        return own.as_raw();
+    }
+    command.uid(of.uid()).gid(of.gid());
+    of.uid()
+}
+
 /// A word as `/bin/sh` reads it, for people and for cron: nothing of ours goes through a shell.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-,=:@+".contains(c);
@@ -63,7 +76,12 @@ pub fn shell_word(word: &str) -> String {
 
 /// Runs to the end or to the limit; at the limit the whole group is killed.
 pub fn run(command: Command, limit: Duration) -> anyhow::Result<Output> {
-    start(command, None, limit)
+    start(command, None, limit, MOST_OUTPUT)
+}
+
+/// The same for one that has much to say: as much of each stream is kept.
+pub fn run_keeping(command: Command, limit: Duration, most: u64) -> anyhow::Result<Output> {
+    start(command, None, limit, most)
 }
 
 /// The same with something to read on standard input.
@@ -73,10 +91,15 @@ pub fn run_with_input(
     limit: Duration,
 ) -> anyhow::Result<Output> {
     command.stdin(Stdio::piped());
-    start(command, Some(input), limit)
+    start(command, Some(input), limit, MOST_OUTPUT)
 }
 
-fn start(mut command: Command, input: Option<Vec<u8>>, limit: Duration) -> anyhow::Result<Output> {
+fn start(
+    mut command: Command,
+    input: Option<Vec<u8>>,
+    limit: Duration,
+    most: u64,
+) -> anyhow::Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdout(Stdio::piped())
@@ -95,8 +118,8 @@ fn start(mut command: Command, input: Option<Vec<u8>>, limit: Duration) -> anyho
             let _ = pipe.write_all(&input);
         });
     }
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
+    let stdout = drain(child.stdout.take(), most);
+    let stderr = drain(child.stderr.take(), most);
     let status = wait(&mut child, &name, limit)?;
     Ok(Output {
         status,
@@ -142,13 +165,13 @@ fn kill_group(child: &mut Child) {
 
 type Drain = std::sync::mpsc::Receiver<Vec<u8>>;
 
-/// Reads a pipe to its end on a thread of its own, so that a chatty child never blocks; keeps the first MiB.
-fn drain(pipe: Option<impl Read + Send + 'static>) -> Drain {
+/// Reads a pipe to its end on a thread of its own, so that a chatty child never blocks; keeps so many bytes.
+fn drain(pipe: Option<impl Read + Send + 'static>, most: u64) -> Drain {
     let (send, receive) = std::sync::mpsc::channel();
     if let Some(mut pipe) = pipe {
         std::thread::spawn(move || {
             let mut kept = Vec::new();
-            let _ = pipe.by_ref().take(MOST_OUTPUT).read_to_end(&mut kept);
+            let _ = pipe.by_ref().take(most).read_to_end(&mut kept);
             let _ = std::io::copy(&mut pipe, &mut std::io::sink());
             let _ = send.send(kept);
         });

@@ -1,7 +1,9 @@
 //! The registry: one line a command, and nothing else.
 
 mod alerts;
+mod audit;
 mod backup;
+mod certs;
 mod health;
 mod history;
 mod maintenance;
@@ -18,6 +20,8 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<audit::Arguments>(),
+    entry::<certs::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

@@ -187,6 +187,16 @@ fn findings_are_documented() {
                     "cert.",
                     "system.",
                     "uptime.",
+                    "audit.",
+                    "npm.",
+                    "secrets.",
+                    "access.",
+                    "auth.",
+                    "permissions.",
+                    "sockets.",
+                    "firewall.",
+                    "ids.",
+                    "baseline.",
                 ];
                 let plain = word
                     .chars()

@@ -12,7 +12,9 @@ const FLOORS: &[&[&str]] = &[
     &["report"],
     &["sys"],
     &["config"],
-    &["sqlite", "weblog", "x509", "redis", "calendar", "secrets"],
+    &[
+        "sqlite", "weblog", "x509", "npm", "redis", "calendar", "secrets",
+    ],
     &["archive"],
     &["journal"],
     &["context"],

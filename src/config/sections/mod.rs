@@ -17,7 +17,7 @@ mod verify;
 
 pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
-pub use audit::Audit;
+pub use audit::{Audit, NpmLevel};
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use certs::Certs;
 pub use database::{Database, Databases};

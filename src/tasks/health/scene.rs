@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::archive::Store;
-use crate::config::sections::{App, Audit, Backup, Certs, Health, Logs, Redis};
+use crate::config::sections::{App, Audit, Backup, Health, Logs, Redis};
 use crate::config::{Config, Origin};
 use crate::error;
 use crate::weblog::{Paths, Reading};
-use crate::x509::Endpoint;
+use crate::x509::Watched;
 
 /// A path, and whether the operator has named it: what only a default names need not be there.
 #[derive(Clone, Debug)]
@@ -41,12 +41,8 @@ pub struct Scene {
     pub backup: Backup,
     /// `[redis]`, with whether it stands in the file.
     pub redis: (Redis, bool),
-    /// `[certs] files`.
-    pub cert_files: Vec<Named>,
-    /// `[certs] endpoints`, as written and as read.
-    pub endpoints: Vec<(String, Endpoint)>,
-    /// `[certs] renew_command` is set.
-    pub renewed: bool,
+    /// `[certs]`.
+    pub certs: Watched,
     /// `[audit] access_log`.
     pub access_log: Named,
     /// Which requests are what.
@@ -63,8 +59,8 @@ impl Scene {
         let app = config.get::<App>()?;
         let limits = config.get::<Health>()?;
         let certs = match wanted("certs") {
-            true => config.get::<Certs>()?,
-            false => Certs::default(),
+            true => Watched::from_config(config)?,
+            false => Watched::none(),
         };
         let audit = match wanted("errors") || wanted("logins") {
             true => config.get::<Audit>()?,
@@ -106,13 +102,7 @@ impl Scene {
                 redis,
                 named("redis", "url") || named("redis", "password_file"),
             ),
-            cert_files: all("certs", "files", &certs.files)?,
-            endpoints: certs
-                .endpoints
-                .iter()
-                .map(|text| Ok((text.clone(), text.parse()?)))
-                .collect::<anyhow::Result<_>>()?,
-            renewed: certs.renew_command.is_some(),
+            certs,
             access_log: Named {
                 path: config.path(&audit.access_log)?,
                 named: named("audit", "access_log"),

@@ -4,6 +4,8 @@
 
 pub mod faults;
 pub mod peers;
+pub mod pki;
+pub mod registry;
 pub mod services;
 
 use std::ffi::{OsStr, OsString};
