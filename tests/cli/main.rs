@@ -7,6 +7,7 @@ mod support;
 
 mod adopt;
 mod alerts;
+mod audit;
 mod backup;
 mod certs;
 mod config;
