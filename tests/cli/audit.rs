@@ -54,6 +54,7 @@ fn a_clean_server_is_well_and_quiet() {
         "src/app.js",
         "const password = process.env.DB_PASSWORD;\n",
     );
+    fs::set_permissions(server.database(), fs::Permissions::from_mode(0o640)).unwrap();
     let (code, report) = server.json("audit --only secrets,permissions,certs");
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(outcome(&report, "secrets"), "well");
