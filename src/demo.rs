@@ -110,7 +110,7 @@ impl Server {
 
     fn steps(&self) -> anyhow::Result<Vec<Value>> {
         let copy = self.folder.join("app-restored.db").display().to_string();
-        let steps: [(&str, Vec<&str>); 7] = [
+        let steps: [(&str, Vec<&str>); 8] = [
             (
                 "A first backup. Every byte is compressed, written, and read back.",
                 vec!["backup"],
@@ -134,6 +134,10 @@ impl Server {
             (
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",
                 vec!["health", "--check", "database,backups"],
+            ),
+            (
+                "Is a password where it should not be? A telling name with a literal behind it would be found here.",
+                vec!["audit", "--only", "secrets"],
             ),
             ("What the journal remembers.", vec!["history"]),
         ];

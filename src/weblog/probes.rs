@@ -58,7 +58,7 @@ const TREASURES: [&str; 10] = [
 pub fn is_one(path: &[u8]) -> bool {
     let path = path.to_ascii_lowercase();
     let has = |part: &&str| memchr::memmem::find(&path, part.as_bytes()).is_some();
-    PARTS.iter().any(|part| has(part))
+    PARTS.iter().any(has)
         || ENDS.iter().any(|end| path.ends_with(end.as_bytes()))
         || has(&"../")
         || has(&"%2e%2e")
