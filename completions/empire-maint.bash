@@ -19,8 +19,14 @@ _empire__maint() {
             empire__maint,alerts)
                 cmd="empire__maint__subcmd__alerts"
                 ;;
+            empire__maint,audit)
+                cmd="empire__maint__subcmd__audit"
+                ;;
             empire__maint,backup)
                 cmd="empire__maint__subcmd__backup"
+                ;;
+            empire__maint,certs)
+                cmd="empire__maint__subcmd__certs"
                 ;;
             empire__maint,completions)
                 cmd="empire__maint__subcmd__completions"
@@ -128,7 +134,7 @@ _empire__maint() {
 
     case "${cmd}" in
         empire__maint)
-            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore alerts maintenance history schedule runbook config demo completions man schema"
+            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore audit certs alerts maintenance history schedule runbook config demo completions man schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -147,7 +153,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -193,7 +199,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -239,7 +245,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -285,7 +291,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -331,7 +337,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -389,7 +395,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -451,7 +457,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -497,7 +503,57 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__audit)
+            opts="-c -q -v -n -h --only --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -W "npm secrets access-log auth-log certs permissions sockets ids" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -547,7 +603,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -593,7 +649,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -639,7 +695,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -685,7 +741,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -731,7 +787,53 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__certs)
+            opts="-c -q -v -n -h --renew --force --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -777,7 +879,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -823,7 +925,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -869,7 +971,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -915,7 +1017,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -961,7 +1063,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1011,7 +1113,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1065,7 +1167,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1127,7 +1229,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1173,7 +1275,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1227,7 +1329,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1273,7 +1375,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1319,7 +1421,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1377,7 +1479,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1423,7 +1525,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1469,7 +1571,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1515,7 +1617,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1561,7 +1663,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1607,7 +1709,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1665,7 +1767,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1711,7 +1813,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1765,7 +1867,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1811,7 +1913,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1865,7 +1967,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)

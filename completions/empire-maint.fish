@@ -29,7 +29,8 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -l root -d 'The 
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -47,6 +48,8 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "health" -
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "backup" -d 'Back up every live database, verified before it is published'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "verify-backup" -d 'Restore backups into a scratch place, check everything, report RPO and RTO'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "restore" -d 'Bring a backup back, without ever losing the database that was there'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "audit" -d 'Audit the server: npm advisories, secrets in files, logs, certificates, permissions, sockets'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "certs" -d 'Check certificates in files and as they are served: expiry, chain, names, keys; on request renew them and prove it'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "maintenance" -d 'Mute alerts during a deployment'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "history" -d 'Show past runs and their findings'
@@ -92,7 +95,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l roo
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -111,7 +115,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -134,7 +139,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -152,7 +158,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -170,7 +177,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -188,7 +196,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -208,7 +217,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -230,7 +240,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l ro
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -247,12 +258,61 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s v 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l only -d 'Only these parts, with commas between them' -r -f -a "npm\t''
+secrets\t''
+access-log\t''
+auth-log\t''
+certs\t''
+permissions\t''
+sockets\t''
+ids\t''"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l renew -d 'Have what is due renewed by [certs] renew_command (default: certbot), reload the server, and prove what it serves'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l force -d 'Run the renewal although nothing is due'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -276,7 +336,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -294,7 +355,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -316,7 +378,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -334,7 +397,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -352,7 +416,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -373,7 +438,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -391,7 +457,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -413,7 +480,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -431,7 +499,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -453,7 +522,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l ro
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -472,7 +542,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -494,7 +565,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -512,7 +584,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -533,7 +606,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -553,7 +627,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -571,7 +646,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and n
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -591,7 +667,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and _
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -609,7 +686,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and _
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -627,7 +705,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -648,7 +727,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -666,7 +746,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -684,7 +765,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -703,7 +785,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l root 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -721,7 +804,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -739,7 +823,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l root -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -757,7 +842,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l roo
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'

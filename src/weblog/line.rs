@@ -81,9 +81,11 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn path(request: &[u8]) -> &[u8] {
-    let mut words = request.split(|byte| *byte == b' ');
-    words.next();
-    words.next().unwrap_or_default()
+    let Some(start) = memchr(b' ', request) else {
+        return b"";
+    };
+    let rest = &request[start + 1..];
+    &rest[..memchr(b' ', rest).unwrap_or(rest.len())]
 }
 
 /// Three digits and a blank, or the end.
