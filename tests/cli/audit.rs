@@ -496,6 +496,20 @@ fn sarif_is_for_audits_and_is_one_log() {
         let at = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
         assert_eq!(run["tool"]["driver"]["rules"][at]["id"], result["ruleId"]);
     }
+    // In a test it is less urgent, wherever the tree lies.
+    write(
+        &server,
+        "my app/test/b.js",
+        "const password = 'hunter3x';\n",
+    );
+    let report = secrets(&server);
+    let severities: Vec<_> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["severity"])
+        .collect();
+    assert_eq!(severities, ["medium", "low"], "{report:#}");
     // A failed run is one log too; other commands have no such output.
     let ran = server.run("audit --only certs --format sarif").expect(3);
     let log: Value = serde_json::from_str(&ran.out).unwrap();

@@ -1,7 +1,7 @@
 //! `secrets`: is there a password, a key or a token in a file where it does not belong?
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -65,7 +65,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
                 .join(", ")
         )));
     }
-    tell(&all, report);
+    tell(&all, sources, report);
     tell_unreadable(&seen, report);
     report.measure("secrets_found", all.len() as f64, "", []);
     report.measure("secrets_scanned_bytes", seen.bytes as f64, "bytes", []);
@@ -99,7 +99,7 @@ fn add(all: &mut Walk, one: Walk) {
     all.unreadable.extend(one.unreadable);
 }
 
-fn tell(all: &[Found], report: &Reporter) {
+fn tell(all: &[Found], sources: &[PathBuf], report: &Reporter) {
     report.examined_all(FOUND);
     report.examined_all(MORE);
     let mut again: BTreeMap<String, u32> = BTreeMap::new();
@@ -112,7 +112,11 @@ fn tell(all: &[Found], report: &Reporter) {
         if *number > 1 {
             subject = format!("{file} [{} {}-{number}]", secret.rule, secret.fingerprint);
         }
-        let severity = match is_practice(path) {
+        // Where the tree itself lies says nothing.
+        let source = sources
+            .iter()
+            .find_map(|source| path.strip_prefix(source).ok());
+        let severity = match is_practice(source.unwrap_or(path)) {
             true => Severity::Low,
             false => secret.severity,
         };
