@@ -22,6 +22,9 @@ _empire__maint() {
             empire__maint,alerts)
                 cmd="empire__maint__subcmd__alerts"
                 ;;
+            empire__maint,audit)
+                cmd="empire__maint__subcmd__audit"
+                ;;
             empire__maint,backup)
                 cmd="empire__maint__subcmd__backup"
                 ;;
@@ -155,7 +158,7 @@ _empire__maint() {
 
     case "${cmd}" in
         empire__maint)
-            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore cache-clean optimize-db data-clean access-audit query-review deps certs gpu alerts maintenance history schedule runbook config demo completions man schema"
+            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore cache-clean optimize-db data-clean access-audit query-review deps audit certs gpu alerts maintenance history schedule runbook config demo completions man schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -174,7 +177,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -220,7 +223,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -266,7 +269,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -312,7 +315,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -358,7 +361,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -404,7 +407,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -462,7 +465,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -524,7 +527,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -570,7 +573,57 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__audit)
+            opts="-c -q -v -n -h --only --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -W "npm secrets access-log auth-log certs permissions sockets ids" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -620,7 +673,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -666,7 +719,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -712,7 +765,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -758,7 +811,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -804,7 +857,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -862,7 +915,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -908,7 +961,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -954,7 +1007,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1000,7 +1053,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1046,7 +1099,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1092,7 +1145,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1138,7 +1191,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1188,7 +1241,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1234,7 +1287,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1284,7 +1337,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1330,7 +1383,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1380,7 +1433,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1434,7 +1487,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1496,7 +1549,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1542,7 +1595,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1596,7 +1649,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1642,7 +1695,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1688,7 +1741,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1738,7 +1791,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1796,7 +1849,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1854,7 +1907,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1900,7 +1953,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1946,7 +1999,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1992,7 +2045,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2038,7 +2091,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2084,7 +2137,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2142,7 +2195,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2188,7 +2241,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2242,7 +2295,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2288,7 +2341,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2342,7 +2395,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)

@@ -29,7 +29,8 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -l root -d 'The 
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -53,6 +54,7 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "data-clea
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "access-audit" -d 'Audit who has access: active, idle and admin accounts, logins, failed logins, admin actions'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "query-review" -d 'Review slow queries: their plans, indices that are missing or needless, stale statistics; profile Node'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "deps" -d 'Report outdated and vulnerable packages of the Node project; on request try npm\'s fix in a copy, and put it in place'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "audit" -d 'Audit the server: npm advisories, secrets in files, logs, certificates, permissions, sockets'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "certs" -d 'Check certificates in files and as they are served: expiry, chain, names, keys; on request renew them and prove it'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "gpu" -d 'Look at the GPUs: memory, heat, ECC, throttling, balance; keep the driver\'s state with --set-persistence'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
@@ -102,7 +104,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l roo
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -121,7 +124,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -144,7 +148,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -162,7 +167,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -180,7 +186,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -198,7 +205,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -218,7 +226,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -240,7 +249,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l ro
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -265,7 +275,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -286,7 +297,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -306,7 +318,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; an
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -327,7 +340,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; an
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -345,7 +359,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -366,7 +381,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -384,7 +400,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l root 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -399,12 +416,40 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s v -l 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l only -d 'Only these parts, with commas between them' -r -f -a "npm\t''
+secrets\t''
+access-log\t''
+auth-log\t''
+certs\t''
+permissions\t''
+sockets\t''
+ids\t''"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -425,7 +470,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l root -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -445,7 +491,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -469,7 +516,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -487,7 +535,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -509,7 +558,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -527,7 +577,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -545,7 +596,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -566,7 +618,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -584,7 +637,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -606,7 +660,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -624,7 +679,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -646,7 +702,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l ro
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -665,7 +722,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -687,7 +745,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -705,7 +764,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -726,7 +786,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -746,7 +807,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -764,7 +826,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and n
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -784,7 +847,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and _
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -802,7 +866,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and _
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -820,7 +885,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -841,7 +907,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -859,7 +926,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -877,7 +945,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -896,7 +965,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l root 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -914,7 +984,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -932,7 +1003,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l root -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -950,7 +1022,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l roo
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'

@@ -205,6 +205,10 @@ impl Server {
                 "Queries, indices and the planner's statistics. Nothing is run, nothing is made.",
                 vec!["query-review"],
             ),
+            (
+                "Is a password where it should not be? A telling name with a literal behind it would be found here.",
+                vec!["audit", "--only", "secrets"],
+            ),
         ];
         if self.make_certificate()? {
             steps.push((

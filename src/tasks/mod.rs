@@ -2,6 +2,7 @@
 
 mod access_audit;
 mod alerts;
+mod audit;
 mod backup;
 mod cache_clean;
 mod certs;
@@ -32,6 +33,7 @@ pub const TASKS: &[Entry] = &[
     entry::<access_audit::Arguments>(),
     entry::<query_review::Arguments>(),
     entry::<deps::Arguments>(),
+    entry::<audit::Arguments>(),
     entry::<certs::Arguments>(),
     entry::<gpu::Arguments>(),
     entry::<alerts::Arguments>(),

@@ -191,6 +191,16 @@ fn findings_are_documented() {
                     "deps.",
                     "system.",
                     "uptime.",
+                    "audit.",
+                    "npm.",
+                    "secrets.",
+                    "access.",
+                    "auth.",
+                    "permissions.",
+                    "sockets.",
+                    "firewall.",
+                    "ids.",
+                    "baseline.",
                 ];
                 let plain = word
                     .chars()

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["sys"],
     &["config"],
     &[
-        "sqlite", "weblog", "x509", "npm", "redis", "nvml", "calendar", "queries",
+        "sqlite", "weblog", "x509", "npm", "redis", "nvml", "calendar", "secrets", "queries",
     ],
     &["archive"],
     &["journal"],

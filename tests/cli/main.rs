@@ -8,6 +8,7 @@ mod support;
 mod access_audit;
 mod adopt;
 mod alerts;
+mod audit;
 mod backup;
 mod cache_clean;
 mod cache_clean_broken;
