@@ -106,6 +106,26 @@ fn secrets_are_found_and_never_shown() {
     assert_eq!(found["location"]["column"], 8);
 }
 
+#[test]
+fn a_key_beside_its_certificate_is_where_it_belongs() {
+    let server = Server::new();
+    let key = |kind: &str| {
+        let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n".repeat(20);
+        format!("-----BEGIN {kind}PRIVATE KEY-----\n{body}-----END {kind}PRIVATE KEY-----\n")
+    };
+    write(&server, "certs/key.pem", &key(""));
+    let (code, report) = server.json("audit --only secrets");
+    assert_eq!((code, finding_ids(&report, "")), (0, vec![]), "{report:#}");
+    let note = report["data"]["parts"][0]["note"].as_str().unwrap();
+    assert!(
+        note.ends_with("1 private key beside its certificate, where it belongs"),
+        "{note}"
+    );
+    write(&server, "src/key.pem", &key("RSA "));
+    let (code, report) = server.json("audit --only secrets");
+    assert_eq!((code, finding_ids(&report, "").len()), (2, 1), "{report:#}");
+}
+
 /// What stands in real files, and what only looks like it: `+` before a line that must be found, `-` before one that must not.
 const CORPUS: [(&str, &str); 14] = [
     (

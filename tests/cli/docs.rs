@@ -202,9 +202,10 @@ fn findings_are_documented() {
                     "ids.",
                     "baseline.",
                 ];
-                let plain = word
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
+                let plain = !word.ends_with('.')
+                    && word
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
                 if plain
                     && known.iter().any(|start| word.starts_with(start))
                     && !word.ends_with(".db")

@@ -62,7 +62,7 @@ impl Scene {
             true => Store::from_config(config)?,
             false => Store::from_config(&Config::defaults(None))?,
         };
-        let certs = match wanted("certs") || wanted("permissions") {
+        let certs = match wanted("certs") || wanted("permissions") || wanted("secrets") {
             true => Watched::from_config(config)?,
             false => Watched::none(),
         };

@@ -13,6 +13,7 @@ use crate::secrets::{Found, Tree, Walk};
 use crate::sys::files::{self, Identity};
 use crate::sys::machine;
 use crate::units::{self, Bytes};
+use crate::x509::Watched;
 
 const FOUND: &str = "secrets.found";
 const MORE: &str = "secrets.more";
@@ -65,17 +66,26 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
                 .join(", ")
         )));
     }
+    let in_place = all.len();
+    all.retain(|found| !is_servers_own_key(found, &scene.certs));
+    let in_place = in_place - all.len();
     tell(&all, sources, report);
     tell_unreadable(&seen, report);
     report.measure("secrets_found", all.len() as f64, "", []);
     report.measure("secrets_scanned_bytes", seen.bytes as f64, "bytes", []);
     report.measure("secrets_scanned_files", seen.files as f64, "", []);
-    let note = format!(
+    let mut note = format!(
         "{} of {} looked through, {}",
         Bytes(seen.bytes),
         units::count(seen.files, "file"),
         units::count(all.len() as u64, "secret")
     );
+    if in_place > 0 {
+        note += &format!(
+            "; {} beside its certificate, where it belongs",
+            units::count(in_place as u64, "private key")
+        );
+    }
     let list: Vec<_> = all
         .iter()
         .map(|Found { path, secret }| {
@@ -88,6 +98,13 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         "large_files": seen.large, "unreadable_files": seen.unreadable.len(), "found": list,
     });
     Ok(Looked::At(note, detail))
+}
+
+/// A private key beside a certificate of `[certs]` is where it belongs; `permissions` says whether others can read it.
+fn is_servers_own_key(found: &Found, certs: &Watched) -> bool {
+    let folder = files::parent(&found.path);
+    let beside = |file: &PathBuf| file == folder || files::parent(file) == folder;
+    found.secret.rule == "private-key" && certs.files.iter().any(beside)
 }
 
 fn add(all: &mut Walk, one: Walk) {
