@@ -27,6 +27,9 @@ pub struct Facts {
     pub tables: BTreeMap<String, u64>,
     /// Rows that point to no parent.
     pub foreign_key_violations: u64,
+    /// Foreign keys that SQLite cannot check, because what they point to is not unique or not there; in its words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_key_mismatches: Vec<String>,
     /// Newest value of the freshness columns.
     #[schemars(with = "Option<String>")]
     pub data_as_of: Option<Timestamp>,
@@ -116,12 +119,16 @@ fn look(
 ) -> anyhow::Result<Facts> {
     let look = || -> rusqlite::Result<Facts> {
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let tables = row_counts(connection)?;
+        let (foreign_key_violations, foreign_key_mismatches) =
+            foreign_keys(connection, tables.keys())?;
         Ok(Facts {
             page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
             page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
             schema_hash: schema_hash(connection)?,
-            tables: row_counts(connection)?,
-            foreign_key_violations: count_rows(connection, "PRAGMA foreign_key_check")?,
+            tables,
+            foreign_key_violations,
+            foreign_key_mismatches,
             data_as_of: data_as_of(connection, freshness)?,
             freshness: freshness.clone(),
         })
@@ -144,6 +151,32 @@ fn count_rows(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
         number += 1;
     }
     Ok(number)
+}
+
+/// Rows without a parent, and the keys that cannot be checked. One such key ends the check of all tables, so that each is then asked
+/// for itself: an application that never turned foreign keys on may live with it for years, and wants its backup all the same.
+fn foreign_keys<'a>(
+    connection: &Connection,
+    tables: impl Iterator<Item = &'a String>,
+) -> rusqlite::Result<(u64, Vec<String>)> {
+    let mismatch = |error: &rusqlite::Error| {
+        let message = error.to_string();
+        let at = message.find("foreign key mismatch")?;
+        Some(message[at..].to_owned())
+    };
+    match count_rows(connection, "PRAGMA main.foreign_key_check") {
+        Err(error) if mismatch(&error).is_some() => {}
+        other => return Ok((other?, Vec::new())),
+    }
+    let (mut violations, mut mismatches) = (0, Vec::new());
+    for table in tables {
+        let sql = format!("PRAGMA main.foreign_key_check({})", quote(table));
+        match count_rows(connection, &sql) {
+            Ok(rows) => violations += rows,
+            Err(error) => mismatches.push(mismatch(&error).ok_or(error)?),
+        }
+    }
+    Ok((violations, mismatches))
 }
 
 fn schema_hash(connection: &Connection) -> rusqlite::Result<String> {
