@@ -57,6 +57,7 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "deps" -d 
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "audit" -d 'Audit the server: npm advisories, secrets in files, logs, certificates, permissions, sockets'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "certs" -d 'Check certificates in files and as they are served: expiry, chain, names, keys; on request renew them and prove it'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "gpu" -d 'Look at the GPUs: memory, heat, ECC, throttling, balance; keep the driver\'s state with --set-persistence'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "rag-clean" -d 'Remove idle, orphaned and invalid embeddings and chunks; keep FAISS indices true to them'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "maintenance" -d 'Mute alerts during a deployment'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "history" -d 'Show past runs and their findings'
@@ -486,6 +487,32 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s v -l v
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l step -d 'Only this step (repeatable): idle, orphans, invalid' -r -f -a "idle\t'Embeddings that were not accessed for `max_idle`, with their chunks'
+orphans\t'Chunks whose embedding or document is gone, embeddings that no chunk points to'
+invalid\t'Vectors and texts that cannot be what they should be'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l rebuild-if-stale -d 'Rebuild an index once this part of it (0 to 1) differs from the table' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l rebuild-index -d 'Rebuild every index of [[rag.index]], whatever it holds'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l yes -d 'Also where a step takes more of its table than max_fraction'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l no-backup-check -d 'Also without a verified backup from the last 24 hours'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'

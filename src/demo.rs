@@ -190,6 +190,10 @@ impl Server {
                 vec!["data-clean"],
             ),
             (
+                "Embeddings that nobody used for 90 days go, with their chunks; what is orphaned or no vector goes too.",
+                vec!["rag-clean"],
+            ),
+            (
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",
                 vec!["health", "--check", "database,backups"],
             ),
@@ -342,19 +346,36 @@ fn create_app(path: &Path) -> rusqlite::Result<()> {
 }
 
 fn create_rag(path: &Path) -> rusqlite::Result<()> {
-    Connection::open(path)?.execute_batch(
+    let mut connection = Connection::open(path)?;
+    connection.execute_batch(
         "PRAGMA journal_mode=WAL;
          CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, content_hash TEXT);
          CREATE TABLE embeddings (id INTEGER PRIMARY KEY, vector BLOB, last_accessed TEXT);
          CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text TEXT);
+         CREATE INDEX chunks_by_embedding ON chunks (embedding_id);
          BEGIN;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 400)
            INSERT INTO documents SELECT n, 'docs/' || n || '.md', hex(randomblob(16)) FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 8000)
-           INSERT INTO embeddings SELECT n, randomblob(1536), datetime('now', '-' || (n % 120) || ' days') FROM c;
+           INSERT INTO embeddings SELECT n, NULL, datetime('now', '-' || (n % 120) || ' days') FROM c;
          INSERT INTO chunks SELECT id, id % 400 + 1, id, 'chunk ' || id || ' of a document that somebody will ask about' FROM embeddings;
          COMMIT;",
-    )
+    )?;
+    let together = connection.transaction()?;
+    {
+        let mut give = together.prepare("UPDATE embeddings SET vector = ?1 WHERE id = ?2")?;
+        let mut state: u32 = 1;
+        for id in 1..=8000 {
+            let vector: Vec<u8> = (0..384)
+                .flat_map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state as f32 / u32::MAX as f32 - 0.5).to_le_bytes()
+                })
+                .collect();
+            give.execute((vector, id))?;
+        }
+    }
+    together.commit()
 }
 
 /// Commits a few times a second until killed, or until nobody can still be watching.

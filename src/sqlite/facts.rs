@@ -211,6 +211,20 @@ pub fn row_counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, 
         .collect()
 }
 
+/// Bytes of the database with its write-ahead log folded in, and how many of them hold nothing.
+pub fn allocated(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let number = |sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map(|number| u64::try_from(number).unwrap_or(0))
+    };
+    let page = number("PRAGMA page_size")?;
+    Ok((
+        number("PRAGMA page_count")? * page,
+        number("PRAGMA freelist_count")? * page,
+    ))
+}
+
 /// Refuses a database without its expected tables, or without any: whatever it is, it is not the one that was meant.
 pub fn require_tables(
     connection: &Connection,

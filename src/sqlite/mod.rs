@@ -16,16 +16,17 @@ mod statistics;
 mod table;
 mod time_format;
 mod vacuum;
+mod walk;
 mod writer;
 
 pub use columns::{Column, columns};
-pub use facts::{Facts, check_copy, facts, full_check, require_tables, row_counts};
+pub use facts::{Facts, allocated, check_copy, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
 pub use moment::moment;
 pub use open::{
-    explain, header_size, open_memory, open_private, open_readonly, open_writable,
-    require_database_file, side_files,
+    explain, header_size, is_constraint, open_memory, open_private, open_readonly, open_writable,
+    open_writer, require_database_file, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace};
 pub use rowids::{BareTable, bare_tables, rowid_digest};
@@ -35,6 +36,7 @@ pub use statistics::{Stale, stale_statistics};
 pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
 pub use vacuum::{Rehearsal, rehearse};
+pub use walk::{Row, Selection, Walk};
 pub use writer::{Checkpoint, Held, Writer};
 
 /// The SQLite that is built in.

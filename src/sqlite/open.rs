@@ -37,6 +37,32 @@ pub fn open_writable(path: &Path, stop: &Stop, patience: Duration) -> anyhow::Re
     )
 }
 
+/// Opens for changes beside the application: foreign keys hold, and a commit is as durable as the database's mode makes it. What
+/// relies on a commit being on the disk asks for `durable`; else a power cut may bring rows back, never lose one. The log is folded
+/// in by [`super::Pace`], not by commits.
+pub fn open_writer(
+    path: &Path,
+    stop: &Stop,
+    patience: Duration,
+    durable: bool,
+) -> anyhow::Result<Connection> {
+    let wrong = |error| explain(error, path, stop);
+    let writer = open_writable(path, stop, patience)?;
+    let mode: String = writer
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .map_err(wrong)?;
+    let synchronous = match durable || !mode.eq_ignore_ascii_case("wal") {
+        true => "FULL",
+        false => "NORMAL",
+    };
+    writer
+        .execute_batch(&format!(
+            "PRAGMA foreign_keys=ON; PRAGMA synchronous={synchronous}; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0"
+        ))
+        .map_err(wrong)?;
+    Ok(writer)
+}
+
 /// Opens a copy that nobody else can be writing: no locks, and no side files made beside it.
 pub fn open_private(path: &Path, stop: &Stop) -> anyhow::Result<Connection> {
     open_copy(path, CACHE_KIB, stop)
@@ -161,6 +187,11 @@ pub fn header_size(header: &[u8]) -> Option<u64> {
     }
     let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
     Some(page_size * u64::from(pages))
+}
+
+/// True for what a UNIQUE, NOT NULL, CHECK or foreign key refused.
+pub fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 /// An SQLite error in the operator's words, with the next step. An interruption is the stop that caused it.

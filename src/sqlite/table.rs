@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 
 use super::columns::{Column, columns};
 use super::{explain, quote};
 use crate::error::refused;
 use crate::sys::Stop;
+
+/// Looking for rows of a child goes through all of it where no index helps: up to so many rows that is short.
+const FEW_CHILDREN: i64 = 2_000;
 
 /// A table whose rows can be told apart, looked at one after another, and removed.
 #[derive(Clone, Debug)]
@@ -94,6 +97,63 @@ impl Table {
     /// True where an index over all rows begins with these columns.
     pub fn has_index(&self, connection: &Connection, wanted: &[&str]) -> rusqlite::Result<bool> {
         has_index(connection, &self.name, wanted)
+    }
+
+    /// Refuses where every single row would have to be looked for in a whole table, while the application waits.
+    pub fn require_short(
+        &self,
+        connection: &Connection,
+        references: &[Reference],
+    ) -> rusqlite::Result<anyhow::Result<()>> {
+        for reference in references.iter().filter(|one| !one.indexed) {
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT 1 FROM main.{} LIMIT {})",
+                quote(&reference.child),
+                FEW_CHILDREN + 1
+            );
+            let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+            if rows > FEW_CHILDREN {
+                let from: Vec<_> = reference
+                    .pairs
+                    .iter()
+                    .map(|(from, _)| quote(from))
+                    .collect();
+                return Ok(Err(refused(format!(
+                    "rows of {} point to {} and no index finds them: each row would have to be looked for in all of {0}",
+                    reference.child, self.name
+                ))
+                .hint(format!(
+                    "CREATE INDEX {} ON {}({})",
+                    quote(&format!("{}_{}", reference.child, self.name)),
+                    quote(&reference.child),
+                    from.join(", ")
+                ))
+                .into()));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// `DELETE` of one row by its key, as long as it still is what was meant.
+    pub fn delete<'a>(
+        &self,
+        connection: &'a Connection,
+        condition: &str,
+    ) -> rusqlite::Result<Statement<'a>> {
+        self.delete_those(connection, &self.key_is(), condition)
+    }
+
+    /// `DELETE` of the rows with `which` keys, as long as they still are what was meant.
+    pub fn delete_those<'a>(
+        &self,
+        connection: &'a Connection,
+        which: &str,
+        condition: &str,
+    ) -> rusqlite::Result<Statement<'a>> {
+        let table = quote(&self.name);
+        connection.prepare(&format!(
+            "DELETE FROM main.{table} WHERE {which} AND ({condition})"
+        ))
     }
 
     /// The foreign keys of other tables, and its own, that point to it.

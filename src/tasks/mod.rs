@@ -14,6 +14,7 @@ mod history;
 mod maintenance;
 mod optimize_db;
 mod query_review;
+mod rag_clean;
 mod restore;
 mod runbook;
 mod schedule;
@@ -36,6 +37,7 @@ pub const TASKS: &[Entry] = &[
     entry::<audit::Arguments>(),
     entry::<certs::Arguments>(),
     entry::<gpu::Arguments>(),
+    entry::<rag_clean::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

@@ -13,7 +13,8 @@ const FLOORS: &[&[&str]] = &[
     &["sys"],
     &["config"],
     &[
-        "sqlite", "weblog", "x509", "npm", "redis", "nvml", "calendar", "secrets", "queries",
+        "sqlite", "weblog", "x509", "npm", "redis", "nvml", "calendar", "secrets", "faiss",
+        "queries",
     ],
     &["archive"],
     &["journal"],

@@ -41,6 +41,8 @@ mod optimize_db;
 mod output;
 mod permissions;
 mod query_review;
+mod rag_clean;
+mod rag_index;
 mod restore;
 mod restore_app;
 mod restore_live;

@@ -16,6 +16,7 @@ mod logs;
 mod metrics;
 mod optimize;
 mod query_review;
+mod rag;
 mod redis;
 mod reports;
 mod runbooks;
@@ -39,6 +40,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use optimize::Optimize;
 pub use query_review::QueryReview;
+pub use rag::{Rag, RagStep, RagTables};
 pub use redis::Redis;
 pub use reports::Reports;
 pub use runbooks::Runbooks;
@@ -59,6 +61,7 @@ pub const ALL: &[SectionEntry] = &[
     section::<Verify>(),
     section::<Optimize>(),
     section::<DataClean>(),
+    section::<Rag>(),
     section::<Alerts>(),
     section::<Redis>(),
     section::<Cache>(),

@@ -1,13 +1,12 @@
 //! Deletes rows, or moves them into another table of the same database: copy and removal of a row are one transaction.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
+use rusqlite::{Connection, Statement, params_from_iter};
 
 use super::plan::{Plan, Target};
 use super::run::{Done, Scene};
-use super::walk::Row;
 use crate::error::refused;
-use crate::sqlite::{Pace, Table, quote};
+use crate::sqlite::{Pace, Row, Table, is_constraint, quote};
 
 /// Keys that are read ahead of the transactions.
 const PIECE: usize = 10_000;
@@ -29,7 +28,7 @@ pub fn apply(
         true => format!("{} BETWEEN ?1 AND ?2", quote(&plan.table.key[0])),
         false => plan.table.key_is(),
     };
-    let delete = delete_statement(scene.writer, &plan.table, &which, &condition);
+    let delete = plan.table.delete_those(scene.writer, &which, &condition);
     let mut work = Work {
         scene,
         plan,
@@ -96,19 +95,6 @@ fn runs(piece: Vec<Row>) -> Vec<Row> {
     }
     found.extend(open.map(|(first, last)| vec![first.into(), last.into()]));
     found
-}
-
-/// `DELETE` of the rows with `which` keys, as long as they still are what was meant.
-pub fn delete_statement<'a>(
-    connection: &'a Connection,
-    table: &Table,
-    which: &str,
-    condition: &str,
-) -> rusqlite::Result<Statement<'a>> {
-    connection.prepare(&format!(
-        "DELETE FROM main.{} WHERE {which} AND ({condition})",
-        quote(&table.name)
-    ))
 }
 
 /// `INSERT` of the rows of a table with `which` keys into another. Never instead of a row that is there, whatever the schema says.
@@ -217,11 +203,6 @@ fn is_constraint_in(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<rusqlite::Error>()
         .is_some_and(is_constraint)
-}
-
-/// True for what a UNIQUE, NOT NULL, CHECK or foreign key refused.
-pub fn is_constraint(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use rusqlite::{Connection, params_from_iter};
 
-use super::apply::delete_statement;
 use super::layout::Layout;
 use super::pack::{Pack, State, Writer};
 use super::plan::Plan;
@@ -77,13 +76,11 @@ impl Moving<'_> {
         let scene = self.scene;
         let wrong = |error| scene.explain(error);
         let condition = self.plan.selection.condition();
-        let mut delete = delete_statement(
-            scene.writer,
-            &self.plan.table,
-            &self.plan.table.key_is(),
-            &condition,
-        )
-        .map_err(wrong)?;
+        let mut delete = self
+            .plan
+            .table
+            .delete(scene.writer, &condition)
+            .map_err(wrong)?;
         let mut select = self
             .layout
             .select(scene.writer, &self.plan.table, &condition)

@@ -12,7 +12,6 @@ mod plan;
 mod restore;
 mod run;
 mod space;
-mod walk;
 
 use std::time::Duration;
 

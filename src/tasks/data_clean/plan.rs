@@ -6,16 +6,12 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::columns;
-use super::walk::Selection;
 use crate::archive::Source;
 use crate::config::sections::{CleanAction, Nulls, Rule};
 use crate::context::Context;
 use crate::error::refused;
-use crate::sqlite::{self, Reference, Table, TimeColumn, Times, quote};
+use crate::sqlite::{self, Reference, Selection, Table, TimeColumn, Times, quote};
 use crate::units;
-
-/// Looking for rows of a child goes through all of it where no index helps: up to so many rows that is short.
-const FEW_CHILDREN: i64 = 2_000;
 
 /// A rule, looked at.
 pub struct Plan {
@@ -80,7 +76,9 @@ impl Plan {
         let times = column.look(connection, cutoff, path, stop)?;
         let target = target(connection, rule, folder, &table, source, context)?;
         let references = table.references(connection).map_err(wrong)?;
-        require_short(connection, &table, &references).map_err(wrong)??;
+        table
+            .require_short(connection, &references)
+            .map_err(wrong)??;
         // What is archived takes nothing along: a child that went with it would be lost.
         let follows = |one: &&Reference| rule.action == CleanAction::Delete && one.has_action;
         let (along, keeps): (Vec<_>, Vec<_>) = references.iter().partition(follows);
@@ -201,41 +199,6 @@ fn target(
         columns: columns::shared(table, &archive)?,
         name: archive.name,
     })
-}
-
-/// Refuses where every single row would have to be looked for in a whole table, while the application waits.
-fn require_short(
-    connection: &Connection,
-    table: &Table,
-    references: &[Reference],
-) -> rusqlite::Result<anyhow::Result<()>> {
-    for reference in references.iter().filter(|one| !one.indexed) {
-        let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM main.{} LIMIT {})",
-            quote(&reference.child),
-            FEW_CHILDREN + 1
-        );
-        let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
-        if rows > FEW_CHILDREN {
-            let from: Vec<_> = reference
-                .pairs
-                .iter()
-                .map(|(from, _)| quote(from))
-                .collect();
-            return Ok(Err(refused(format!(
-                "rows of {} point to {} and no index finds them: each row would have to be looked for in all of {0}",
-                reference.child, table.name
-            ))
-            .hint(format!(
-                "CREATE INDEX {} ON {}({})",
-                quote(&format!("{}_{}", reference.child, table.name)),
-                quote(&reference.child),
-                from.join(", ")
-            ))
-            .into()));
-        }
-    }
-    Ok(Ok(()))
 }
 
 fn count(connection: &Connection, table: &str) -> rusqlite::Result<u64> {

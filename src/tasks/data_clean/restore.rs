@@ -8,18 +8,17 @@ use rusqlite::types::Value;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::apply::{copy_statement, delete_statement, is_constraint};
+use super::apply::copy_statement;
 use super::layout::Layout;
 use super::pack::{Pack, State};
-use super::run::{BUSY, Done, Run, Scene, open_writer};
-use super::walk::Selection;
+use super::run::{BUSY, Done, Run, Scene};
 use super::{Detail, PATIENCE, columns, into_file};
 use crate::archive::{self, Store};
 use crate::config::sections::Rule;
 use crate::context::Context;
 use crate::error::{missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
-use crate::sqlite::{self, Pace, Table, quote};
+use crate::sqlite::{self, Pace, Selection, Table, is_constraint, quote};
 use crate::sys::files;
 use crate::units;
 
@@ -60,7 +59,7 @@ pub(super) fn run(
     };
     files::require_own_links(&source.path, &run.root)?;
     let reader = sqlite::open_readonly(&source.path, &context.stop, BUSY)?;
-    let writer = open_writer(source, context, folder.is_some())?;
+    let writer = sqlite::open_writer(&source.path, &context.stop, BUSY, folder.is_some())?;
     let scene = Scene {
         context,
         report,
@@ -215,8 +214,7 @@ impl Back<'_> {
                 &shared,
             );
             let mut copy = copy.map_err(wrong)?;
-            let mut delete =
-                delete_statement(scene.writer, &archive, &which, "1").map_err(wrong)?;
+            let mut delete = archive.delete(scene.writer, "1").map_err(wrong)?;
             let mut walk = all.walk(&[]);
             loop {
                 let piece = walk.piece(scene.reader, PIECE, |_| false).map_err(wrong)?;

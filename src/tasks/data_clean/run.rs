@@ -422,11 +422,9 @@ impl Work<'_> {
         pace: &mut Pace,
         done: &mut Done,
     ) -> anyhow::Result<()> {
-        let writer = open_writer(
-            self.source,
-            self.context,
-            matches!(plan.target, Target::Folder(_)),
-        )?;
+        let durable = matches!(plan.target, Target::Folder(_));
+        let (path, stop) = (&self.source.path, &self.context.stop);
+        let writer = sqlite::open_writer(path, stop, BUSY, durable)?;
         let scene = Scene {
             context: self.context,
             report: self.report,
@@ -477,10 +475,11 @@ impl Work<'_> {
     fn size(&self, reader: &Connection, pace: &Pace) -> anyhow::Result<Size> {
         let name = self.source.name.as_str();
         let size = if pace.turns() > 0 {
-            let writer = open_writer(self.source, self.context, false)?;
+            let (path, stop) = (&self.source.path, &self.context.stop);
+            let writer = sqlite::open_writer(path, stop, BUSY, false)?;
             space::after(self.report, self.source, &writer)
         } else {
-            space::look(reader)
+            sqlite::allocated(reader)
         };
         let (bytes, free_bytes) =
             size.map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))?;
@@ -523,31 +522,6 @@ impl Work<'_> {
             transactions: pace.turns(),
         })
     }
-}
-
-/// A connection that writes as the schema wants it. What relies on a commit being on the disk asks for that; else a power cut may
-/// bring rows back, never lose one.
-pub fn open_writer(
-    source: &Source,
-    context: &Context,
-    durable: bool,
-) -> anyhow::Result<Connection> {
-    let (path, stop) = (&source.path, &context.stop);
-    let wrong = |error| sqlite::explain(error, path, stop);
-    let writer = sqlite::open_writable(path, stop, BUSY)?;
-    let mode: String = writer
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .map_err(wrong)?;
-    let synchronous = match durable || !mode.eq_ignore_ascii_case("wal") {
-        true => "FULL",
-        false => "NORMAL",
-    };
-    writer
-        .execute_batch(&format!(
-            "PRAGMA foreign_keys=ON; PRAGMA synchronous={synchronous}; PRAGMA cache_size=-16384"
-        ))
-        .map_err(wrong)?;
-    Ok(writer)
 }
 
 /// One sentence with the numbers: how many, of how many, older than what, told how.

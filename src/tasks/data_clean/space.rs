@@ -4,26 +4,13 @@ use rusqlite::Connection;
 
 use crate::archive::Source;
 use crate::report::{Finding, Reporter, Severity};
+use crate::sqlite;
 use crate::units::{Bytes, percent};
 
 const SPACE: &str = "data-clean.space";
 /// Less than this share, or this much, is soon filled again.
 const LEAST_PERCENT: f64 = 25.0;
 const LEAST_BYTES: u64 = 64 << 20;
-
-/// Bytes of the database with its write-ahead log folded in, and how many of them hold nothing.
-pub fn look(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
-    let number = |sql: &str| {
-        connection
-            .query_row(sql, [], |row| row.get::<_, i64>(0))
-            .map(|number| u64::try_from(number).unwrap_or(0))
-    };
-    let page = number("PRAGMA page_size")?;
-    Ok((
-        number("PRAGMA page_count")? * page,
-        number("PRAGMA freelist_count")? * page,
-    ))
-}
 
 /// Folds the log in as far as readers allow, and says where the free space could go.
 pub fn after(
@@ -33,7 +20,7 @@ pub fn after(
 ) -> rusqlite::Result<(u64, u64)> {
     // Busy or not, the next one who commits goes on with it.
     writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    let (bytes, free) = look(writer)?;
+    let (bytes, free) = sqlite::allocated(writer)?;
     if free >= LEAST_BYTES && percent(free, bytes) >= LEAST_PERCENT {
         report.find(
             Finding::new(

@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use crate::sqlite::{Table, quote};
+use super::{Table, quote};
 
 /// The rows that a rule means.
 #[derive(Clone, Debug)]
@@ -50,6 +50,17 @@ impl Selection {
         }
         Self {
             parts,
+            table: table.clone(),
+        }
+    }
+
+    /// The rows for which `condition` is true, along the key.
+    pub fn of(table: &Table, condition: &str) -> Self {
+        Self {
+            parts: vec![Part {
+                condition: format!("({condition})"),
+                along: None,
+            }],
             table: table.clone(),
         }
     }

@@ -1,0 +1,174 @@
+//! `[rag]`: the memory of the application: which tables hold it, what of it goes, and which FAISS files are made from it.
+
+use std::path::PathBuf;
+
+use jiff::Zoned;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Section;
+use crate::error::{self, Failure};
+use crate::units::CalendarSpan;
+
+/// The application's memory: documents, chunks, embeddings, and the FAISS indices over them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rag {
+    /// the [[database]] that holds it
+    pub database: String,
+    /// what a bare rag-clean does: idle, orphans, invalid
+    pub steps: Vec<RagStep>,
+    /// an embedding that was not accessed for so long goes
+    pub max_idle: CalendarSpan,
+    /// a chunk with fewer characters that are no blanks is no text
+    #[schemars(range(min = 0, max = 1000))]
+    pub min_text: u32,
+    /// more than this part of a table is refused without --yes
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_fraction: f64,
+    /// what the application calls its tables and columns
+    pub tables: RagTables,
+    /// index files that are made from the embeddings
+    pub index: Vec<RagIndex>,
+}
+
+/// A step of `rag-clean`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum RagStep {
+    /// Embeddings that were not accessed for `max_idle`, with their chunks.
+    Idle,
+    /// Chunks whose embedding or document is gone, embeddings that no chunk points to.
+    Orphans,
+    /// Vectors and texts that cannot be what they should be.
+    Invalid,
+}
+
+/// What the application calls its tables and columns.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RagTables {
+    /// the table of the embeddings
+    pub embeddings: String,
+    /// its id, which chunks and indices use
+    pub id: String,
+    /// its vector: a BLOB of 32-bit floats
+    pub vector: String,
+    /// its column that says when it was last used
+    pub last_accessed: String,
+    /// the table of the chunks
+    pub chunks: String,
+    /// its column with the id of an embedding; NULL where there is none yet
+    pub embedding_id: String,
+    /// its column with the id of a document
+    pub document_id: String,
+    /// its text
+    pub text: String,
+    /// the table of the documents
+    pub documents: String,
+    /// its id
+    pub documents_id: String,
+}
+
+/// A FAISS file; its kind, metric and parameters are read from the file that is there.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RagIndex {
+    /// the file
+    #[schemars(example = &"data/rag.faiss")]
+    pub path: PathBuf,
+}
+
+impl Default for RagTables {
+    fn default() -> Self {
+        Self {
+            embeddings: "embeddings".into(),
+            id: "id".into(),
+            vector: "vector".into(),
+            last_accessed: "last_accessed".into(),
+            chunks: "chunks".into(),
+            embedding_id: "embedding_id".into(),
+            document_id: "document_id".into(),
+            text: "text".into(),
+            documents: "documents".into(),
+            documents_id: "id".into(),
+        }
+    }
+}
+
+impl Default for Rag {
+    fn default() -> Self {
+        Self {
+            database: "rag_db".into(),
+            steps: vec![RagStep::Idle, RagStep::Orphans, RagStep::Invalid],
+            max_idle: "90d"
+                .parse()
+                .unwrap_or_else(|error| panic!("a default: {error}")),
+            min_text: 3,
+            max_fraction: 0.25,
+            tables: RagTables::default(),
+            index: Vec::new(),
+        }
+    }
+}
+
+impl Section for Rag {
+    const NAME: &'static str = "rag";
+
+    fn check(&self) -> Result<(), Failure> {
+        let wrong = |what: String| error::config(format!("[rag]: {what}"));
+        if !(0.0..=1.0).contains(&self.max_fraction) {
+            return Err(wrong(format!(
+                "max_fraction = {} is no part of a table: from 0 to 1",
+                self.max_fraction
+            )));
+        }
+        if self.min_text > 1000 {
+            return Err(wrong(format!(
+                "min_text = {} would take whole paragraphs: at most 1000",
+                self.min_text
+            )));
+        }
+        if self.max_idle.before(&Zoned::default()).is_err() {
+            return Err(wrong(format!(
+                "max_idle = \"{}\" is too long",
+                self.max_idle
+            )));
+        }
+        for (at, index) in self.index.iter().enumerate() {
+            if self.index[..at]
+                .iter()
+                .any(|other| other.path == index.path)
+            {
+                return Err(wrong(format!(
+                    "two [[rag.index]] have the path {}",
+                    index.path.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_values_are_told() {
+        for (lines, told) in [
+            ("max_fraction = 1.5", "from 0 to 1"),
+            ("max_fraction = nan", "from 0 to 1"),
+            ("min_text = 1001", "at most 1000"),
+            ("index = [{path = 'a'}, {path = 'a'}]", "two [[rag.index]]"),
+        ] {
+            let section: Rag = toml::from_str(lines).expect("reads");
+            let error = section.check().expect_err(lines);
+            assert!(error.message.contains(told), "{lines}: {error}");
+        }
+        assert!(Rag::default().check().is_ok());
+        assert!(toml::from_str::<Rag>("steps = ['duplicates']").is_err());
+    }
+}

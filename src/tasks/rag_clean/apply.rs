@@ -1,0 +1,214 @@
+//! Takes the rows of a removal, one after another in short transactions, each judged again in the transaction that takes it.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Statement, params_from_iter};
+
+use super::memory::Memory;
+use super::plan::{Along, PIECE, Removal};
+use crate::archive::Source;
+use crate::context::Context;
+use crate::report::Reporter;
+use crate::sqlite::{self, Pace, Row, is_constraint, quote};
+use crate::sys::lock::Held;
+
+/// Keys that are read ahead of the transactions.
+const KEYS: usize = 10_000;
+
+/// What every removal on one database needs.
+pub struct Scene<'a> {
+    /// The run.
+    pub context: &'a Context,
+    /// Its report.
+    pub report: &'a Reporter,
+    /// The database.
+    pub source: &'a Source,
+    /// Its tables.
+    pub memory: &'a Memory,
+    /// Looks ahead.
+    pub reader: &'a Connection,
+    /// The lock of the series.
+    pub held: Option<&'a Held>,
+}
+
+/// What is committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    /// Rows that went.
+    pub rows: u64,
+    /// Rows of the other table that went or wait with them.
+    pub others: u64,
+    /// A backup or a restore waits: the rest is left to the next run.
+    pub gave_way: bool,
+}
+
+impl Scene<'_> {
+    /// In the operator's words.
+    fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
+        sqlite::explain(error, &self.source.path, &self.context.stop)
+    }
+
+    /// Goes through the rows of the removal. `done` holds, also after an error, what is committed.
+    pub fn apply(
+        &self,
+        writer: &Connection,
+        removal: &Removal,
+        pace: &mut Pace,
+        done: &mut Done,
+    ) -> anyhow::Result<()> {
+        let wrong = |error| self.explain(error);
+        let mut work = Work::new(self, writer, removal).map_err(wrong)?;
+        let columns: Vec<_> = removal
+            .judge
+            .iter()
+            .map(|judge| quote(judge.column()))
+            .collect();
+        let most = if columns.is_empty() { KEYS } else { PIECE };
+        let mut walk = removal.selection.walk(&columns);
+        loop {
+            self.context.stop.check()?;
+            let mut piece = walk.piece(self.reader, most, |_| false).map_err(wrong)?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            if let Some(judge) = &removal.judge {
+                let value = |row: &Row| row.last().cloned().unwrap_or(Value::Null);
+                piece.retain(|row| judge.wrong((&value(row)).into()).is_some());
+                for row in &mut piece {
+                    row.pop();
+                }
+            }
+            let mut rest = piece.as_slice();
+            while !rest.is_empty() {
+                if self.held.is_some_and(Held::wanted) {
+                    done.gave_way = true;
+                    return Ok(());
+                }
+                let mut turn = Done::default();
+                let worked = pace.turn(writer, rest, |row| {
+                    work.one(row, &mut turn)
+                        .map_err(|error| self.explain(error))
+                })?;
+                done.rows += turn.rows;
+                done.others += turn.others;
+                rest = &rest[worked..];
+                self.report
+                    .progress(done.rows, removal.chosen, removal.what);
+            }
+        }
+    }
+}
+
+struct Work<'a> {
+    removal: &'a Removal,
+    writer: &'a Connection,
+    /// The value that was judged, as it is now.
+    value: Option<Statement<'a>>,
+    /// The chunks of an embedding go, or wait.
+    chunks: Option<Statement<'a>>,
+    delete: Statement<'a>,
+    /// The embedding of a chunk, and its removal.
+    embedding: Option<(Statement<'a>, Statement<'a>)>,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        scene: &Scene<'_>,
+        writer: &'a Connection,
+        removal: &'a Removal,
+    ) -> rusqlite::Result<Self> {
+        let memory = scene.memory;
+        let table = &removal.table;
+        let condition = removal.selection.condition();
+        let own = quote(&table.name);
+        let is_it = format!("{} AND ({condition})", table.key_is());
+        let id = quote(&memory.names.id);
+        let pointer = quote(&memory.names.embedding_id);
+        let pointing = memory.pointing().map(|chunks| quote(&chunks.name));
+        let chunks = match (&pointing, removal.along) {
+            (Some(chunks), Along::Chunks) => Some(format!("DELETE FROM main.{chunks}")),
+            (Some(chunks), Along::Pending) => {
+                Some(format!("UPDATE main.{chunks} SET {pointer} = NULL"))
+            }
+            _ => None,
+        };
+        let chunks = chunks.map(|verb| {
+            writer.prepare(&format!(
+                "{verb} WHERE {pointer} = (SELECT {id} FROM main.{own} WHERE {is_it})"
+            ))
+        });
+        let value = removal.judge.as_ref().map(|judge| {
+            let column = quote(judge.column());
+            writer.prepare(&format!("SELECT {column} FROM main.{own} WHERE {is_it}"))
+        });
+        let embedding = if removal.along == Along::Embedding {
+            let embeddings = quote(&memory.embeddings.name);
+            let find = format!("SELECT {pointer} FROM main.{own} WHERE {}", table.key_is());
+            let unused = format!("NOT {}", memory.has_chunk(&embeddings, "1"));
+            let remove = format!("DELETE FROM main.{embeddings} WHERE {id} = ?1 AND {unused}");
+            Some((writer.prepare(&find)?, writer.prepare(&remove)?))
+        } else {
+            None
+        };
+        Ok(Self {
+            removal,
+            writer,
+            value: value.transpose()?,
+            chunks: chunks.transpose()?,
+            delete: table.delete(writer, &condition)?,
+            embedding,
+        })
+    }
+
+    /// One row with what belongs to it, or nothing of both: something in the schema may hold on to it.
+    fn one(&mut self, key: &Row, done: &mut Done) -> rusqlite::Result<()> {
+        if self.removal.along == Along::Nothing {
+            return self.take(key, done);
+        }
+        self.writer.execute_batch("SAVEPOINT \"one row\"")?;
+        let before = *done;
+        match self.take(key, done) {
+            Err(error) if is_constraint(&error) => {
+                *done = before;
+                self.writer
+                    .execute_batch("ROLLBACK TO \"one row\"; RELEASE \"one row\"")
+            }
+            Err(error) => Err(error),
+            Ok(()) => self.writer.execute_batch("RELEASE \"one row\""),
+        }
+    }
+
+    fn take(&mut self, key: &Row, done: &mut Done) -> rusqlite::Result<()> {
+        if let (Some(value), Some(judge)) = (&mut self.value, &self.removal.judge) {
+            let now: Option<Value> = value
+                .query_row(params_from_iter(key), |row| row.get(0))
+                .optional()?;
+            if now.is_none_or(|now| judge.wrong((&now).into()).is_none()) {
+                return Ok(()); // changed since
+            }
+        }
+        let id: Option<Value> = match &mut self.embedding {
+            Some((find, _)) => find
+                .query_row(params_from_iter(key), |row| row.get(0))
+                .optional()?,
+            None => None,
+        };
+        let mut others = 0;
+        if let Some(chunks) = &mut self.chunks {
+            others += chunks.execute(params_from_iter(key))?;
+        }
+        match self.delete.execute(params_from_iter(key)) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if is_constraint(&error) && self.removal.along == Along::Nothing => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        if let (Some((_, remove)), Some(id)) = (&mut self.embedding, id) {
+            others += remove.execute([id])?;
+        }
+        done.rows += 1;
+        done.others += others as u64;
+        Ok(())
+    }
+}

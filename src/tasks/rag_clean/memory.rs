@@ -1,0 +1,160 @@
+//! The tables of the memory, found, and what is wrong with a row of them, as SQL conditions that NULL cannot fool.
+
+use rusqlite::Connection;
+
+use crate::archive::Source;
+use crate::config::sections::RagTables;
+use crate::context::Context;
+use crate::error::missing;
+use crate::sqlite::{self, Reference, Table, quote};
+
+/// What there is of the memory.
+pub struct Memory {
+    /// As configured.
+    pub names: RagTables,
+    /// The embeddings.
+    pub embeddings: Table,
+    /// The chunks.
+    pub chunks: Option<Table>,
+    /// The documents.
+    pub documents: Option<Table>,
+}
+
+impl Memory {
+    /// Finds the tables. Without embeddings there is no memory; chunks and documents may be missing.
+    pub fn find(
+        connection: &Connection,
+        names: &RagTables,
+        source: &Source,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
+        let find = |name: &str| Table::find(connection, name, &source.path, &context.stop);
+        let embeddings = find(&names.embeddings)?.ok_or_else(|| {
+            missing(format!("{} has no table {}", source.name, names.embeddings))
+                .hint("[rag.tables] embeddings names it")
+        })?;
+        require(&embeddings, &[(&names.id, "id")])?;
+        Ok(Self {
+            names: names.clone(),
+            embeddings,
+            chunks: find(&names.chunks)?,
+            documents: find(&names.documents)?,
+        })
+    }
+
+    /// The chunks, with these columns.
+    pub fn chunks(&self, columns: &[(&str, &str)]) -> anyhow::Result<&Table> {
+        let chunks = self.chunks.as_ref().ok_or_else(|| {
+            missing(format!("there is no table {}", self.names.chunks))
+                .hint("[rag.tables] chunks names it")
+        })?;
+        require(chunks, columns)?;
+        Ok(chunks)
+    }
+
+    /// The embeddings, with these columns.
+    pub fn embeddings(&self, columns: &[(&str, &str)]) -> anyhow::Result<&Table> {
+        require(&self.embeddings, columns)?;
+        Ok(&self.embeddings)
+    }
+
+    /// The chunks as far as they can point to embeddings.
+    pub fn pointing(&self) -> Option<&Table> {
+        let chunks = self.chunks.as_ref()?;
+        chunks.column(&self.names.embedding_id).map(|_| chunks)
+    }
+
+    /// Everything whose rows point to embeddings; refused where looking for those of one row would take long.
+    pub fn references(
+        &self,
+        connection: &Connection,
+        source: &Source,
+        context: &Context,
+    ) -> anyhow::Result<Vec<Reference>> {
+        let wrong = |error| sqlite::explain(error, &source.path, &context.stop);
+        let mut found = self.embeddings.references(connection).map_err(wrong)?;
+        let mut all = found.clone();
+        if let Some(chunks) = self.pointing() {
+            let is_ours = |one: &Reference| {
+                one.child.eq_ignore_ascii_case(&chunks.name)
+                    && matches!(one.pairs.as_slice(), [(from, _)] if from.eq_ignore_ascii_case(&self.names.embedding_id))
+            };
+            found.retain(|one| !is_ours(one));
+            if !all.iter().any(is_ours) {
+                all.push(Reference {
+                    child: chunks.name.clone(),
+                    pairs: vec![(self.names.embedding_id.clone(), self.names.id.clone())],
+                    has_action: false,
+                    indexed: chunks
+                        .has_index(connection, &[&self.names.embedding_id])
+                        .map_err(wrong)?,
+                });
+            }
+        }
+        self.embeddings
+            .require_short(connection, &all)
+            .map_err(wrong)??;
+        Ok(found)
+    }
+
+    /// A chunk points to an embedding that is not there. One that points to none waits for its embedding.
+    pub fn without_embedding(&self, chunk: &str) -> String {
+        format!(
+            "{chunk}.{0} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{1} AS \"an embedding\" WHERE \"an embedding\".{2} = {chunk}.{0})",
+            quote(&self.names.embedding_id),
+            quote(&self.embeddings.name),
+            quote(&self.names.id)
+        )
+    }
+
+    /// A chunk points to a document that is not there; `None` where chunks and documents are not like that.
+    pub fn without_document(&self, chunk: &str) -> Option<String> {
+        let documents = self.documents.as_ref()?;
+        documents.column(&self.names.documents_id)?;
+        self.chunks.as_ref()?.column(&self.names.document_id)?;
+        Some(format!(
+            "{chunk}.{0} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{1} AS \"a document\" WHERE \"a document\".{2} = {chunk}.{0})",
+            quote(&self.names.document_id),
+            quote(&documents.name),
+            quote(&self.names.documents_id)
+        ))
+    }
+
+    /// An embedding has a chunk for which `condition` (on the chunk `"a chunk"`) is true.
+    pub fn has_chunk(&self, embedding: &str, condition: &str) -> String {
+        format!(
+            "EXISTS (SELECT 1 FROM main.{} AS \"a chunk\" WHERE \"a chunk\".{} = {embedding}.{} AND ({condition}))",
+            quote(&self.names.chunks),
+            quote(&self.names.embedding_id),
+            quote(&self.names.id)
+        )
+    }
+
+    /// A chunk has an embedding for which `condition` (on the embedding `"an embedding"`) is true.
+    pub fn has_embedding(&self, chunk: &str, condition: &str) -> String {
+        format!(
+            "EXISTS (SELECT 1 FROM main.{} AS \"an embedding\" WHERE \"an embedding\".{} = {chunk}.{} AND ({condition}))",
+            quote(&self.embeddings.name),
+            quote(&self.names.id),
+            quote(&self.names.embedding_id)
+        )
+    }
+}
+
+/// SQLite takes a quoted name that is no column for a text, so each has to be one. The second word is its key in the configuration.
+fn require(table: &Table, columns: &[(&str, &str)]) -> anyhow::Result<()> {
+    for (name, key) in columns {
+        if table.column(name).is_none() {
+            let names: Vec<_> = table.columns.iter().map(|one| one.name.as_str()).collect();
+            return Err(
+                missing(format!("table {} has no column {name}", table.name))
+                    .hint(format!(
+                        "[rag.tables] {key} names it; there are: {}",
+                        names.join(", ")
+                    ))
+                    .into(),
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Keeps the application's memory true: what is idle, orphaned or invalid goes, and with it what FAISS indices still hold of it.
+//! Changes the tables of `[rag.tables]`, in transactions of a few milliseconds after a verified backup, and the files of `[[rag.index]]`.
+//! Never takes a row in doubt, never a text whose vector alone is wrong, never shows a reader half an index, never renumbers an id.
+
+mod apply;
+mod index;
+mod judge;
+mod memory;
+mod plan;
+mod run;
+
+use std::time::Duration;
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::archive::Store;
+use crate::config::Config;
+use crate::config::sections::{Rag, RagStep};
+use crate::context::Context;
+use crate::error::usage;
+use crate::report::Reporter;
+use crate::task;
+
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Remove idle, orphaned and invalid embeddings and chunks; keep FAISS indices true to them
+#[derive(Args)]
+#[command(
+    after_long_help = "Steps: idle (embeddings not accessed for [rag] max_idle, with their chunks), orphans (chunks whose embedding \
+or document is gone, embeddings that no chunk points to), invalid (vectors with NaN, infinite or all zero numbers, of another \
+dimension or no floats at all, whose chunks then wait for a new one; chunks without text). An index of [[rag.index]] that holds what \
+is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has; the one before is kept as .bak. See what \
+would be done: empire-maint rag-clean --dry-run"
+)]
+pub struct Arguments {
+    /// Only this step (repeatable): idle, orphans, invalid
+    #[arg(long, value_name = "STEP", value_enum, hide_possible_values = true)]
+    step: Vec<RagStep>,
+    /// Rebuild every index of [[rag.index]], whatever it holds
+    #[arg(long)]
+    rebuild_index: bool,
+    /// Rebuild an index once this part of it (0 to 1) differs from the table
+    #[arg(long, value_name = "FRACTION", conflicts_with = "rebuild_index")]
+    rebuild_if_stale: Option<f64>,
+    /// Also where a step takes more of its table than max_fraction
+    #[arg(long)]
+    yes: bool,
+    /// Also without a verified backup from the last 24 hours
+    #[arg(long)]
+    no_backup_check: bool,
+}
+
+/// What `rag-clean` returns as `data`.
+#[derive(Default, Serialize, JsonSchema)]
+pub struct Detail {
+    /// One entry a kind of rows that a step looked for.
+    steps: Vec<run::Outcome>,
+    /// The database afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<run::Size>,
+    /// One entry an index.
+    indices: Vec<index::Outcome>,
+}
+
+/// Resolved.
+pub struct Task {
+    store: Store,
+    run: run::Run,
+    whole: bool,
+}
+
+impl task::Arguments for Arguments {
+    const NAME: &'static str = "rag-clean";
+    const GUARDS_DATA: bool = true;
+    type Task = Task;
+    type Detail = Detail;
+
+    fn resolve(self, config: &Config) -> anyhow::Result<Task> {
+        let store = Store::from_config(config)?;
+        let rag = config.get::<Rag>()?;
+        store.database(&rag.database)?;
+        if let Some(fraction) = self.rebuild_if_stale
+            && !(0.0..=1.0).contains(&fraction)
+        {
+            return Err(usage(format!(
+                "--rebuild-if-stale {fraction} is no part of an index: from 0 to 1"
+            ))
+            .into());
+        }
+        let indices = rag
+            .index
+            .iter()
+            .map(|index| config.path(&index.path))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let all = [RagStep::Idle, RagStep::Orphans, RagStep::Invalid];
+        let wanted = match self.step.is_empty() {
+            true => &rag.steps,
+            false => &self.step,
+        };
+        // Always in this order: what one step leaves, the next may take.
+        let steps: Vec<_> = all
+            .into_iter()
+            .filter(|step| wanted.contains(step))
+            .collect();
+        let whole = rag.steps.iter().all(|step| steps.contains(step));
+        Ok(Task {
+            store,
+            whole,
+            run: run::Run {
+                steps,
+                indices,
+                rebuild: match (self.rebuild_index, self.rebuild_if_stale) {
+                    (true, _) => index::When::Always,
+                    (false, Some(fraction)) => index::When::Differs(fraction),
+                    (false, None) => index::When::Stale,
+                },
+                yes: self.yes,
+                backup_check: !self.no_backup_check,
+                root: config.app_root()?,
+                rag,
+            },
+        })
+    }
+}
+
+impl task::Task for Task {
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
+        self.run.run(context, report, &self.store)
+    }
+}
+
+/// As it is typed.
+fn word(step: RagStep) -> &'static str {
+    match step {
+        RagStep::Idle => "idle",
+        RagStep::Orphans => "orphans",
+        RagStep::Invalid => "invalid",
+    }
+}

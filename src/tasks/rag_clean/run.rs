@@ -1,0 +1,459 @@
+//! Look, plan, take; then bring the indices in line; then what it cost and what is free.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::apply::{Done, Scene};
+use super::index::{self, Looked};
+use super::memory::Memory;
+use super::plan::{Along, Planner, Removal};
+use super::{Detail, PATIENCE, word};
+use crate::archive::{self, Source, Store};
+use crate::config::sections::{Rag, RagStep};
+use crate::context::Context;
+use crate::error::{self, Kind, refused};
+use crate::report::{Cell, Document, Finding, Reporter, Severity, Step, Table};
+use crate::sqlite::{self, LONGEST_LOCK, Pace};
+use crate::sys::files;
+use crate::sys::lock::Held;
+use crate::units::{self, Length};
+
+const FAILED: &str = "rag-clean.failed";
+const REFUSED: &str = "rag-clean.refused";
+const NO_BACKUP: &str = "rag-clean.no-backup";
+const GAVE_WAY: &str = "rag-clean.gave-way";
+const KEPT: &str = "rag-clean.kept";
+const LOCK: &str = "rag-clean.lock";
+
+/// How long a transaction waits for the writers before it.
+pub const BUSY: Duration = Duration::from_secs(20);
+
+/// A run, resolved.
+pub struct Run {
+    /// The settings.
+    pub rag: Rag,
+    /// What it does, in its order.
+    pub steps: Vec<RagStep>,
+    /// The index files.
+    pub indices: Vec<PathBuf>,
+    /// When they are rebuilt.
+    pub rebuild: index::When,
+    /// `--yes`
+    pub yes: bool,
+    /// False with `--no-backup-check`.
+    pub backup_check: bool,
+    /// The application's root.
+    pub root: PathBuf,
+}
+
+/// What became of the rows that a step looked for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Outcome {
+    /// The step.
+    step: RagStep,
+    /// What they are.
+    what: String,
+    /// Their table.
+    table: String,
+    /// Rows of the table before.
+    rows: u64,
+    /// Rows without a value to tell it from, which stay.
+    nulls: u64,
+    /// Rows that were to go.
+    chosen: u64,
+    /// Rows that went.
+    done: u64,
+    /// Rows of the other table that went or wait with them.
+    others: u64,
+}
+
+/// The database after the steps.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Size {
+    /// The database.
+    database: String,
+    /// Bytes of its file, with everything folded in that is in the write-ahead log.
+    bytes: u64,
+    /// Bytes of it that hold nothing.
+    free_bytes: u64,
+    /// The longest that the write lock was held, ms.
+    longest_lock_ms: f64,
+    /// Write transactions.
+    transactions: u64,
+}
+
+impl Run {
+    pub(super) fn run(
+        &self,
+        context: &Context,
+        report: &Reporter,
+        store: &Store,
+    ) -> anyhow::Result<()> {
+        let source = store.database(&self.rag.database)?;
+        let lock = archive::series_lock(&store.folder, &source.name);
+        let held = match files::metadata(&store.folder)? {
+            // Without the folder there is no backup, and nobody else to wait for.
+            None => None,
+            Some(_) => context.take(&lock, PATIENCE)?,
+        };
+        let mut detail = Detail::default();
+        let work = Work {
+            run: self,
+            context,
+            report,
+            source,
+            folder: &store.folder,
+            held: held.as_ref(),
+        };
+        let done = work.database(&mut detail);
+        report.progress_done();
+        self.summarise(report, &detail)?;
+        done
+    }
+
+    fn summarise(&self, report: &Reporter, detail: &Detail) -> anyhow::Result<()> {
+        let sum = |of: fn(&Outcome) -> u64| detail.steps.iter().map(of).sum::<u64>();
+        let (chosen, done) = (sum(|one| one.chosen), sum(|one| one.done));
+        let rebuilt = detail.indices.iter().filter(|one| one.rebuilt()).count() as u64;
+        let mut text = match (report.dry_run(), chosen) {
+            (_, 0) => "nothing is idle, orphaned or invalid".to_owned(),
+            (true, _) => format!("would remove {}", units::count(chosen, "row")),
+            (false, _) => format!(
+                "{} removed; the write lock was held for {:.0} ms at most",
+                units::count(done, "row"),
+                detail
+                    .database
+                    .as_ref()
+                    .map_or(0.0, |one| one.longest_lock_ms)
+            ),
+        };
+        if detail.steps.is_empty() {
+            text = "no step was done".to_owned();
+        }
+        if rebuilt > 0 {
+            text.push_str(&format!("; rebuilt: {rebuilt} of {}", detail.indices.len()));
+        }
+        report.summarise(text);
+        if !detail.steps.is_empty() {
+            report.document(table(&detail.steps, report.dry_run()));
+        }
+        if !detail.indices.is_empty() {
+            report.document(index::table(&detail.indices));
+        }
+        report.detail(detail)
+    }
+}
+
+fn table(steps: &[Outcome], dry_run: bool) -> Document {
+    Document::Table(Table {
+        title: "Steps".to_owned(),
+        columns: vec![
+            "step",
+            "what",
+            "rows",
+            if dry_run { "would go" } else { "gone" },
+            "with them",
+            "without a value",
+        ],
+        rows: steps
+            .iter()
+            .map(|one| {
+                vec![
+                    Cell::Text(word(one.step).to_owned()),
+                    Cell::Text(one.what.clone()),
+                    Cell::Count(one.rows),
+                    Cell::Count(if dry_run { one.chosen } else { one.done }),
+                    Cell::Count(one.others),
+                    Cell::Count(one.nulls),
+                ]
+            })
+            .collect(),
+    })
+}
+
+struct Work<'a> {
+    run: &'a Run,
+    context: &'a Context,
+    report: &'a Reporter,
+    source: &'a Source,
+    folder: &'a Path,
+    held: Option<&'a Held>,
+}
+
+impl Work<'_> {
+    fn database(&self, detail: &mut Detail) -> anyhow::Result<()> {
+        let path = &self.source.path;
+        files::require_own_links(path, &self.run.root)?;
+        if self.run.backup_check && !self.run.steps.is_empty() && !self.has_backup()? {
+            return Ok(());
+        }
+        let reader = sqlite::open_readonly(path, &self.context.stop, BUSY)?;
+        sqlite::require_tables(
+            &reader,
+            path,
+            &self.source.expect_tables,
+            &self.context.stop,
+        )?;
+        let memory = Memory::find(&reader, &self.run.rag.tables, self.source, self.context)?;
+        let looked = self.look_at_indices()?;
+        let planned = self.plan(&reader, &memory, &looked)?;
+        let mut pace = Pace::new(path, &self.context.stop);
+        let scene = Scene {
+            context: self.context,
+            report: self.report,
+            source: self.source,
+            memory: &memory,
+            reader: &reader,
+            held: self.held,
+        };
+        let mut gave_way = false;
+        for removal in &planned {
+            if gave_way {
+                break;
+            }
+            gave_way = self.take(&scene, removal, &mut pace, detail)?;
+        }
+        let unlinked = planned.iter().any(|one| takes_embeddings(one, &memory));
+        let indices = index::Work {
+            context: self.context,
+            report: self.report,
+            source: self.source,
+            memory: &memory,
+            reader: &reader,
+            when: self.run.rebuild,
+            unlinked,
+        };
+        for one in &looked {
+            self.report.examined(index::FAILED, one.subject());
+            let done = || indices.bring_in_line(one, &mut detail.indices);
+            self.report.attempt(index::FAILED, &one.subject(), done)?;
+        }
+        detail.database = Some(self.size(&reader, &pace)?);
+        Ok(())
+    }
+
+    fn has_backup(&self) -> anyhow::Result<bool> {
+        let name = &self.source.name;
+        self.report.examined(NO_BACKUP, name);
+        match archive::require_recent(self.folder, name, self.context.now) {
+            Err(error) if error::kind_of(&error) == Kind::Refused => {
+                self.refuse(NO_BACKUP, name, &error);
+                Ok(false)
+            }
+            other => other.map(|()| true),
+        }
+    }
+
+    fn refuse(&self, id: &'static str, subject: &str, error: &anyhow::Error) {
+        let mut finding = Finding::new(id, Severity::High, subject, format!("{error:#}"));
+        finding.hint = error::failure_in(error).and_then(|failure| failure.hint.clone());
+        self.report.find(finding);
+    }
+
+    fn look_at_indices(&self) -> anyhow::Result<Vec<Looked>> {
+        self.run
+            .indices
+            .iter()
+            .map(|path| {
+                files::require_own_links(path, &self.run.root)?;
+                Looked::at(path, self.report)
+            })
+            .collect()
+    }
+
+    /// What goes, step after step. A step in doubt is refused and the others are done.
+    fn plan(
+        &self,
+        reader: &Connection,
+        memory: &Memory,
+        looked: &[Looked],
+    ) -> anyhow::Result<Vec<Removal>> {
+        let run = self.run;
+        let mut planner =
+            Planner::new(&run.rag, memory, reader, self.source, self.context, run.yes);
+        let mut found = Vec::new();
+        for &step in &run.steps {
+            let subject = word(step);
+            for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
+                self.report.examined(id, subject);
+            }
+            let planned = planner.step(step).and_then(|planned| {
+                let takes = planned.iter().any(|one| takes_embeddings(one, memory));
+                match looked
+                    .iter()
+                    .find_map(Looked::cannot_follow)
+                    .filter(|_| takes)
+                {
+                    Some(why) => Err(refused(format!(
+                        "embeddings would go and an index go on to return them: {why}"
+                    ))
+                    .hint("bring the index in order first, or take it out of [[rag.index]]")
+                    .into()),
+                    None => Ok(planned),
+                }
+            });
+            for error in planner.refusals.drain(..) {
+                self.refuse(REFUSED, subject, &error);
+            }
+            match planned {
+                Ok(planned) => found.extend(planned),
+                Err(error) if matches!(error::kind_of(&error), Kind::Refused | Kind::Missing) => {
+                    self.refuse(REFUSED, subject, &error);
+                }
+                Err(error) if error::ends_the_run(&error) => return Err(error),
+                Err(error) => {
+                    self.report
+                        .attempt(FAILED, subject, || anyhow::Result::<()>::Err(error))?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes what was planned. True when a backup or a restore waits.
+    fn take(
+        &self,
+        scene: &Scene<'_>,
+        removal: &Removal,
+        pace: &mut Pace,
+        detail: &mut Detail,
+    ) -> anyhow::Result<bool> {
+        let mut done = Done::default();
+        let result = self.act(scene, removal, pace, &mut done);
+        self.measure(removal, &done);
+        detail.steps.push(Outcome {
+            step: removal.step,
+            what: removal.what.to_owned(),
+            table: removal.table.name.clone(),
+            rows: removal.total,
+            nulls: removal.nulls,
+            chosen: removal.chosen,
+            done: done.rows,
+            others: match self.report.dry_run() {
+                true => removal.others,
+                false => done.others,
+            },
+        });
+        let subject = word(removal.step);
+        let went_on = self.report.attempt(FAILED, subject, || result)?.is_some();
+        if done.gave_way {
+            self.report.find(Finding::new(
+                GAVE_WAY,
+                Severity::Low,
+                subject,
+                format!(
+                    "stopped after {} of {} {} for a backup or restore of {} that waits; the next run goes on",
+                    done.rows, removal.chosen, removal.what, self.source.name
+                ),
+            ));
+        } else if went_on && !self.report.dry_run() && done.rows < removal.chosen {
+            self.report.find(Finding::new(
+                KEPT,
+                Severity::Low,
+                subject,
+                format!(
+                    "{} of {} {} stay: rows of other tables point to them, a trigger keeps them, or they changed meanwhile",
+                    removal.chosen - done.rows,
+                    removal.chosen,
+                    removal.what
+                ),
+            ));
+        }
+        Ok(done.gave_way)
+    }
+
+    fn act(
+        &self,
+        scene: &Scene<'_>,
+        removal: &Removal,
+        pace: &mut Pace,
+        done: &mut Done,
+    ) -> anyhow::Result<()> {
+        if removal.chosen == 0 {
+            return Ok(());
+        }
+        let mut reason = format!("{}: {}", removal.what, removal.reason);
+        match removal.along {
+            Along::Chunks if removal.others > 0 => reason.push_str(&format!(
+                "; with them go {}",
+                units::count(removal.others, "chunk")
+            )),
+            Along::Pending => reason.push_str("; their chunks wait for a new one"),
+            _ => {}
+        }
+        let step = Step {
+            kind: "delete",
+            target: format!("{}: {}", self.source.name, removal.table.name),
+            reason,
+        };
+        self.report.act(step, |_| {
+            let (path, stop) = (&self.source.path, &self.context.stop);
+            let writer = sqlite::open_writer(path, stop, BUSY, false)?;
+            scene
+                .apply(&writer, removal, pace, done)
+                .with_context(|| format!("after {}", units::count(done.rows, "row")))
+        })?;
+        Ok(())
+    }
+
+    fn measure(&self, removal: &Removal, done: &Done) {
+        let labels = [("step", word(removal.step)), ("what", removal.what)];
+        let measure = |name, value: u64| self.report.measure(name, value as f64, "", labels);
+        measure("rag_clean_rows", done.rows);
+        measure("rag_clean_rows_without_value", removal.nulls);
+    }
+
+    fn size(&self, reader: &Connection, pace: &Pace) -> anyhow::Result<Size> {
+        let name = self.source.name.as_str();
+        let (path, stop) = (&self.source.path, &self.context.stop);
+        let wrong = |error| sqlite::explain(error, path, stop);
+        if pace.turns() > 0 {
+            // Busy or not, the next one who commits goes on with it.
+            sqlite::open_writer(path, stop, BUSY, false)?
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+                .map_err(wrong)?;
+            self.report.examined(LOCK, name);
+        }
+        let (bytes, free_bytes) = sqlite::allocated(reader).map_err(wrong)?;
+        let longest = pace.longest();
+        if longest > LONGEST_LOCK {
+            let ms = |length: Duration| length.as_secs_f64() * 1000.0;
+            let message = format!(
+                "a write lock on {name} was held for {} (limit {})",
+                Length(longest),
+                Length(LONGEST_LOCK)
+            );
+            self.report
+                .find(Finding::new(LOCK, Severity::Low, name, message).measured(
+                    ms(longest),
+                    "ms",
+                    ms(LONGEST_LOCK),
+                ));
+        }
+        let longest_lock_ms = (longest.as_secs_f64() * 10_000.0).round() / 10.0;
+        self.report
+            .measure("rag_clean_longest_lock_ms", longest_lock_ms, "ms", []);
+        self.report
+            .measure("rag_clean_database_bytes", bytes as f64, "bytes", []);
+        self.report
+            .measure("rag_clean_free_bytes", free_bytes as f64, "bytes", []);
+        Ok(Size {
+            database: name.to_owned(),
+            bytes,
+            free_bytes,
+            longest_lock_ms,
+            transactions: pace.turns(),
+        })
+    }
+}
+
+/// True for what an index has to follow.
+fn takes_embeddings(removal: &Removal, memory: &Memory) -> bool {
+    removal.chosen > 0
+        && (removal.along != Along::Nothing || removal.table.name == memory.embeddings.name)
+}

@@ -1,0 +1,507 @@
+//! `rag-clean`: what is idle, orphaned or invalid goes; what is in doubt, pending, young or pointed to stays.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Paused, Server, actions, finding, finding_ids, number, sql};
+
+/// A Sunday.
+const NOW: &str = "2026-11-08T02:37:00Z";
+
+/// Embeddings 1 to 100, each with a chunk of its own, ten chunks a document.
+const TABLES: &str = "
+    PRAGMA journal_mode=WAL;
+    CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, content_hash TEXT);
+    CREATE TABLE embeddings (id INTEGER PRIMARY KEY, vector BLOB, last_accessed);
+    CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text TEXT);
+    CREATE INDEX chunks_by_embedding ON chunks(embedding_id);
+    CREATE TABLE n AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100) SELECT i FROM c;
+    INSERT INTO documents SELECT i, 'docs/' || i, '' FROM n WHERE i <= 10;
+    INSERT INTO embeddings SELECT i, x'0000803f' || CAST(x'00000040' AS BLOB), NULL FROM n;
+    UPDATE embeddings SET vector = CAST(x'0000803f00000040' AS BLOB), last_accessed = datetime('2026-11-08', '-' || id || ' hours');
+    INSERT INTO chunks SELECT i, (i - 1) / 10 + 1, i, 'the text of chunk ' || i FROM n;
+";
+
+fn config(extra: &str) -> String {
+    format!("[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n[rag]\n{extra}\n")
+}
+
+fn server_with(extra: &str, statements: &str) -> Server {
+    let server = Server::new().config(&config(extra));
+    sql(&rag(&server), TABLES);
+    sql(&rag(&server), statements);
+    server.run(&format!("backup --now {NOW}")).expect(0);
+    server
+}
+
+fn server(statements: &str) -> Server {
+    server_with("", statements)
+}
+
+fn rag(server: &Server) -> PathBuf {
+    server.root().join("data/rag.db")
+}
+
+fn clean(server: &Server, line: &str) -> (i32, Value) {
+    server.json(&format!("rag-clean --now {NOW} {line}"))
+}
+
+fn ids(path: &Path, table: &str) -> Vec<i64> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut statement = connection
+        .prepare(&format!("SELECT id FROM {table} ORDER BY id"))
+        .unwrap();
+    let found = statement.query_map([], |row| row.get(0)).unwrap();
+    found.map(Result::unwrap).collect()
+}
+
+fn without(gone: &[i64]) -> Vec<i64> {
+    (1..=100).filter(|id| !gone.contains(id)).collect()
+}
+
+fn outcome<'a>(report: &'a Value, what: &str) -> &'a Value {
+    let steps = report["data"]["steps"].as_array().unwrap();
+    let found = steps.iter().find(|one| one["what"] == what);
+    found.unwrap_or_else(|| panic!("no {what} in {report:#}"))
+}
+
+#[test]
+fn a_memory_that_is_well_is_left_alone() {
+    let server = server("");
+    let before = server.fingerprint(&server.root().join("data"));
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["summary"], "nothing is idle, orphaned or invalid");
+    assert!(actions(&report).is_empty());
+    assert_eq!(server.fingerprint(&server.root().join("data")), before);
+}
+
+#[test]
+fn idle_embeddings_go_with_their_chunks_however_time_is_written() {
+    // The plan's own comparison takes every row of the second to the fifth, and the NULL of none.
+    for written in [
+        "datetime(u, 'unixepoch')",
+        "u",
+        "u * 1000",
+        "strftime('%Y-%m-%dT%H:%M:%SZ', u, 'unixepoch')",
+        "CAST(u AS TEXT)",
+    ] {
+        let server = server(&format!(
+            "UPDATE embeddings SET last_accessed = (SELECT {written} FROM (SELECT unixepoch('2026-11-08') - 3600 - iif(embeddings.id <= 9, 95 * 86400, 0) AS u));
+             UPDATE embeddings SET last_accessed = NULL WHERE id = 50;"
+        ));
+        let (code, report) = clean(&server, "");
+        assert_eq!(code, 0, "{written}: {report:#}");
+        let left = without(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(ids(&rag(&server), "embeddings"), left, "{written}");
+        assert_eq!(ids(&rag(&server), "chunks"), left, "{written}");
+        let idle = outcome(&report, "idle embeddings");
+        assert_eq!(
+            (&idle["done"], &idle["others"], &idle["nulls"]),
+            (&9.into(), &9.into(), &1.into()),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn a_column_that_the_application_does_not_maintain_tells_nothing() {
+    for column in [
+        "datetime('2026-10-01', '-' || id || ' days')",
+        // Not an access either: one date far ahead.
+        "iif(id = 100, '2036-01-01 00:00:00', datetime('2026-10-01', '-' || id || ' days'))",
+    ] {
+        let server = server(&format!("UPDATE embeddings SET last_accessed = {column}"));
+        let (code, report) = clean(&server, "--yes");
+        assert_eq!(code, 2, "{report:#}");
+        let refused = finding(&report, "rag-clean.refused");
+        assert_eq!(refused["subject"], "idle");
+        assert!(
+            refused["message"]
+                .as_str()
+                .unwrap()
+                .contains("does not maintain it"),
+            "{refused}"
+        );
+        assert_eq!(ids(&rag(&server), "embeddings"), without(&[]));
+    }
+}
+
+#[test]
+fn a_column_that_mixes_forms_of_time_is_refused_and_the_other_steps_are_done() {
+    let server = server(
+        "UPDATE embeddings SET last_accessed = 1700000000 WHERE id % 2; DELETE FROM embeddings WHERE id = 7;",
+    );
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    for step in ["idle", "orphans"] {
+        assert_eq!(
+            finding_ids(&report, step),
+            ["rag-clean.refused"],
+            "{report:#}"
+        );
+    }
+    let refused = &report["findings"][0];
+    assert!(
+        refused["message"].as_str().unwrap().contains("mixes forms"),
+        "{refused}"
+    );
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[7]));
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[7]));
+}
+
+#[test]
+fn orphans_go_although_there_are_nulls() {
+    let server = server(
+        "DELETE FROM embeddings WHERE id IN (3, 4);
+         UPDATE chunks SET embedding_id = NULL WHERE id = 5;
+         INSERT INTO embeddings SELECT NULL, NULL, NULL;
+         DELETE FROM documents WHERE id = 1;
+         UPDATE chunks SET document_id = NULL WHERE id = 6;
+         DELETE FROM chunks WHERE id = 60;",
+    );
+    // Embedding 5 lost its chunk, 60 too; 101 is newer than all that have one, so its chunk may be on its way. All but 5 and 6 of the
+    // first document's chunks lose it. 1 and 2 were used in the last day.
+    let (_, dry) = clean(&server, "--dry-run --step orphans");
+    let (code, report) = clean(&server, "--step orphans");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        ids(&rag(&server), "chunks"),
+        without(&[1, 2, 3, 4, 5, 7, 8, 9, 10, 60])
+    );
+    let chosen = |report: &Value| -> Vec<Value> {
+        let steps = report["data"]["steps"].as_array().unwrap();
+        steps.iter().map(|one| one["chosen"].clone()).collect()
+    };
+    assert_eq!(chosen(&dry), chosen(&report));
+    assert_eq!(
+        outcome(&report, "chunks without their embedding")["nulls"],
+        1
+    );
+    // Used in the last day: 1, 2, 5, 7, 8, 9, 10. Not so: 60.
+    let mut left = without(&[3, 4, 60]);
+    left.push(101);
+    assert_eq!(ids(&rag(&server), "embeddings"), left);
+    // Once more finds nothing: the young ones are still young.
+    let (_, again) = clean(&server, "--step orphans");
+    assert!(actions(&again).is_empty(), "{again:#}");
+}
+
+#[test]
+fn what_is_no_vector_goes_and_its_text_waits_for_a_new_one() {
+    let server = server(
+        "UPDATE embeddings SET vector = CAST(x'0000c07f00000040' AS BLOB) WHERE id = 1;
+         UPDATE embeddings SET vector = CAST(x'0000807f00000040' AS BLOB) WHERE id = 2;
+         UPDATE embeddings SET vector = zeroblob(8) WHERE id = 3;
+         UPDATE embeddings SET vector = CAST(x'0000803f' AS BLOB) WHERE id = 4;
+         UPDATE embeddings SET vector = CAST(x'000080' AS BLOB) WHERE id = 5;
+         UPDATE embeddings SET vector = '[1, 2]' WHERE id = 6;
+         UPDATE embeddings SET vector = NULL WHERE id = 7;
+         UPDATE chunks SET text = ' x ' WHERE id = 8;
+         UPDATE chunks SET text = NULL WHERE id = 9;",
+    );
+    let (code, report) = clean(&server, "--step invalid");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        ids(&rag(&server), "embeddings"),
+        without(&[1, 2, 3, 4, 5, 6, 8])
+    );
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[8]));
+    assert_eq!(
+        number(
+            &rag(&server),
+            "SELECT sum(id) FROM chunks WHERE embedding_id IS NULL"
+        ),
+        1 + 2 + 3 + 4 + 5 + 6
+    );
+    let vectors = outcome(&report, "invalid vectors");
+    assert_eq!(
+        (&vectors["done"], &vectors["nulls"]),
+        (&6.into(), &1.into())
+    );
+    assert_eq!(outcome(&report, "chunks without text")["done"], 1);
+}
+
+#[test]
+fn a_dry_run_lists_what_the_run_does_and_changes_nothing() {
+    let server = server(
+        "UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id <= 5;
+         DELETE FROM embeddings WHERE id = 20; DELETE FROM chunks WHERE id IN (3, 30);
+         DELETE FROM documents WHERE id = 10;
+         UPDATE embeddings SET vector = zeroblob(8) WHERE id IN (4, 40, 95);
+         UPDATE chunks SET text = '' WHERE id IN (2, 50, 96);",
+    );
+    let before = server.fingerprint(&server.root());
+    let (code, dry) = clean(&server, "--dry-run");
+    assert_eq!(code, 0, "{dry:#}");
+    assert_eq!(server.fingerprint(&server.root()), before);
+    let (code, real) = clean(&server, "");
+    assert_eq!(code, 0, "{real:#}");
+    let steps = |report: &Value| -> Vec<(Value, Value, Value)> {
+        let actions = report["actions"].as_array().unwrap();
+        let one = |one: &Value| {
+            (
+                one["kind"].clone(),
+                one["target"].clone(),
+                one["reason"].clone(),
+            )
+        };
+        actions.iter().map(one).collect()
+    };
+    assert_eq!(steps(&dry), steps(&real));
+    for one in real["data"]["steps"].as_array().unwrap() {
+        assert_eq!(one["chosen"], one["done"], "{one}");
+    }
+    let (_, again) = clean(&server, "");
+    assert!(actions(&again).is_empty(), "{again:#}");
+}
+
+#[test]
+fn too_much_at_once_is_refused_without_yes() {
+    let server =
+        server("UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id <= 26;");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2, "{report:#}");
+    let refused = finding(&report, "rag-clean.refused");
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("26.0%, limit 25.0%"),
+        "{refused}"
+    );
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[]));
+    let (code, _) = clean(&server, "--step idle --yes");
+    assert_eq!(code, 0);
+    assert_eq!(ids(&rag(&server), "embeddings").len(), 74);
+}
+
+#[test]
+fn without_a_backup_nothing_goes() {
+    let server = Server::new().config(&config(""));
+    sql(&rag(&server), TABLES);
+    sql(&rag(&server), "DELETE FROM embeddings WHERE id = 7");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    assert_eq!(finding(&report, "rag-clean.no-backup")["subject"], "rag_db");
+    assert_eq!(ids(&rag(&server), "chunks").len(), 100);
+    let (code, _) = clean(&server, "--no-backup-check");
+    assert_eq!(code, 0);
+    assert_eq!(ids(&rag(&server), "chunks").len(), 99);
+}
+
+#[test]
+fn what_the_schema_holds_on_to_stays() {
+    let server = server(
+        "CREATE TABLE pins (embedding INTEGER REFERENCES embeddings(id), chunk INTEGER REFERENCES chunks(id));
+         CREATE INDEX pins_by_embedding ON pins(embedding); CREATE INDEX pins_by_chunk ON pins(chunk);
+         INSERT INTO pins VALUES (1, NULL), (NULL, 2);
+         UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id <= 3;",
+    );
+    let (code, report) = clean(&server, "--step idle");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[3]));
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[3]));
+    assert_eq!(finding_ids(&report, "idle"), ["rag-clean.kept"]);
+    assert_eq!(
+        number(
+            &rag(&server),
+            "SELECT count(*) FROM pragma_foreign_key_check"
+        ),
+        0
+    );
+}
+
+#[test]
+fn no_rowid_is_renumbered() {
+    let server = server(
+        "CREATE TABLE plain AS SELECT id AS id, vector, last_accessed FROM embeddings;
+         CREATE INDEX plain_by_id ON plain(id);
+         DELETE FROM embeddings WHERE id <= 40 AND id % 10 = 0;",
+    );
+    let before = number(&rag(&server), "SELECT sum(rowid * id) FROM plain");
+    let (code, _) = clean(&server, "");
+    assert_eq!(code, 0);
+    assert_eq!(
+        number(&rag(&server), "SELECT sum(rowid * id) FROM plain"),
+        before
+    );
+    assert_eq!(
+        number(&rag(&server), "SELECT sum(rowid = id) FROM chunks"),
+        96
+    );
+}
+
+#[test]
+fn bad_input_is_told_and_changes_nothing() {
+    for (extra, line, told) in [
+        ("steps = [\"duplicates\"]", "", "duplicates"),
+        ("max_fraction = 2.0", "", "from 0 to 1"),
+        ("database = \"other\"", "", "no database 'other'"),
+        ("", "--step dupes", "dupes"),
+        ("", "--rebuild-if-stale 2", "from 0 to 1"),
+        (
+            "[rag.tables]\nembeddings = \"vectors\"",
+            "",
+            "no table vectors",
+        ),
+    ] {
+        let server = server_with("", "DELETE FROM embeddings WHERE id = 7").config("");
+        let text = std::fs::read_to_string(server.config_path()).unwrap();
+        let server = server.raw_config(&text.replace("[rag]\n", &format!("[rag]\n{extra}\n")));
+        let ran = server.run(&format!("rag-clean --now {NOW} {line}"));
+        assert_eq!(ran.code, 3, "{extra} {line}: {ran:?}");
+        assert!(ran.err.contains(told), "{extra} {line}: {ran:?}");
+        assert_eq!(ids(&rag(&server), "chunks").len(), 100);
+    }
+    let other = server("ALTER TABLE embeddings RENAME COLUMN vector TO floats");
+    let (code, report) = clean(&other, "--step invalid");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "rag-clean.refused");
+    assert!(
+        refused["hint"].as_str().unwrap().contains("floats"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_table_without_the_index_that_it_takes_is_refused_with_the_statement() {
+    let server = server(
+        "DROP INDEX chunks_by_embedding;
+         INSERT INTO chunks SELECT 1000 + 100 * a.i + b.i, 1, 50, 'more text' FROM n AS a, n AS b WHERE a.i <= 25;
+         UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id = 1;",
+    );
+    let (code, report) = clean(&server, "--step idle");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "rag-clean.refused");
+    let hint = refused["hint"].as_str().unwrap().to_owned();
+    sql(&rag(&server), &hint);
+    let (code, _) = clean(&server, "--step idle");
+    assert_eq!(code, 0);
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[1]));
+}
+
+/// Twenty thousand embeddings, the even ones idle.
+fn large(server: &Server) {
+    sql(
+        &rag(server),
+        "WITH RECURSIVE c(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM c WHERE i < 20999)
+           INSERT INTO embeddings SELECT i, CAST(x'0000803f00000040' AS BLOB), iif(i % 2, '2026-11-01 00:00:00', '2025-01-01 00:00:00') FROM c;
+         INSERT INTO chunks SELECT id, NULL, id, 'the text of chunk ' || id FROM embeddings WHERE id >= 1000;",
+    );
+    server.run(&format!("backup --fresh --now {NOW}")).expect(0);
+}
+
+#[test]
+fn the_application_goes_on_and_keeps_what_it_uses_again() {
+    let server = server("");
+    large(&server);
+    let stop = Arc::new(AtomicBool::new(false));
+    let application = {
+        let (path, stop) = (rag(&server), stop.clone());
+        std::thread::spawn(move || {
+            let connection = rusqlite::Connection::open(path).unwrap();
+            connection.busy_timeout(Duration::from_secs(30)).unwrap();
+            // Uses idle embeddings again, from the end, and notes which it found.
+            let mut used = Vec::new();
+            for id in (1000..21_000).rev().filter(|id| id % 2 == 0) {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let found = connection
+                    .execute(
+                        "UPDATE embeddings SET last_accessed = '2026-11-08 00:00:00' WHERE id = ?1",
+                        [id],
+                    )
+                    .unwrap();
+                if found == 1 {
+                    used.push(id);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            used
+        })
+    };
+    let (code, report) = clean(&server, "--yes");
+    stop.store(true, Ordering::Relaxed);
+    let used = application.join().unwrap();
+    assert_eq!(code, 0, "{report:#}");
+    assert!(!used.is_empty());
+    let left: std::collections::BTreeSet<_> =
+        ids(&rag(&server), "embeddings").into_iter().collect();
+    let chunks: std::collections::BTreeSet<_> = ids(&rag(&server), "chunks").into_iter().collect();
+    for id in used {
+        assert!(left.contains(&id), "{id} was used and is gone");
+    }
+    assert_eq!(left, chunks);
+    assert!(report["data"]["database"]["transactions"].as_u64().unwrap() > 3);
+}
+
+#[test]
+fn a_backup_that_waits_gets_its_turn() {
+    let server = server("");
+    large(&server);
+    let mut command = server.command(["rag-clean", "--yes", "--now", NOW, "--json"]);
+    let paused = Paused::before("write", "rag.db-wal", &server.root(), &mut command);
+    let backup = server
+        .command(["backup", "--database", "rag_db", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It waits once it holds the lock of those who wait.
+    let waiting = server.backups().join(".rag_db.lock.waiting");
+    while !waiting.exists() || File::open(&waiting).unwrap().try_lock_shared().is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let ran = paused.resume();
+    let report = ran.json();
+    assert_eq!(ran.code, 0, "{report:#}");
+    assert_eq!(finding(&report, "rag-clean.gave-way")["subject"], "idle");
+    assert!(backup.wait_with_output().unwrap().status.success());
+    assert_eq!(
+        ids(&rag(&server), "embeddings"),
+        ids(&rag(&server), "chunks")
+    );
+    let (code, _) = clean(&server, "--yes");
+    assert_eq!(code, 0);
+    assert_eq!(ids(&rag(&server), "embeddings").len(), 10_100);
+}
+
+#[test]
+fn it_waits_for_a_backup_and_says_for_whom() {
+    let server = server("DELETE FROM embeddings WHERE id = 7");
+    let mut command = server.command(["backup", "--database", "rag_db", "--json"]);
+    let paused = Paused::before("write", ".db.gz.part", &server.backups(), &mut command);
+    let (code, report) = clean(&server, "--lock-wait 0s");
+    assert_eq!(code, 3, "{report:#}");
+    let message = report["failure"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("in use by empire-maint backup"),
+        "{message}"
+    );
+    assert_eq!(ids(&rag(&server), "chunks").len(), 100);
+    assert_eq!(paused.resume().code, 0);
+}
+
+#[test]
+fn a_signal_ends_it_between_two_transactions() {
+    let server = server("");
+    large(&server);
+    let mut command = server.command(["rag-clean", "--yes", "--now", NOW, "--json"]);
+    let paused = Paused::before("write", "rag.db-wal", &server.root(), &mut command);
+    paused.signal(Signal::TERM);
+    assert_eq!(paused.resume().code, 128 + 15);
+    assert_eq!(
+        ids(&rag(&server), "embeddings"),
+        ids(&rag(&server), "chunks")
+    );
+    assert_eq!(clean(&server, "--yes").0, 0);
+    assert_eq!(ids(&rag(&server), "embeddings").len(), 10_100);
+}

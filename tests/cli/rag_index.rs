@@ -1,0 +1,460 @@
+//! FAISS files beside the real FAISS: what we write is what it would write, or is searched as well; what is gone is gone from them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::faults::{Faults, Kind, points};
+use crate::support::{Ran, Server, actions, finding, finding_ids, number, sql};
+
+const NOW: &str = "2026-11-08T02:37:00Z";
+
+const TABLES: &str = "
+    PRAGMA journal_mode=WAL;
+    CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT);
+    CREATE TABLE embeddings (id INTEGER PRIMARY KEY, vector BLOB, last_accessed TEXT);
+    CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text TEXT);
+    CREATE INDEX chunks_by_embedding ON chunks(embedding_id);
+";
+
+/// Half an application: the database and the FAISS file that it made from it.
+struct Memory {
+    server: Server,
+    factory: String,
+    metric: &'static str,
+}
+
+/// The Python that `./test` has set up with the real FAISS.
+fn peer<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> String {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python3");
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/cli/support/faiss_peer.py"
+    );
+    let output = Command::new(python).arg(script).args(words).output();
+    let output = output.unwrap_or_else(|error| panic!("{python}: {error}; ./test sets it up"));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl Memory {
+    fn new(factory: &str, metric: &'static str, count: u32, dimension: u32) -> Self {
+        let server = Server::new().config(
+            "[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n[[rag.index]]\npath = \"data/rag.faiss\"\n",
+        );
+        let memory = Self {
+            server,
+            factory: factory.to_owned(),
+            metric,
+        };
+        sql(&memory.database(), TABLES);
+        peer([
+            "fill",
+            memory.database().to_str().unwrap(),
+            &count.to_string(),
+            &dimension.to_string(),
+        ]);
+        memory.make(&memory.index(), "plain");
+        memory.server.run(&format!("backup --now {NOW}")).expect(0);
+        memory
+    }
+
+    fn database(&self) -> PathBuf {
+        self.server.root().join("data/rag.db")
+    }
+
+    fn index(&self) -> PathBuf {
+        self.server.root().join("data/rag.faiss")
+    }
+
+    /// FAISS's own file of what is in the table now.
+    fn make(&self, path: &Path, how: &str) {
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        peer([
+            "make".to_owned(),
+            text(&self.database()),
+            text(path),
+            self.factory.clone(),
+            self.metric.to_owned(),
+            how.to_owned(),
+        ]);
+    }
+
+    fn look(&self) -> Value {
+        let text = peer([
+            "look",
+            self.database().to_str().unwrap(),
+            self.index().to_str().unwrap(),
+        ]);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn clean(&self, line: &str) -> (i32, Value) {
+        self.server.json(&format!("rag-clean --now {NOW} {line}"))
+    }
+
+    /// Some embeddings were not used for long.
+    fn idle(&self, which: &str) {
+        sql(
+            &self.database(),
+            &format!("UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE {which}"),
+        );
+    }
+
+    fn require_true(&self) -> Value {
+        let found = self.look();
+        let ids: Vec<i64> = serde_json::from_value(found["ids"].clone()).unwrap();
+        let connection = rusqlite::Connection::open(self.database()).unwrap();
+        let mut statement = connection
+            .prepare("SELECT id FROM embeddings ORDER BY id")
+            .unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        assert_eq!(ids, rows.map(Result::unwrap).collect::<Vec<i64>>());
+        found
+    }
+}
+
+#[test]
+fn a_flat_index_is_byte_for_byte_what_faiss_writes() {
+    for (factory, metric, count, dimension) in [
+        ("IDMap2,Flat", "L2", 500, 384),
+        ("IDMap2,Flat", "IP", 200, 3),
+        ("IDMap,Flat", "IP", 37, 16),
+        ("IDMap,Flat", "L2", 1, 1536),
+        ("IDMap2,Flat", "L2", 40, 1),
+    ] {
+        let memory = Memory::new(factory, metric, count, dimension);
+        let was = fs::read(memory.index()).unwrap();
+        memory.idle("id % 7 = 3");
+        let (code, report) = memory.clean("");
+        assert_eq!(code, 0, "{factory}: {report:#}");
+        let expected = memory.server.path().join("expected");
+        memory.make(&expected, "plain");
+        let same = fs::read(memory.index()).unwrap() == fs::read(&expected).unwrap();
+        assert!(same, "{factory} {metric} {count} x {dimension}");
+        memory.require_true();
+        if count > 3 {
+            assert_eq!(report["data"]["indices"][0]["rebuilt"], true);
+            // The one before is kept.
+            assert_eq!(
+                fs::read(memory.server.root().join("data/rag.faiss.bak")).unwrap(),
+                was
+            );
+        }
+        // Nothing is left to do.
+        let (_, again) = memory.clean("");
+        assert!(actions(&again).is_empty(), "{again:#}");
+        assert_eq!(again["data"]["indices"][0]["stale"], 0);
+    }
+}
+
+#[test]
+fn an_ivf_index_keeps_its_lists_true() {
+    for (factory, metric) in [
+        ("IVF16,Flat", "L2"),
+        ("IVF16,Flat", "IP"),
+        ("IDMap2,IVF8,Flat", "L2"),
+    ] {
+        let memory = Memory::new(factory, metric, 2000, 24);
+        memory.idle("id % 9 = 0");
+        let before = memory.look();
+        let (code, report) = memory.clean("");
+        assert_eq!(code, 0, "{factory}: {report:#}");
+        assert_eq!(report["data"]["indices"][0]["rebuilt"], true);
+        let after = memory.require_true();
+        assert_eq!(after["type"], "IndexIVFFlat");
+        assert_eq!(after["outer"], before["outer"]);
+        // With the centroids that it had, FAISS would write the same bytes.
+        let expected = memory.server.path().join("expected");
+        let kept = memory.server.root().join("data/rag.faiss.bak");
+        let paths =
+            [&memory.database(), &kept, &expected].map(|path| path.to_str().unwrap().to_owned());
+        peer(["again".to_owned()].iter().chain(&paths));
+        assert!(
+            fs::read(memory.index()).unwrap() == fs::read(&expected).unwrap(),
+            "{factory} {metric}"
+        );
+    }
+}
+
+#[test]
+fn an_hnsw_index_is_searched_as_well_as_faiss_own() {
+    for (factory, metric) in [("IDMap2,HNSW16,Flat", "L2"), ("IDMap,HNSW8,Flat", "IP")] {
+        let memory = Memory::new(factory, metric, 1200, 24);
+        memory.idle("id % 9 = 0");
+        let (code, report) = memory.clean("");
+        assert_eq!(code, 0, "{factory}: {report:#}");
+        let ours = memory.require_true();
+        assert_eq!(ours["type"], "IndexHNSWFlat");
+        let first = fs::read(memory.index()).unwrap();
+        assert_eq!(memory.clean("--rebuild-index").0, 0);
+        assert!(
+            fs::read(memory.index()).unwrap() == first,
+            "not the same twice"
+        );
+        memory.make(&memory.index(), "plain");
+        let theirs = memory.look();
+        let recall = |found: &Value| found["recall"].as_f64().unwrap();
+        assert!(
+            recall(&ours) >= recall(&theirs) - 0.01,
+            "{} {}",
+            ours["recall"],
+            theirs["recall"]
+        );
+    }
+}
+
+#[test]
+fn a_cosine_index_of_normalised_vectors_stays_one() {
+    let memory = Memory::new("IDMap2,Flat", "IP", 100, 8);
+    // Each twice as long in the table.
+    let connection = rusqlite::Connection::open(memory.database()).unwrap();
+    let rows: Vec<(i64, Vec<u8>)> = connection
+        .prepare("SELECT id, vector FROM embeddings")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    for (id, bytes) in rows {
+        let doubled: Vec<u8> = bytes
+            .chunks_exact(4)
+            .flat_map(|four| (f32::from_le_bytes(four.try_into().unwrap()) * 2.0).to_le_bytes())
+            .collect();
+        connection
+            .execute(
+                "UPDATE embeddings SET vector = ?1 WHERE id = ?2",
+                (doubled, id),
+            )
+            .unwrap();
+    }
+    drop(connection);
+    memory.make(&memory.index(), "normalise");
+    memory.idle("id < 10");
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 0, "{report:#}");
+    let outcome = &report["data"]["indices"][0];
+    assert_eq!(
+        (&outcome["normalised"], &outcome["moved"]),
+        (&true.into(), &0.into())
+    );
+    let index = memory.server.path().join("plain");
+    memory.make(&index, "plain");
+    assert!(fs::read(memory.index()).unwrap() != fs::read(&index).unwrap());
+    memory.require_true();
+}
+
+#[test]
+fn drift_is_told_and_rebuilt_when_it_is_too_much() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    sql(
+        &memory.database(),
+        "INSERT INTO embeddings SELECT id + 1000, vector, last_accessed FROM embeddings WHERE id < 10;
+         INSERT INTO chunks SELECT id + 1000, NULL, id + 1000, 'some text' FROM embeddings WHERE id < 10;
+         UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE id = 1) WHERE id = 2;",
+    );
+    let before = fs::read(memory.index()).unwrap();
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 0, "{report:#}");
+    let outcome = &report["data"]["indices"][0];
+    assert_eq!(
+        (&outcome["missing"], &outcome["stale"], &outcome["moved"]),
+        (&10.into(), &0.into(), &1.into())
+    );
+    assert_eq!(finding(&report, "rag-clean.index-drift")["severity"], "low");
+    let (_, report) = memory.clean("--rebuild-if-stale 0.2");
+    assert!(actions(&report).is_empty());
+    assert_eq!(fs::read(memory.index()).unwrap(), before);
+    let (code, report) = memory.clean("--rebuild-if-stale 0.05");
+    assert_eq!(code, 0);
+    assert_eq!(report["data"]["indices"][0]["rebuilt"], true);
+    assert!(finding_ids(&report, "").is_empty(), "{report:#}");
+    assert_eq!(memory.require_true()["ntotal"], 110);
+}
+
+#[test]
+fn positions_are_never_mixed_up() {
+    for factory in ["Flat", "HNSW8,Flat"] {
+        let memory = Memory::new(factory, "L2", 100, 8);
+        let before = fs::read(memory.index()).unwrap();
+        // As they are, positions and ids agree.
+        let (code, report) = memory.clean("--rebuild-index");
+        assert_eq!(code, 0, "{report:#}");
+        if factory == "Flat" {
+            assert_eq!(fs::read(memory.index()).unwrap(), before);
+        }
+        let before = fs::read(memory.index()).unwrap();
+        memory.idle("id = 5");
+        let (code, report) = memory.clean("");
+        assert_eq!(code, 2);
+        let refused = finding(&report, "rag-clean.refused");
+        assert!(
+            refused["message"].as_str().unwrap().contains("positions"),
+            "{refused}"
+        );
+        assert_eq!(
+            number(&memory.database(), "SELECT count(*) FROM embeddings"),
+            100
+        );
+        sql(
+            &memory.database(),
+            "DELETE FROM embeddings WHERE id = 5; DELETE FROM chunks WHERE id = 5",
+        );
+        let (code, report) = memory.clean("--rebuild-index");
+        assert_eq!(code, 2);
+        assert!(
+            finding_ids(&report, "").contains(&"rag-clean.index-refused".to_owned()),
+            "{report:#}"
+        );
+        assert_eq!(fs::read(memory.index()).unwrap(), before);
+    }
+}
+
+#[test]
+fn an_index_that_cannot_follow_keeps_its_embeddings() {
+    for (factory, told) in [("PQ4x4", "kind IxPq"), ("damaged", "no FAISS index")] {
+        let mut memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+        if factory == "damaged" {
+            fs::write(memory.index(), b"\0\0\0\0 not an index").unwrap();
+        } else {
+            memory.factory = factory.to_owned();
+            memory.make(&memory.index(), "plain");
+        }
+        memory.idle("id < 10");
+        let before = fs::read(memory.index()).unwrap();
+        let (code, report) = memory.clean("");
+        assert_eq!(code, 2, "{report:#}");
+        let unusable = finding(&report, "rag-clean.index-unusable");
+        assert!(
+            unusable["message"].as_str().unwrap().contains(told),
+            "{unusable}"
+        );
+        assert_eq!(
+            number(&memory.database(), "SELECT count(*) FROM embeddings"),
+            100
+        );
+        assert_eq!(fs::read(memory.index()).unwrap(), before);
+    }
+}
+
+#[test]
+fn an_index_of_other_vectors_is_not_replaced() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET vector = (SELECT vector FROM embeddings AS o WHERE o.id = (embeddings.id + 1) % 100) WHERE id < 99",
+    );
+    let before = fs::read(memory.index()).unwrap();
+    let (code, report) = memory.clean("--rebuild-index");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "rag-clean.index-refused");
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("was not made from them"),
+        "{refused}"
+    );
+    assert_eq!(fs::read(memory.index()).unwrap(), before);
+}
+
+#[test]
+fn a_dry_run_lists_the_rebuild_and_writes_nothing() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    memory.idle("id < 10");
+    // SQLite itself makes the side files of whoever reads.
+    let print = || {
+        let mut all = memory.server.fingerprint(&memory.server.root());
+        all.retain(|(path, _)| !path.to_string_lossy().contains(".db-"));
+        all
+    };
+    let before = print();
+    let (_, dry) = memory.clean("--dry-run");
+    assert_eq!(print(), before);
+    let (_, real) = memory.clean("");
+    let steps = |report: &Value| -> Vec<(Value, Value, Value)> {
+        let actions = report["actions"].as_array().unwrap();
+        let one = |one: &Value| {
+            (
+                one["kind"].clone(),
+                one["target"].clone(),
+                one["reason"].clone(),
+            )
+        };
+        actions.iter().map(one).collect()
+    };
+    assert_eq!(steps(&dry), steps(&real));
+    assert_eq!(steps(&real).last().unwrap().0, "rebuild");
+}
+
+/// Breaks a run at many points: at each the application finds a whole index and a sound database, and the next run finishes.
+fn survives(factory: &str, kind: Kind) {
+    let memory = Memory::new(factory, "L2", 300, 8);
+    memory.idle("id % 7 = 3");
+    let start = memory.server.path().join("start");
+    let copy = |from: &Path, to: &Path| {
+        let done = Command::new("cp").arg("-a").arg(from).arg(to).status();
+        assert!(done.unwrap().success());
+    };
+    copy(&memory.server.root(), &start);
+    let old = fs::read(memory.index()).unwrap();
+    let command = || {
+        let mut command = memory.server.command(["rag-clean", "--now", NOW, "--json"]);
+        command.stdin(Stdio::null());
+        command
+    };
+    let faults = Faults::new([memory.server.root()], &memory.server.path().join("trash"));
+    let mut counted = command();
+    let counter = faults.count(&mut counted);
+    Ran::of(&mut counted).expect(0);
+    let new = fs::read(memory.index()).unwrap();
+    assert!(new != old);
+    let most = match std::env::var_os("SLOW_TESTS") {
+        Some(_) => usize::MAX,
+        None => 30,
+    };
+    for at in points(counter.total(), most) {
+        fs::remove_dir_all(memory.server.root()).unwrap();
+        copy(&start, &memory.server.root());
+        let _ = fs::remove_dir_all(memory.server.state());
+        let mut broken = command();
+        faults.inject(&mut broken, kind, at);
+        let broken = Ran::of(&mut broken);
+        let place = format!("{factory} with {kind:?} at {at}: {broken:?}");
+        assert!(!broken.out.contains("a defect of this program"), "{place}");
+        let now = fs::read(memory.index()).unwrap();
+        assert!(now == old || now == new, "half an index; {place}");
+        let sound = "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
+        let look = memory.server.path().join("look");
+        let _ = fs::remove_dir_all(&look);
+        copy(&memory.server.root().join("data"), &look);
+        assert_eq!(number(&look.join("rag.db"), sound), 0, "{place}");
+        let again = Ran::of(&mut command());
+        let place = format!("{place}\nand again: {again:?}");
+        assert_eq!(again.code, i32::from(broken.code == -1), "{place}"); // a killed run is told of
+        assert!(fs::read(memory.index()).unwrap() == new, "{place}");
+        for left in ["rag.faiss.new", "rag.faiss.bak.new"] {
+            assert!(
+                !memory.server.root().join("data").join(left).exists(),
+                "{left}; {place}"
+            );
+        }
+    }
+}
+
+#[test]
+fn killed_anywhere_the_index_is_whole() {
+    survives("IDMap2,Flat", Kind::Kill);
+    survives("IVF4,Flat", Kind::Kill);
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_neither_row_nor_index() {
+    survives("IDMap2,Flat", Kind::Enospc { sticky: true });
+}

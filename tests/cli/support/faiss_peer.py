@@ -1,0 +1,119 @@
+"""The real FAISS beside ours: makes indices from a rag.db as an application would, and tells what it finds in a file."""
+
+import json
+import sqlite3
+import sys
+
+import faiss
+import numpy as np
+
+faiss.omp_set_num_threads(1)
+
+
+def rows(database):
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    found = connection.execute("SELECT id, vector FROM embeddings WHERE vector IS NOT NULL ORDER BY id").fetchall()
+    ids = np.array([one[0] for one in found], dtype="int64")
+    width = len(found[0][1]) // 4 if found else 1
+    vectors = np.frombuffer(b"".join(one[1] for one in found), dtype="float32").reshape(-1, width)
+    return ids, vectors
+
+
+def fill(database, count, dimension, seed=7):
+    """Clustered vectors, some of them twice, under ids with gaps."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(max(count // 50, 1), dimension))
+    vectors = (centres[random.integers(len(centres), size=count)] + 0.9 * random.normal(size=(count, dimension))).astype("float32")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    connection = sqlite3.connect(database)
+    connection.executemany(
+        "INSERT INTO embeddings (id, vector, last_accessed) VALUES (?, ?, datetime('2026-11-07'))",
+        ((int(at), vectors[at].tobytes()) for at in range(count)),
+    )
+    connection.executemany("INSERT INTO chunks (id, embedding_id, text) VALUES (?, ?, 'some text')", ((at, at) for at in range(count)))
+    connection.commit()
+
+
+def make(database, path, factory, metric, normalise):
+    ids, vectors = rows(database)
+    if normalise == "normalise":
+        vectors = vectors.copy()
+        faiss.normalize_L2(vectors)
+    metric = faiss.METRIC_L2 if metric == "L2" else faiss.METRIC_INNER_PRODUCT
+    index = faiss.index_factory(vectors.shape[1], factory, metric)
+    index.train(vectors)
+    if "IDMap" in factory or "IVF" in factory:
+        index.add_with_ids(vectors, ids)
+    else:
+        index.add(vectors)
+    faiss.write_index(index, path)
+
+
+def again(database, before, path):
+    """The table's vectors in an IVF with the centroids of another one."""
+    ids, vectors = rows(database)
+    old = faiss.read_index(before)
+    inner = faiss.downcast_index(old.index) if hasattr(old, "id_map") else old
+    ivf = faiss.IndexIVFFlat(inner.quantizer, inner.d, inner.nlist, inner.metric_type)
+    ivf.nprobe = inner.nprobe
+    index = faiss.IndexIDMap2(ivf) if hasattr(old, "id_map") else ivf
+    index.is_trained = True
+    index.add_with_ids(vectors, ids)
+    faiss.write_index(index, path)
+
+
+def look(database, path):
+    """Which ids it holds, and how much of what is nearest a search finds."""
+    ids, vectors = rows(database)
+    index = faiss.read_index(path)
+    queries = vectors[:: max(len(vectors) // 200, 1)]
+    order = 1 if index.metric_type == faiss.METRIC_L2 else -1
+    recall, selves = 1.0, 1.0
+    if len(queries):
+        if index.metric_type == faiss.METRIC_L2:
+            far = (queries**2).sum(1)[:, None] + (vectors**2).sum(1)[None] - 2 * queries @ vectors.T
+        else:
+            far = queries @ vectors.T
+        k = min(10, len(vectors))
+        exact = ids[np.argsort(order * far, axis=1, kind="stable")[:, :k]]
+        _, found = index.search(queries, k)
+        recall = float(np.mean([len(set(a) & set(b)) / k for a, b in zip(exact, found)]))
+        selves = float(np.mean(found[:, 0] == exact[:, 0]))
+    inner = index
+    if hasattr(index, "id_map"):
+        held = faiss.vector_to_array(index.id_map).tolist()
+        inner = faiss.downcast_index(index.index)
+    elif isinstance(index, faiss.IndexIVF):
+        held = [
+            int(one)
+            for at in range(index.nlist)
+            for one in faiss.rev_swig_ptr(index.invlists.get_ids(at), index.invlists.list_size(at))
+        ]
+    else:
+        held = list(range(index.ntotal))
+    print(json.dumps({
+        "ntotal": index.ntotal,
+        "d": index.d,
+        "type": type(inner).__name__,
+        "outer": type(index).__name__,
+        "ids": sorted(held),
+        "recall": recall,
+        "selves": selves,
+    }))
+
+
+def main():
+    verb, *words = sys.argv[1:]
+    if verb == "fill":
+        fill(words[0], int(words[1]), int(words[2]))
+    elif verb == "make":
+        make(*words)
+    elif verb == "again":
+        again(*words)
+    elif verb == "look":
+        look(*words)
+    else:
+        sys.exit(f"no such verb: {verb}")
+
+
+main()
