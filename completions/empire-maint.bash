@@ -16,11 +16,23 @@ _empire__maint() {
             ",$1")
                 cmd="empire__maint"
                 ;;
+            empire__maint,access-audit)
+                cmd="empire__maint__subcmd__access__subcmd__audit"
+                ;;
             empire__maint,alerts)
                 cmd="empire__maint__subcmd__alerts"
                 ;;
+            empire__maint,audit)
+                cmd="empire__maint__subcmd__audit"
+                ;;
             empire__maint,backup)
                 cmd="empire__maint__subcmd__backup"
+                ;;
+            empire__maint,cache-clean)
+                cmd="empire__maint__subcmd__cache__subcmd__clean"
+                ;;
+            empire__maint,certs)
+                cmd="empire__maint__subcmd__certs"
                 ;;
             empire__maint,completions)
                 cmd="empire__maint__subcmd__completions"
@@ -34,6 +46,12 @@ _empire__maint() {
             empire__maint,demo)
                 cmd="empire__maint__subcmd__demo"
                 ;;
+            empire__maint,deps)
+                cmd="empire__maint__subcmd__deps"
+                ;;
+            empire__maint,gpu)
+                cmd="empire__maint__subcmd__gpu"
+                ;;
             empire__maint,health)
                 cmd="empire__maint__subcmd__health"
                 ;;
@@ -45,6 +63,12 @@ _empire__maint() {
                 ;;
             empire__maint,man)
                 cmd="empire__maint__subcmd__man"
+                ;;
+            empire__maint,optimize-db)
+                cmd="empire__maint__subcmd__optimize__subcmd__db"
+                ;;
+            empire__maint,query-review)
+                cmd="empire__maint__subcmd__query__subcmd__review"
                 ;;
             empire__maint,rag-clean)
                 cmd="empire__maint__subcmd__rag__subcmd__clean"
@@ -137,7 +161,7 @@ _empire__maint() {
 
     case "${cmd}" in
         empire__maint)
-            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore data-clean rag-clean alerts maintenance history schedule runbook config demo completions man schema"
+            opts="-c -q -v -n -h -V --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help --version health backup verify-backup restore cache-clean optimize-db data-clean access-audit query-review deps audit certs gpu rag-clean alerts maintenance history schedule runbook config demo completions man schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -156,7 +180,53 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__access__subcmd__audit)
+            opts="-c -q -v -n -h --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -202,7 +272,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -248,7 +318,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -294,7 +364,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -340,7 +410,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -398,7 +468,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -460,7 +530,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -506,7 +576,57 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__audit)
+            opts="-c -q -v -n -h --only --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --only)
+                    COMPREPLY=($(compgen -W "npm secrets access-log auth-log certs permissions sockets ids" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -556,7 +676,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -602,7 +722,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -648,7 +768,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -694,7 +814,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -740,7 +860,111 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__cache__subcmd__clean)
+            opts="-c -q -v -n -h --report --over --max-latency --sample --yes --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --over)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-latency)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sample)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__certs)
+            opts="-c -q -v -n -h --renew --force --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -786,7 +1010,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -832,7 +1056,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -878,7 +1102,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -924,7 +1148,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -970,7 +1194,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1020,7 +1244,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1066,7 +1290,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1116,7 +1340,103 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__deps)
+            opts="-c -q -v -n -h --fix --apply --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__gpu)
+            opts="-c -q -v -n -h --set-persistence --benchmark --batch --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --batch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1170,7 +1490,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1232,7 +1552,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1278,7 +1598,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1332,7 +1652,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1378,7 +1698,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1424,7 +1744,115 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__optimize__subcmd__db)
+            opts="-c -q -v -n -h --max-lock --no-backup-check --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-lock)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --now)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        empire__subcmd__maint__subcmd__query__subcmd__review)
+            opts="-c -q -v -n -h --database --profile --for --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1478,7 +1906,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1536,7 +1964,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1582,7 +2010,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1628,7 +2056,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1674,7 +2102,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1720,7 +2148,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1766,7 +2194,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1824,7 +2252,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1870,7 +2298,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1924,7 +2352,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -1970,7 +2398,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)
@@ -2024,7 +2452,7 @@ _empire__maint() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "human json nagios prometheus" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "human json nagios prometheus sarif" -- "${cur}"))
                     return 0
                     ;;
                 --lock-wait)

@@ -29,7 +29,8 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -l root -d 'The 
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -47,7 +48,15 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "health" -
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "backup" -d 'Back up every live database, verified before it is published'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "verify-backup" -d 'Restore backups into a scratch place, check everything, report RPO and RTO'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "restore" -d 'Bring a backup back, without ever losing the database that was there'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "cache-clean" -d 'Say what takes Redis\'s memory, and remove by rule what need not be there'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "optimize-db" -d 'Check live databases, then ANALYZE, REINDEX and VACUUM where it pays'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "data-clean" -d 'Delete or archive old rows by rules, in short transactions, without losing one'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "access-audit" -d 'Audit who has access: active, idle and admin accounts, logins, failed logins, admin actions'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "query-review" -d 'Review slow queries: their plans, indices that are missing or needless, stale statistics; profile Node'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "deps" -d 'Report outdated and vulnerable packages of the Node project; on request try npm\'s fix in a copy, and put it in place'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "audit" -d 'Audit the server: npm advisories, secrets in files, logs, certificates, permissions, sockets'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "certs" -d 'Check certificates in files and as they are served: expiry, chain, names, keys; on request renew them and prove it'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "gpu" -d 'Look at the GPUs: memory, heat, ECC, throttling, balance; keep the driver\'s state with --set-persistence'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "rag-clean" -d 'Remove idle, orphaned and invalid embeddings and chunks; keep FAISS indices true to them'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "maintenance" -d 'Mute alerts during a deployment'
@@ -96,7 +105,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l roo
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand health" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -115,7 +125,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and not __fish_seen_subcommand_from list pin unpin adopt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -138,7 +149,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -156,7 +168,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from pin" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -174,7 +187,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from unpin" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -192,7 +206,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand backup; and __fish_seen_subcommand_from adopt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -212,7 +227,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand verify-backup" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -234,7 +250,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l ro
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -251,13 +268,59 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s v 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l over -d 'Spread the removal over this time, so that what is missed is made again bit by bit' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l max-latency -d 'Other clients wait at most this much longer while we work [default: [cache] max_latency]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l sample -d 'Keys that the report of memory looks at; 0: none [default: [cache] sample]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l report -d 'Only say what takes the memory'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l yes -d 'Also patterns that are as good as every key'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand cache-clean" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l max-lock -d 'How long one step may hold up the writers of a database, and wait for them; default: [optimize] max_lock' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l no-backup-check -d 'Change databases without a recent verified backup too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand optimize-db" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l rule -d 'Only this rule (repeatable)' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -278,7 +341,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; an
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -291,6 +355,138 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; an
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and __fish_seen_subcommand_from restore-archive" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand access-audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l database -d 'Only these databases' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l profile -d 'Also run this program under the Node profiler, as in --profile \'PORT=3001 node server.js\': a second one beside the application, in [app] root and as its user, started without a shell' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l for -d 'For how long, from 1s to 1h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand query-review" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l fix -d 'Try `npm audit fix` in a full copy of the project, run its tests there, and hand over a patch and the tested lock file'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l apply -d 'Put what the last --fix handed over in place; a deployment must follow'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand deps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l only -d 'Only these parts, with commas between them' -r -f -a "npm\t''
+secrets\t''
+access-log\t''
+auth-log\t''
+certs\t''
+permissions\t''
+sockets\t''
+ids\t''"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l renew -d 'Have what is due renewed by [certs] renew_command (default: certbot), reload the server, and prove what it serves'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l force -d 'Run the renewal although nothing is due'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand certs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l batch -d 'Batch sizes for the benchmark, as in 1,8,32 [default: [gpu] benchmark_batches]' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l set-persistence -d 'Turn the persistence mode on where it is off'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l benchmark -d 'Run the command of [gpu] benchmark, keep its figure, compare it with its past'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l step -d 'Only this step (repeatable): idle, orphans, invalid' -r -f -a "idle\t'Embeddings that were not accessed for `max_idle`, with their chunks'
 orphans\t'Chunks whose embedding or document is gone, embeddings that no chunk points to'
 invalid\t'Vectors and texts that cannot be what they should be'"
@@ -300,7 +496,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -321,7 +518,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -345,7 +543,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -363,7 +562,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from ack" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -385,7 +585,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from silence" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -403,7 +604,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from test" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -421,7 +623,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from flush" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -442,7 +645,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and __fish_seen_subcommand_from send" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -460,7 +664,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and not __fish_seen_subcommand_from start stop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -482,7 +687,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from start" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -500,7 +706,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; a
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand maintenance; and __fish_seen_subcommand_from stop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -522,7 +729,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l ro
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand history" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -541,7 +749,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and not __fish_seen_subcommand_from show check crontab systemd" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -563,7 +772,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -581,7 +791,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -602,7 +813,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from crontab" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -622,7 +834,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schedule; and __fish_seen_subcommand_from systemd" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -640,7 +853,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and n
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and not __fish_seen_subcommand_from list show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -660,7 +874,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and _
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -678,7 +893,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and _
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand runbook; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -696,7 +912,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and no
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and not __fish_seen_subcommand_from init check show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -717,7 +934,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -735,7 +953,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -753,7 +972,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -772,7 +992,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l root 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand demo" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -790,7 +1011,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -808,7 +1030,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l root -
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
@@ -826,7 +1049,8 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l roo
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
 json\t'One JSON object'
 nagios\t'One line with performance data, as monitoring plugins print it'
-prometheus\t'Metrics in the text format'"
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l timeout -d 'How long the whole run may take, as in 2h' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand schema" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'

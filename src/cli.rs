@@ -125,10 +125,16 @@ pub fn parse(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
     while let Some((_, sub)) = deepest.subcommand() {
         deepest = sub;
     }
+    let globals = Globals::from_arg_matches(deepest)?;
+    let (name, matches) = (name.to_owned(), sub.clone());
+    if !globals.style().format.is_of(&name) {
+        let message = format!("{name} has no output in that format");
+        return Err(command.error(clap::error::ErrorKind::InvalidValue, message));
+    }
     Ok(Invocation {
-        globals: Globals::from_arg_matches(deepest)?,
-        name: name.to_owned(),
-        matches: sub.clone(),
+        globals,
+        name,
+        matches,
     })
 }
 
@@ -165,6 +171,9 @@ pub fn guess(arguments: &[OsString]) -> Guess {
             .and_then(|name| Format::from_str(name, false).ok())
             .unwrap_or_default(),
     };
+    let format = Some(format)
+        .filter(|format| format.is_of(task))
+        .unwrap_or_default();
     let config = value("--config").or_else(|| value("-c"));
     Guess {
         task: task.to_owned(),

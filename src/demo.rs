@@ -11,11 +11,15 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::cli::Globals;
+use crate::config::sections::Redis;
 use crate::output::{self, Format};
+use crate::redis;
 use crate::report::Report;
 use crate::sys::{files, process};
 
 const STEP: Duration = Duration::from_secs(300);
+const REDIS_STARTS: Duration = Duration::from_secs(10);
+const REDIS_KEYS: usize = 2000;
 const LONGEST_WRITER: Duration = Duration::from_secs(600);
 
 /// Build a small throw-away server with live databases and run backup, verify and restore on it
@@ -51,8 +55,9 @@ pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> any
     server.build()?;
     let writer = server.start_writer()?;
     server.tell("A process writes into app.db from now on, as an application would.\n\n");
-    let steps = server.steps();
-    drop(writer);
+    let redis = server.start_redis()?;
+    let steps = server.steps(redis.is_some());
+    drop((writer, redis));
     let steps = steps?;
     server.tell(&server.what_next());
     let failed = steps.iter().filter(|step| step["exit_code"] != 0).count();
@@ -90,14 +95,59 @@ impl Server {
         create_rag(&data.join("rag.db")).context("cannot build rag.db")?;
         let text = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
         let config = format!(
-            "[app]\nroot = {}\n\n[state]\ndir = {}\n\n[[database]]\nname = \"app_db\"\npath = \"data/app.db\"\nexpect_tables = [\"users\", \"deals\", \"trades\"]\nfreshness = {{ trades = \"created_at\" }}\n\n[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n",
+            "[app]\nroot = {}\n\n[state]\ndir = {}\n\n[[database]]\nname = \"app_db\"\npath = \"data/app.db\"\nexpect_tables = [\"users\", \"deals\", \"trades\"]\nfreshness = {{ trades = \"created_at\" }}\n\n[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n\n[redis]\nurl = {}\n",
             text(&self.root),
             text(&self.folder.join("state")),
+            toml::Value::from(self.redis_url()),
         );
         files::write_private(&self.config, config.as_bytes())
     }
 
-    fn start_writer(&self) -> anyhow::Result<Writer> {
+    fn redis_url(&self) -> String {
+        format!(
+            "redis+unix://{}",
+            self.folder.join("redis-socket").display()
+        )
+    }
+
+    /// A Redis on a socket in the folder, with some keys; none where it is not installed.
+    fn start_redis(&self) -> anyhow::Result<Option<Running>> {
+        let mut command = process::command(Path::new("redis-server"));
+        command.args(["--port", "0", "--save", "", "--unixsocket"]);
+        command.arg(self.folder.join("redis-socket"));
+        command.arg("--dir").arg(&self.folder);
+        let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+            self.tell("There is no redis-server on this machine: cache-clean is left out.\n\n");
+            return Ok(None);
+        };
+        let running = Running(child);
+        let server = redis::Server::new(&Redis {
+            url: self.redis_url(),
+            ..Redis::default()
+        })?;
+        let started = Instant::now();
+        let mut link = loop {
+            match server.connect(REDIS_STARTS) {
+                Ok(link) => break link,
+                Err(error) if started.elapsed() > REDIS_STARTS => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        for number in 0..REDIS_KEYS {
+            for prefix in ["cache", "session", "rate"] {
+                let mut set = ::redis::cmd("SET");
+                set.arg(format!("{prefix}:{number}"))
+                    .arg("x".repeat(number % 500));
+                if prefix == "session" && number % 2 == 0 {
+                    set.arg("EX").arg(3600);
+                }
+                link.ask::<()>(&set)?;
+            }
+        }
+        Ok(Some(running))
+    }
+
+    fn start_writer(&self) -> anyhow::Result<Running> {
         let mut command = process::command(&std::env::current_exe()?);
         command
             .arg("demo")
@@ -105,12 +155,12 @@ impl Server {
             .arg(self.root.join("data/app.db"))
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        Ok(Writer(command.spawn().context("cannot start the writer")?))
+        Ok(Running(command.spawn().context("cannot start the writer")?))
     }
 
-    fn steps(&self) -> anyhow::Result<Vec<Value>> {
+    fn steps(&self, redis: bool) -> anyhow::Result<Vec<Value>> {
         let copy = self.folder.join("app-restored.db").display().to_string();
-        let steps: [(&str, Vec<&str>); 9] = [
+        let mut steps: Vec<(&str, Vec<&str>)> = vec![
             (
                 "A first backup. Every byte is compressed, written, and read back.",
                 vec!["backup"],
@@ -132,6 +182,10 @@ impl Server {
                 vec!["restore", "app_db", "--to", &copy],
             ),
             (
+                "The weekly care: sound? Then statistics, indexes and free space, where it pays.",
+                vec!["optimize-db"],
+            ),
+            (
                 "Logs older than 90 days go, by the plan's own rules, in transactions of a few milliseconds.",
                 vec!["data-clean"],
             ),
@@ -143,8 +197,33 @@ impl Server {
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",
                 vec!["health", "--check", "database,backups"],
             ),
-            ("What the journal remembers.", vec!["history"]),
+            (
+                "What takes the memory of Redis; and out with what the plan's rules say.",
+                vec!["cache-clean"],
+            ),
+            (
+                "Who has access, who uses it, and what administrators did.",
+                vec!["access-audit"],
+            ),
+            (
+                "Queries, indices and the planner's statistics. Nothing is run, nothing is made.",
+                vec!["query-review"],
+            ),
+            (
+                "Is a password where it should not be? A telling name with a literal behind it would be found here.",
+                vec!["audit", "--only", "secrets"],
+            ),
         ];
+        if self.make_certificate()? {
+            steps.push((
+                "A certificate, which openssl has just made: its life, its names, its key.",
+                vec!["certs"],
+            ));
+        }
+        if !redis {
+            steps.retain(|(_, arguments)| arguments[0] != "cache-clean");
+        }
+        steps.push(("What the journal remembers.", vec!["history"]));
         let mut done = Vec::new();
         for (why, arguments) in steps {
             self.tell(&format!("{why}\n$ empire-maint {}\n", arguments.join(" ")));
@@ -160,6 +239,33 @@ impl Server {
             rows(&self.root.join("data/app.db"))?
         ));
         Ok(done)
+    }
+
+    /// A self-signed one at the default path; false where openssl is not there to make it.
+    fn make_certificate(&self) -> anyhow::Result<bool> {
+        let certs = self.root.join("certs");
+        files::private_directory(&certs)?;
+        let mut command = process::command(Path::new("openssl"));
+        command.current_dir(&certs).args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "90",
+            "-subj",
+            "/CN=demo.example.test",
+            "-addext",
+            "subjectAltName=DNS:demo.example.test",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ]);
+        Ok(process::run(command, STEP).is_ok_and(|output| output.status.success()))
     }
 
     fn step(&self, arguments: &[&str]) -> anyhow::Result<Value> {
@@ -198,10 +304,10 @@ impl Server {
     }
 }
 
-/// The writing process, ended with the demo.
-struct Writer(Child);
+/// A process that ends with the demo.
+struct Running(Child);
 
-impl Drop for Writer {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -217,16 +323,24 @@ fn create_app(path: &Path) -> rusqlite::Result<()> {
          CREATE TABLE archived_trades (id INTEGER PRIMARY KEY, deal_id INTEGER, symbol TEXT, price REAL, quantity INTEGER, created_at TEXT);
          CREATE TABLE logs (id INTEGER PRIMARY KEY, timestamp TEXT, level TEXT, message TEXT);
          CREATE TABLE audit_log (id INTEGER PRIMARY KEY, action_type TEXT, actor TEXT, timestamp TEXT);
+         CREATE TABLE login_events (id INTEGER PRIMARY KEY, user_id INTEGER, success INTEGER, ip TEXT, created_at TEXT);
+         CREATE TABLE query_logs (id INTEGER PRIMARY KEY, query TEXT, query_time REAL, created_at TEXT);
          CREATE INDEX trades_by_time ON trades (created_at);
          BEGIN;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000)
-           INSERT INTO users SELECT n, 'user' || n, iif(n % 500, 'trader', 'admin'), datetime('now', '-' || (n % 200) || ' days') FROM c;
+           INSERT INTO users SELECT n, 'user' || n, iif(n % 500, 'trader', 'admin'), datetime('now', '-' || iif(n % 500, n % 200, 0) || ' days') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 60000)
            INSERT INTO deals SELECT n, n % 20000 + 1, 'deal ' || n || ' for a customer of region ' || (n % 12), n * 1.25, datetime('now', '-' || (n % 400) || ' days') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000)
            INSERT INTO trades SELECT n, n % 60000, substr('AAPLMSFTNVDAGOOG', n % 4 * 4 + 1, 4), abs(random() % 100000) / 100.0, n % 900, datetime('now', '-' || (200000 - n) || ' minutes') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000)
            INSERT INTO logs SELECT n, datetime('now', '-' || (n % 120) || ' days'), iif(n % 20, 'info', 'error'), 'request ' || n || ' took ' || (n % 300) || ' ms' FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)
+           INSERT INTO login_events SELECT n, n % 300 + 1, n % 40 > 0, '10.0.' || (n % 5) || '.' || (n % 250), datetime('now', '-' || (n % 700) || ' hours') FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40)
+           INSERT INTO audit_log SELECT n, 'admin', 'user' || ((n % 3 + 1) * 500), datetime('now', '-' || (n * 11) || ' hours') FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 500)
+           INSERT INTO query_logs SELECT n, 'SELECT * FROM trades WHERE created_at > ''' || n || '''', n, datetime('now', '-' || n || ' minutes') FROM c;
          COMMIT;",
     )
 }

@@ -16,6 +16,12 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// The same for text whose lines are to stay.
+pub fn clean_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(clean).collect();
+    lines.join("\n")
+}
+
 /// True when `text` fits `pattern`, in which `*` stands for any text, also none.
 pub fn fits(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {

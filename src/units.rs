@@ -130,6 +130,14 @@ pub struct CalendarSpan {
 }
 
 impl CalendarSpan {
+    /// So many days.
+    pub fn days(days: u32) -> Self {
+        Self {
+            text: format!("{days}d"),
+            span: Span::new().days(days),
+        }
+    }
+
     /// The moment this long before `now`.
     pub fn before(&self, now: &Zoned) -> Result<Zoned, jiff::Error> {
         now.checked_sub(self.span)

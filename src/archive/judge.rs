@@ -85,15 +85,25 @@ impl Freshness<'_> {
 
 /// What changes a live database wants to see before it begins: a good backup from the last day. Errs where there is none.
 pub fn require_recent(folder: &Path, series: &str, now: Timestamp) -> anyhow::Result<()> {
+    require_younger(folder, series, now, RECENT)
+}
+
+/// The same with another limit.
+pub fn require_younger(
+    folder: &Path,
+    series: &str,
+    now: Timestamp,
+    limit: Duration,
+) -> anyhow::Result<()> {
     let newest = catalogue(folder, series)?.into_iter().find(Backup::is_good);
     let age = newest.map(|backup| now.duration_since(backup.created_at()));
     let age = age.map(|age| Duration::try_from(age).unwrap_or_default());
     let what = match age {
-        Some(age) if age <= RECENT => return Ok(()),
+        Some(age) if age <= limit => return Ok(()),
         Some(age) => format!(
             "the newest verified backup of {series} is {} old (limit {})",
             Length(age),
-            Length(RECENT)
+            Length(limit)
         ),
         None => format!(
             "there is no verified backup of {series} in {}",

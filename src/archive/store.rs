@@ -1,11 +1,13 @@
 //! What is backed up and where backups go: the configuration, resolved.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::config::sections::{Backup, Databases};
 use crate::error::missing;
+use crate::sqlite;
+use crate::sys::files::{self, Identity};
 
 /// The series that is the program's own memory.
 pub const JOURNAL: &str = "journal";
@@ -81,6 +83,20 @@ impl Store {
                 .hint(format!("there are: {}", names()))
                 .into()
             })
+    }
+
+    /// Configured databases, their side files, the backup folder and our own state: never read as plain files.
+    pub fn untouchable(&self, state: &Path) -> anyhow::Result<Vec<Identity>> {
+        let mut found = Vec::new();
+        found.extend(files::identity(state)?);
+        for database in &self.databases {
+            found.extend(files::identity(&database.path)?);
+            for side in sqlite::side_files(&database.path) {
+                found.extend(files::identity(&side)?);
+            }
+        }
+        found.extend(files::identity(&self.folder)?);
+        Ok(found)
     }
 
     /// Every series: the databases, the journal, the files.

@@ -2,14 +2,16 @@
 //! and since when cron or systemd has known them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{LINES, Line, Need};
-use crate::config::sections::{Databases, Rag, Schedule};
+use crate::config::sections::{Audit, Certs, Databases, Rag, Redis, Schedule};
 use crate::config::{Config, When};
+use crate::redis;
 use crate::sys::{files, net};
 
 /// Where the lines may have been installed.
@@ -19,7 +21,6 @@ const INSTALLED: [&str; 3] = [
     "/etc/systemd/system/empire-maint-backup.timer",
 ];
 const LARGEST_CRONTAB: u64 = 1 << 20;
-const REDIS: &str = "127.0.0.1:6379";
 
 /// A line of the plan with its time and part on this server.
 #[derive(Debug)]
@@ -53,17 +54,35 @@ pub struct Here {
     databases: Vec<String>,
     /// The database of the embeddings.
     memory: String,
+    /// Certificate files; none where endpoints are there to be asked.
+    certificates: Vec<PathBuf>,
+    /// The Node project's package.json.
+    package: PathBuf,
+    redis: Option<String>,
 }
 
 impl Here {
     /// From the configuration. One whose databases cannot be read still has a plan.
     pub fn resolve(config: &Config) -> anyhow::Result<Self> {
         let databases = config.get::<Databases>().unwrap_or_default();
+        let certs = config.get::<Certs>().unwrap_or_default();
+        let audit = config.get::<Audit>().unwrap_or_default();
+        let files = match certs.endpoints.is_empty() {
+            true => certs.files,
+            false => Vec::new(),
+        };
+        let redis = config.get::<Redis>().unwrap_or_default();
         Ok(Self {
             times: config.get::<Schedule>()?.at,
             root: config.app_root()?,
+            certificates: files
+                .iter()
+                .map(|path| config.path(path))
+                .collect::<anyhow::Result<_>>()?,
+            package: config.path(&audit.project)?.join("package.json"),
             databases: databases.0.into_iter().map(|one| one.name).collect(),
             memory: config.peek::<Rag>().unwrap_or_default().database,
+            redis: redis::Server::address(&redis.url),
         })
     }
 
@@ -99,10 +118,15 @@ impl Here {
         }
         match need {
             Need::Nothing | Need::Databases => None,
-            Need::Redis => (!net::listens(REDIS, Duration::from_millis(300)))
-                .then(|| format!("no Redis answers at {REDIS}")),
-            Need::Certificates => self.without("certs"),
-            Need::Node => self.without("package.json"),
+            Need::Redis => self.without_redis(),
+            Need::Certificates => {
+                let any = self.certificates.iter().any(|path| there(path));
+                let first = self.certificates.first().filter(|_| !any);
+                first.map(|path| format!("there is no {}", path.display()))
+            }
+            Need::Node => {
+                (!there(&self.package)).then(|| format!("there is no {}", self.package.display()))
+            }
             Need::Gpu => (!there(Path::new("/proc/driver/nvidia")))
                 .then(|| "there is no NVIDIA driver".to_owned()),
             Need::Embeddings => (!self.databases.contains(&self.memory))
@@ -110,9 +134,20 @@ impl Here {
         }
     }
 
-    fn without(&self, name: &str) -> Option<String> {
-        let path = self.root.join(name);
-        (!there(&path)).then(|| format!("there is no {}", path.display()))
+    fn without_redis(&self) -> Option<String> {
+        let address = self.redis.as_deref()?;
+        // A name may take long to be found, and what it means is on another machine.
+        let near = address.starts_with('/')
+            || address.starts_with("localhost:")
+            || address.parse::<SocketAddr>().is_ok();
+        if !near {
+            return None;
+        }
+        let answers = match address.starts_with('/') {
+            true => there(Path::new(address)),
+            false => net::listens(address, Duration::from_millis(300)),
+        };
+        (!answers).then(|| format!("no Redis answers at {address}"))
     }
 }
 
@@ -143,9 +178,12 @@ mod tests {
     fn server(root: &Path, databases: &[&str]) -> Here {
         Here {
             times: BTreeMap::new(),
+            redis: None,
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
             memory: "rag_db".to_owned(),
+            certificates: vec![root.join("certs/cert.pem")],
+            package: root.join("package.json"),
         }
     }
 
@@ -163,6 +201,7 @@ mod tests {
         }
         assert_eq!(bare.idle(Need::Nothing), None);
         std::fs::create_dir(folder.path().join("certs")).expect("a folder");
+        std::fs::write(folder.path().join("certs/cert.pem"), "").expect("a file");
         std::fs::write(folder.path().join("package.json"), "{}").expect("a file");
         let full = server(folder.path(), &["app_db", "rag_db"]);
         for need in [

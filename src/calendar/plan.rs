@@ -160,7 +160,7 @@ pub const LINES: &[Line] = &[
     L::task_line("backup", "§1.3", "database backup", "backup", When::daily(3, 7)).limit(360).needs(Need::Databases),
     L::task_line("verify-all", "§1.3", "test restore of every backup", "verify-backup --all", When::weekly(Sunday, 5, 23)).needs(Need::Databases),
     L::manual("offsite", "§1.3", "offsite copy", When::daily(6, 0)),
-    L::task_line("cache-clean", "§1.4", "cache cleanup", "cache-clean", When::hours(6, 41)).grace(120).needs(Need::Redis),
+    L::task_line("cache-clean", "§1.4", "cache cleanup", "cache-clean --over 10m", When::hours(6, 41)).grace(120).needs(Need::Redis),
     L::task_line("optimize-db", "§2.1", "database optimization", "optimize-db", When::weekly(Monday, 1, 11)).needs(Need::Databases),
     L::task_line("audit", "§2.2", "security audit", "audit", When::weekly(Monday, 2, 21)),
     L::task_line("perf-report", "§2.3", "performance review", "perf-report", When::weekly(Tuesday, 9, 13)),

@@ -163,17 +163,18 @@ fn part(header: String, schema: &Value, defaults: &Value, definitions: &Value) -
             }
             below.extend(sub);
         } else if item["properties"].is_object() {
-            let mut sub = part(
-                format!("[[{name}.{key}]]"),
-                &item,
-                &Value::Null,
-                definitions,
-            );
-            for part in &mut sub {
-                part.optional = true;
-                part.description.clone_from(&description);
+            // One that has entries by default is written with them.
+            let entries = default.as_array().cloned().unwrap_or_default();
+            let optional = entries.is_empty();
+            let entries = if optional { vec![Value::Null] } else { entries };
+            for entry in entries {
+                let mut sub = part(format!("[[{name}.{key}]]"), &item, &entry, definitions);
+                for part in &mut sub {
+                    part.optional = optional;
+                    part.description.clone_from(&description);
+                }
+                below.extend(sub);
             }
-            below.extend(sub);
         } else {
             let set = !default.is_null();
             let example = [&raw["examples"][0], &field["examples"][0]]

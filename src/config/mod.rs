@@ -4,6 +4,8 @@
 mod docs;
 mod secret;
 pub mod sections;
+mod source;
+mod syntax;
 mod when;
 
 use std::collections::BTreeSet;
@@ -11,7 +13,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Context as _;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,22 +21,18 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 pub use docs::{commented_file, described_keys, schema};
 pub use secret::Secret;
+pub use source::VARIABLE;
 pub use when::{Days, EVERY_MONTH, When, month_numbers, weekday_name};
+
+use source::{SYSTEM_FILE, find, read};
+use syntax::{explain, headers, nearest, require_shallow};
 
 use crate::error::{self, Failure};
 use crate::report::{Finding, Severity};
-use crate::sys::{files, machine};
 
 /// Finding id: a section that this task does not read is broken.
 pub const INVALID: &str = "config.invalid";
 
-/// The environment variable that names the configuration file.
-pub const VARIABLE: &str = "EMPIRE_MAINT_CONFIG";
-
-const SYSTEM_FILE: &str = "/etc/empire-maint/config.toml";
-const OWN_FILE: &str = "empire-maint.toml";
-const LARGEST: u64 = 1 << 20;
-const DEEPEST: usize = 200;
 const MOST_ERRORS: usize = 100;
 
 /// One `[section]` or `[[section]]`: pure data with the plan's values as its default.
@@ -315,6 +312,19 @@ impl Config {
         }
     }
 
+    /// A value that its own task finds impossible, with its place. For what must not stop the tasks that do not need it.
+    pub fn impossible(&self, section: &str, key: &str, message: &str) -> Failure {
+        let table = self.tables.iter().find(|(name, _)| name == section);
+        let span = table.and_then(|(_, value)| match value.get_ref() {
+            DeValue::Table(table) => table
+                .iter()
+                .find(|(name, _)| name.get_ref() == key)
+                .map(|(name, _)| name.span()),
+            _ => None,
+        });
+        error::config(self.place(span, message))
+    }
+
     /// `file:line: message`, with the key that stands there.
     fn place(&self, span: Option<Range<usize>>, message: &str) -> String {
         let file = self
@@ -358,142 +368,6 @@ impl Config {
             .last()
             .map(|(_, name)| name)
     }
-}
-
-/// The first file that is there, of those that need not be named.
-fn find() -> anyhow::Result<Option<PathBuf>> {
-    if let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
-        return Ok(Some(path.into()));
-    }
-    let mut candidates = vec![PathBuf::from(SYSTEM_FILE)];
-    if !machine::is_root() {
-        candidates.push(PathBuf::from(OWN_FILE));
-    }
-    for candidate in candidates {
-        if files::metadata(&candidate)
-            .with_context(|| format!("cannot look at {}", candidate.display()))?
-            .is_some()
-        {
-            return Ok(Some(candidate));
-        }
-    }
-    Ok(None)
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let shown = path.display();
-    let meta = files::metadata(path)
-        .map_err(|error| error::config(format!("cannot read {shown}: {error}")))?
-        .ok_or_else(|| {
-            error::missing(format!("there is no configuration file {shown}"))
-                .hint(format!("empire-maint config init > {shown}"))
-        })?;
-    if !meta.is_file() {
-        return Err(error::config(format!("{shown} is not a file")).into());
-    }
-    require_ours(path, &meta)?;
-    if meta.len() > LARGEST {
-        return Err(error::config(format!("{shown} is larger than 1 MiB")).into());
-    }
-    let real = std::fs::canonicalize(path)?;
-    let content =
-        files::read_small(&real, LARGEST).map_err(|error| error::config(format!("{error:#}")))?;
-    let text = String::from_utf8(content).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
-        error::config(format!("{shown}:{line}: not valid UTF-8"))
-    })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
-}
-
-/// As root, a file or directory that somebody else can write would let them run commands as root.
-fn require_ours(path: &Path, meta: &std::fs::Metadata) -> anyhow::Result<()> {
-    if !machine::is_root() {
-        return Ok(());
-    }
-    let real = std::fs::canonicalize(path)?;
-    // The file, the directory it lies in, and the one that a link to it lies in: whoever can change that can point it elsewhere.
-    let (there, here) = (files::parent(&real), files::parent(path));
-    let (there_meta, here_meta) = (std::fs::metadata(there)?, std::fs::metadata(here)?);
-    for (path, meta) in [(&*real, meta), (there, &there_meta), (here, &here_meta)] {
-        if !machine::is_ours(meta) {
-            return Err(error::config(format!(
-                "{} belongs to somebody else or can be written by others, so root does not use it",
-                path.display()
-            ))
-            .hint(format!("chown root {0} && chmod go-w {0}", path.display()))
-            .into());
-        }
-    }
-    Ok(())
-}
-
-/// The parser is recursive: ten thousand brackets, on one line or on as many, must be an error and not a stack overflow.
-/// Brackets in strings and comments are counted too; nobody leaves two hundred of those open.
-fn require_shallow(text: &str, source: Option<&Path>) -> anyhow::Result<()> {
-    let mut open = 0usize;
-    for (number, line) in text.lines().enumerate() {
-        for byte in line.bytes() {
-            match byte {
-                b'[' | b'{' => open += 1,
-                b']' | b'}' => open = open.saturating_sub(1),
-                _ => {}
-            }
-            if open > DEEPEST {
-                break;
-            }
-        }
-        let key = line.split(['=', '#']).next().unwrap_or_default();
-        if open > DEEPEST || key.matches('.').count() > DEEPEST {
-            let file = source.unwrap_or(Path::new("configuration")).display();
-            let message = format!("{file}:{}: nested too deeply", number + 1);
-            return Err(error::config(message).into());
-        }
-    }
-    Ok(())
-}
-
-/// Offset and first name of every line that looks like a section header.
-fn headers(text: &str) -> impl Iterator<Item = (usize, String)> {
-    let mut offset = 0;
-    text.split_inclusive('\n').filter_map(move |line| {
-        let start = offset;
-        offset += line.len();
-        let inner = line.trim_start().strip_prefix('[')?;
-        let inner = inner.strip_prefix('[').unwrap_or(inner);
-        let name: String = inner
-            .trim_start()
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-            .collect();
-        (!name.is_empty()).then_some((start, name))
-    })
-}
-
-/// serde's "unknown field" message, turned into a sentence with the nearest valid key.
-fn explain(message: &str) -> (String, Option<String>) {
-    let Some(rest) = message.strip_prefix("unknown field `") else {
-        return (message.to_owned(), None);
-    };
-    let mut names = rest.split('`').step_by(2);
-    let unknown = names.next().unwrap_or_default();
-    let near = nearest(unknown, names);
-    (
-        format!("unknown key '{unknown}'"),
-        near.map(|near| format!("did you mean '{near}'?")),
-    )
-}
-
-fn nearest<'a>(unknown: &str, valid: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    valid
-        .map(|name| (strsim::jaro_winkler(unknown, name), name))
-        .filter(|(score, _)| *score > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

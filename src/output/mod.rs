@@ -6,6 +6,7 @@ mod nagios;
 mod progress;
 mod prometheus;
 mod prompt;
+mod sarif;
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -30,6 +31,18 @@ pub enum Format {
     Nagios,
     /// Metrics in the text format.
     Prometheus,
+    /// SARIF 2.1.0, for audit.
+    Sarif,
+}
+
+impl Format {
+    /// True for a format that this command has; some say nothing about most commands.
+    pub fn is_of(self, command: &str) -> bool {
+        match self {
+            Self::Sarif => command == "audit",
+            Self::Human | Self::Json | Self::Nagios | Self::Prometheus => true,
+        }
+    }
 }
 
 /// When to use colour.
@@ -75,6 +88,7 @@ pub fn print(report: &Report, style: Style) -> bool {
         Format::Json => write_out(&json::render(report)),
         Format::Nagios => write_out(&nagios::render(report)),
         Format::Prometheus => write_out(&prometheus::render(report, &report.task, None)),
+        Format::Sarif => write_out(&sarif::render(report)),
     };
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -99,12 +99,26 @@ pub struct Finding {
     /// The limit that was crossed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
+    /// Where in a file, where it is about a place in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
     /// The plan's time to respond to this severity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub respond_within: Option<&'static str>,
     /// A command to run or a thing to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Location {
+    /// The file.
+    pub file: String,
+    /// Counted from 1.
+    pub line: u64,
+    /// In bytes, counted from 1.
+    pub column: u64,
 }
 
 impl Finding {
@@ -123,6 +137,7 @@ impl Finding {
             value: None,
             unit: None,
             threshold: None,
+            location: None,
             respond_within: severity.respond_within(),
             hint: None,
         }
@@ -134,6 +149,19 @@ impl Finding {
         self.unit = Some(unit);
         self.threshold = Some(threshold);
         self
+    }
+
+    /// Adds the place in a file.
+    pub fn at(mut self, file: impl Into<String>, line: u64, column: u64) -> Self {
+        let file = file.into();
+        self.location = Some(Location { file, line, column });
+        self
+    }
+
+    /// Makes it more or less urgent.
+    pub fn set_severity(&mut self, severity: Severity) {
+        self.severity = severity;
+        self.respond_within = severity.respond_within();
     }
 
     /// Adds the next step.

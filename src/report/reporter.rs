@@ -116,6 +116,11 @@ impl Reporter {
         self.with(|report| report.findings.push(finding));
     }
 
+    /// Changes findings that were made.
+    pub fn revise(&self, change: impl FnMut(&mut Finding)) {
+        self.with(|report| report.findings.iter_mut().for_each(change));
+    }
+
     /// Says that this run looked at `subject` for the finding `id`, well or not: an alert that is open and was not found again
     /// is resolved by that, and by nothing else.
     pub fn examined(&self, id: &'static str, subject: impl Into<String>) {

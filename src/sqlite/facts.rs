@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::moment;
-use super::{explain, quote};
+use super::open::open_private_at_once;
+use super::{explain, integrity, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
 
@@ -26,6 +27,9 @@ pub struct Facts {
     pub tables: BTreeMap<String, u64>,
     /// Rows that point to no parent.
     pub foreign_key_violations: u64,
+    /// Foreign keys that SQLite cannot check, because what they point to is not unique or not there; in its words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_key_mismatches: Vec<String>,
     /// Newest value of the freshness columns.
     #[schemars(with = "Option<String>")]
     pub data_as_of: Option<Timestamp>,
@@ -61,13 +65,6 @@ impl Facts {
     }
 }
 
-/// Which check of the b-trees to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Check {
-    Quick,
-    Full,
-}
-
 /// quick_check, foreign_key_check, schema hash, row counts and data age, on a connection that stands in a read transaction.
 /// A corrupt database is an error; a foreign-key violation is a figure.
 pub fn facts(
@@ -76,54 +73,42 @@ pub fn facts(
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    require_sound(connection, path, Check::Quick, stop)?;
+    let problems =
+        strings(connection, "PRAGMA quick_check").map_err(|error| explain(error, path, stop))?;
+    if problems != ["ok"] {
+        return Err(integrity::damage(path, &problems).into());
+    }
     look(connection, path, freshness, stop)
 }
 
-/// The same with the full integrity_check, which compares every index with its table.
+/// The same with the full integrity_check, which compares every index with its table, on connections that all see one state.
 pub fn full_check(
-    connection: &Connection,
+    connections: &mut [&mut Connection],
     path: &Path,
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    require_sound(connection, path, Check::Full, stop)?;
-    look(connection, path, freshness, stop)
+    let problems = integrity::problems(connections, path, stop)?;
+    if !problems.is_empty() {
+        return Err(integrity::damage(path, &problems).into());
+    }
+    look(connections[0], path, freshness, stop)
 }
 
-fn require_sound(
-    connection: &Connection,
-    path: &Path,
-    check: Check,
+/// The same of a copy that nobody else can be writing, which has to have these tables.
+pub fn check_copy(
+    copy: &Path,
+    expected: &[String],
+    freshness: &BTreeMap<String, String>,
+    threads: usize,
     stop: &Stop,
-) -> anyhow::Result<()> {
-    let pragma = match check {
-        Check::Quick => "PRAGMA quick_check",
-        Check::Full => "PRAGMA integrity_check",
-    };
-    let problems = strings(connection, pragma).map_err(|error| explain(error, path, stop))?;
-    if problems.len() == 1 && problems[0] == "ok" {
-        return Ok(());
+) -> anyhow::Result<Facts> {
+    let mut connections = open_private_at_once(copy, threads, stop)?;
+    if let Some(first) = connections.first() {
+        require_tables(first, copy, expected, stop)?;
     }
-    let shown = problems
-        .iter()
-        .take(3)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
-    Err(Failure::new(
-        Kind::Damaged,
-        format!(
-            "{} is corrupt ({} problems): {shown}",
-            path.display(),
-            problems.len()
-        ),
-    )
-    .hint(format!(
-        "keep the file; the newest verified backup: empire-maint backup list; look: sqlite3 -readonly '{}' 'PRAGMA integrity_check'",
-        path.display()
-    ))
-    .into())
+    let mut connections: Vec<_> = connections.iter_mut().collect();
+    full_check(&mut connections, copy, freshness, stop)
 }
 
 fn look(
@@ -134,12 +119,16 @@ fn look(
 ) -> anyhow::Result<Facts> {
     let look = || -> rusqlite::Result<Facts> {
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let tables = row_counts(connection)?;
+        let (foreign_key_violations, foreign_key_mismatches) =
+            foreign_keys(connection, tables.keys())?;
         Ok(Facts {
             page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
             page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
             schema_hash: schema_hash(connection)?,
-            tables: row_counts(connection)?,
-            foreign_key_violations: count_rows(connection, "PRAGMA foreign_key_check")?,
+            tables,
+            foreign_key_violations,
+            foreign_key_mismatches,
             data_as_of: data_as_of(connection, freshness)?,
             freshness: freshness.clone(),
         })
@@ -162,6 +151,32 @@ fn count_rows(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
         number += 1;
     }
     Ok(number)
+}
+
+/// Rows without a parent, and the keys that cannot be checked. One such key ends the check of all tables, so that each is then asked
+/// for itself: an application that never turned foreign keys on may live with it for years, and wants its backup all the same.
+fn foreign_keys<'a>(
+    connection: &Connection,
+    tables: impl Iterator<Item = &'a String>,
+) -> rusqlite::Result<(u64, Vec<String>)> {
+    let mismatch = |error: &rusqlite::Error| {
+        let message = error.to_string();
+        let at = message.find("foreign key mismatch")?;
+        Some(message[at..].to_owned())
+    };
+    match count_rows(connection, "PRAGMA main.foreign_key_check") {
+        Err(error) if mismatch(&error).is_some() => {}
+        other => return Ok((other?, Vec::new())),
+    }
+    let (mut violations, mut mismatches) = (0, Vec::new());
+    for table in tables {
+        let sql = format!("PRAGMA main.foreign_key_check({})", quote(table));
+        match count_rows(connection, &sql) {
+            Ok(rows) => violations += rows,
+            Err(error) => mismatches.push(mismatch(&error).ok_or(error)?),
+        }
+    }
+    Ok((violations, mismatches))
 }
 
 fn schema_hash(connection: &Connection) -> rusqlite::Result<String> {
@@ -270,7 +285,7 @@ mod tests {
 
     #[test]
     fn facts_of_a_database_with_odd_names() {
-        let connection = Connection::open_in_memory().expect("opens");
+        let mut connection = Connection::open_in_memory().expect("opens");
         connection
             .execute_batch(
                 "CREATE TABLE \"a \"\"b\"\" c\"(x INTEGER PRIMARY KEY);
@@ -288,7 +303,13 @@ mod tests {
             .expect("creates");
         let stop = Stop::after(Duration::from_secs(60));
         let freshness = BTreeMap::from([("trades".to_owned(), "created_at".to_owned())]);
-        let facts = full_check(&connection, Path::new("memory"), &freshness, &stop).expect("sound");
+        let facts = full_check(
+            &mut [&mut connection],
+            Path::new("memory"),
+            &freshness,
+            &stop,
+        )
+        .expect("sound");
         assert_eq!(facts.tables["a \"b\" c"], 2);
         assert_eq!(facts.tables["f_content"], 1);
         assert!(!facts.tables.contains_key("endless"));

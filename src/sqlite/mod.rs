@@ -4,27 +4,40 @@
 mod columns;
 mod facts;
 mod identifier;
+mod integrity;
+mod layout;
 mod moment;
 mod open;
 mod pace;
+mod rowids;
+mod scroll;
 mod snapshot;
+mod statistics;
 mod table;
 mod time_format;
+mod vacuum;
 mod walk;
+mod writer;
 
 pub use columns::{Column, columns};
-pub use facts::{Facts, allocated, facts, full_check, require_tables, row_counts};
+pub use facts::{Facts, allocated, check_copy, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
+pub use layout::{Layout, Tree, layout};
 pub use moment::moment;
 pub use open::{
-    explain, header_size, is_constraint, open_private, open_readonly, open_writable, open_writer,
-    require_database_file, side_files,
+    explain, header_size, is_constraint, open_memory, open_private, open_readonly, open_writable,
+    open_writer, require_database_file, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace};
+pub use rowids::{BareTable, bare_tables, rowid_digest};
+pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
+pub use statistics::{Stale, stale_statistics};
 pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
+pub use vacuum::{Rehearsal, rehearse};
 pub use walk::{Row, Selection, Walk};
+pub use writer::{Checkpoint, Held, Writer};
 
 /// The SQLite that is built in.
 pub fn version() -> &'static str {

@@ -11,6 +11,9 @@ use crate::error::{Failure, Kind, missing};
 use crate::sys::{Stop, files};
 
 const STEPS_BETWEEN_CHECKS: i32 = 20_000;
+/// Of all connections that check one copy together.
+const CACHE_KIB: usize = 24_576;
+const MOST_AT_ONCE: usize = 4;
 
 /// Opens for reading and never creates. A schema from outside is not trusted: no functions with side effects run from it.
 pub fn open_readonly(path: &Path, stop: &Stop, patience: Duration) -> anyhow::Result<Connection> {
@@ -62,15 +65,38 @@ pub fn open_writer(
 
 /// Opens a copy that nobody else can be writing: no locks, and no side files made beside it.
 pub fn open_private(path: &Path, stop: &Stop) -> anyhow::Result<Connection> {
+    open_copy(path, CACHE_KIB, stop)
+}
+
+/// The same several times, to check it on several threads.
+pub(super) fn open_private_at_once(
+    path: &Path,
+    threads: usize,
+    stop: &Stop,
+) -> anyhow::Result<Vec<Connection>> {
+    let threads = threads.clamp(1, MOST_AT_ONCE);
+    (0..threads)
+        .map(|_| open_copy(path, CACHE_KIB / threads, stop))
+        .collect()
+}
+
+fn open_copy(path: &Path, cache_kib: usize, stop: &Stop) -> anyhow::Result<Connection> {
     let uri = private_uri(path);
     require_database_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = open(path, Path::new(&uri), flags, stop, Duration::ZERO)?;
     // integrity_check looks index entries up in their tables, all over the file.
     connection
-        .execute_batch("PRAGMA cache_size=-24576")
+        .execute_batch(&format!("PRAGMA cache_size=-{cache_kib}"))
         .map_err(|error| explain(error, path, stop))?;
     Ok(connection)
+}
+
+/// An empty database in memory, with the same limits and switches: a place to try something on a copy of a schema.
+pub fn open_memory(stop: &Stop) -> anyhow::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let name = Path::new(":memory:");
+    open(name, name, flags, stop, Duration::ZERO)
 }
 
 /// `file:…?immutable=1`, with every byte that means something in a URI escaped (<https://sqlite.org/uri.html>).

@@ -125,6 +125,18 @@ impl Snapshot {
         super::require_tables(&self.reader, &self.path, expected, &self.stop)
     }
 
+    /// One of the two connections, to look through while nothing is split.
+    pub fn connection(&self) -> &Connection {
+        &self.reader
+    }
+
+    /// All connections that see this state, to check it with.
+    pub fn connections(&mut self) -> Vec<&mut Connection> {
+        std::iter::once(&mut self.reader)
+            .chain(&mut self.checker)
+            .collect()
+    }
+
     /// Bytes of the whole database in this state.
     pub fn size(&self) -> u64 {
         self.page_count * self.page_size as u64

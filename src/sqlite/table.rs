@@ -140,10 +140,19 @@ impl Table {
         connection: &'a Connection,
         condition: &str,
     ) -> rusqlite::Result<Statement<'a>> {
+        self.delete_those(connection, &self.key_is(), condition)
+    }
+
+    /// `DELETE` of the rows with `which` keys, as long as they still are what was meant.
+    pub fn delete_those<'a>(
+        &self,
+        connection: &'a Connection,
+        which: &str,
+        condition: &str,
+    ) -> rusqlite::Result<Statement<'a>> {
+        let table = quote(&self.name);
         connection.prepare(&format!(
-            "DELETE FROM main.{} WHERE {} AND ({condition})",
-            quote(&self.name),
-            self.key_is()
+            "DELETE FROM main.{table} WHERE {which} AND ({condition})"
         ))
     }
 

@@ -84,6 +84,14 @@ pub fn open_regular(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
+/// Opens a folder, and nothing else that has its name: no link, nothing that blocks.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(NOFOLLOW | OFlags::DIRECTORY.bits().cast_signed())
+        .open(path)
+}
+
 /// Creates a file that must not exist yet, readable by its owner only: the owner of the directory, where root makes it.
 pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
     let file = open_own(path, true).with_context(|| format!("cannot create {}", path.display()))?;
@@ -257,6 +265,12 @@ pub fn own_like(file: &File, like: &Metadata) -> anyhow::Result<()> {
         .context("cannot change the owner")?;
     }
     Ok(())
+}
+
+/// Gives a file or folder of our own, such as scratch that a child has to write into, to a user and a group. Only root can.
+pub fn give(path: &Path, user: u32, group: u32) -> anyhow::Result<()> {
+    std::os::unix::fs::lchown(path, Some(user), Some(group))
+        .with_context(|| format!("cannot change the owner of {}", path.display()))
 }
 
 /// Sets a file's permission bits.

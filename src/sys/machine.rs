@@ -33,12 +33,28 @@ pub fn user() -> String {
 
 /// The number of a user by name; `None` where there is no such user.
 pub fn user_id(name: &str) -> anyhow::Result<Option<u32>> {
+    Ok(user_and_group(name)?.map(|(user, _)| user))
+}
+
+/// The numbers of a user and of the group that it logs in with; `None` where there is no such user.
+pub fn user_and_group(name: &str) -> anyhow::Result<Option<(u32, u32)>> {
     let file = "/etc/passwd";
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     Ok(text.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+        let ours = fields.next() == Some(name);
+        let (user, group) = (fields.nth(1)?, fields.next()?);
+        ours.then(|| Some((user.parse().ok()?, group.parse().ok()?)))?
     }))
+}
+
+/// True when the system's list of users has this number.
+pub fn is_user(id: u32) -> anyhow::Result<bool> {
+    let file = "/etc/passwd";
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    Ok(text
+        .lines()
+        .any(|line| line.split(':').nth(2).and_then(|field| field.parse().ok()) == Some(id)))
 }
 
 /// New files are for their owner only, from the first moment they exist.
@@ -95,6 +111,26 @@ pub fn be_polite(stop: &Stop) {
 pub fn threads(configured: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if configured == 0 { cores } else { configured }.clamp(1, 16)
+}
+
+/// Name and owner of a process, as far as we may see it: the owner's name, or number.
+pub fn process_of(pid: u32) -> Option<(String, String)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let name = fs::read_to_string(folder.join("comm")).ok()?;
+    let owner = fs::metadata(&folder).ok()?.uid();
+    Some((name.trim().to_owned(), user_name(owner)))
+}
+
+/// The name of a user by number; the number where there is no such user.
+fn user_name(id: u32) -> String {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| id.to_string())
 }
 
 /// Another process that has one of the files open.

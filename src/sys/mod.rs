@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod http;
+pub mod kernel;
 pub mod load;
 pub mod lock;
 pub mod machine;

@@ -1,7 +1,9 @@
 //! Child processes: an argument list and never a shell, a fixed environment, a time limit, their own process group,
 //! and output that is bounded and drained while they run.
 
+use std::fs::Metadata;
 use std::io::{Read, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal};
 
-use crate::error::{Failure, Kind};
+use super::Stop;
+use crate::error::{Failure, Kind, usage};
 use crate::units::Length;
 
 /// The PATH that children get, whatever ours is.
@@ -23,9 +26,9 @@ const MOST_OUTPUT: u64 = 1 << 20;
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
-    /// Its standard output, the first MiB of it.
+    /// Its standard output, the beginning of it.
     pub stdout: Vec<u8>,
-    /// Its standard error, the first MiB of it.
+    /// Its standard error, the beginning of it.
     pub stderr: Vec<u8>,
 }
 
@@ -51,6 +54,17 @@ pub fn from_list(list: &[String]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// Makes a command run as the owner and group of a file, where we are root: what belongs to a user is worked on as that user.
+/// Returns the number of the user that it will run as.
+pub fn as_owner(command: &mut Command, of: &Metadata) -> u32 {
+    let own = rustix::process::geteuid();
+    if !own.is_root() || of.uid() == 0 {
+        return own.as_raw();
+    }
+    command.uid(of.uid()).gid(of.gid());
+    of.uid()
+}
+
 /// A word as `/bin/sh` reads it, for people and for cron: nothing of ours goes through a shell.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-,=:@+".contains(c);
@@ -61,9 +75,119 @@ pub fn shell_word(word: &str) -> String {
     }
 }
 
+/// A command line taken apart as `/bin/sh` would: blanks, quotes and backslashes. What only a shell could do is refused.
+pub fn words(line: &str) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = line.chars();
+    let open = || usage(format!("a quote in '{line}' is never closed"));
+    while let Some(c) = chars.next() {
+        match c {
+            c if c.is_whitespace() => found.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next().ok_or_else(open)? {
+                        '\'' => break,
+                        c => word.push(c),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next().ok_or_else(open)? {
+                        '"' => break,
+                        '\\' => match chars.next().ok_or_else(open)? {
+                            c @ ('"' | '\\' | '$' | '`') => word.push(c),
+                            c => word.extend(['\\', c]),
+                        },
+                        c @ ('$' | '`') => return Err(needs_a_shell(line, c)),
+                        c => word.push(c),
+                    }
+                }
+            }
+            '\\' => {
+                let next = chars.next().ok_or_else(open)?;
+                word.get_or_insert_default().push(next);
+            }
+            '|' | '&' | ';' | '<' | '>' | '(' | ')' | '$' | '`' | '*' | '?' | '[' => {
+                return Err(needs_a_shell(line, c));
+            }
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    found.extend(word);
+    Ok(found)
+}
+
+fn needs_a_shell(line: &str, sign: char) -> anyhow::Error {
+    usage(format!(
+        "'{line}' has a {sign}, which only a shell understands"
+    ))
+    .hint("there is no shell: give the program and its arguments; quote what is meant as it is")
+    .into()
+}
+
+/// How a program that was given some time came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Before its time was over.
+    ByItself,
+    /// It was asked to end (SIGTERM) and did.
+    Asked,
+    /// It did not end when it was asked, and was killed with its group.
+    Killed,
+}
+
+/// Lets a program run for `span`, then asks it to end; what has not ended after `grace` is killed. A signal or the run's own
+/// limit ends it early, in the same way, and is an error.
+pub fn run_for(
+    mut command: Command,
+    span: Duration,
+    grace: Duration,
+    stop: &Stop,
+) -> anyhow::Result<(Output, Ended)> {
+    let (mut child, stdout, stderr) = spawn(&mut command, None, MOST_OUTPUT)?;
+    let started = Instant::now();
+    let mut asked = None;
+    let mut how = Ended::ByItself;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        match asked {
+            None if started.elapsed() >= span || stop.asked() => {
+                signal_group(&child, Signal::TERM);
+                (asked, how) = (Some(Instant::now()), Ended::Asked);
+            }
+            Some(since) if how == Ended::Asked && since.elapsed() >= grace => {
+                kill_group(&mut child);
+                reap(&mut child);
+                how = Ended::Killed;
+            }
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    // What it left behind in its group would hold the port.
+    signal_group(&child, Signal::KILL);
+    stop.check()?;
+    let output = Output {
+        status,
+        stdout: collect(stdout, grace),
+        stderr: collect(stderr, grace),
+    };
+    Ok((output, how))
+}
+
 /// Runs to the end or to the limit; at the limit the whole group is killed.
 pub fn run(command: Command, limit: Duration) -> anyhow::Result<Output> {
-    start(command, None, limit)
+    start(command, None, limit, MOST_OUTPUT)
+}
+
+/// The same for one that has much to say: as much of each stream is kept.
+pub fn run_keeping(command: Command, limit: Duration, most: u64) -> anyhow::Result<Output> {
+    start(command, None, limit, most)
 }
 
 /// The same with something to read on standard input.
@@ -73,10 +197,30 @@ pub fn run_with_input(
     limit: Duration,
 ) -> anyhow::Result<Output> {
     command.stdin(Stdio::piped());
-    start(command, Some(input), limit)
+    start(command, Some(input), limit, MOST_OUTPUT)
 }
 
-fn start(mut command: Command, input: Option<Vec<u8>>, limit: Duration) -> anyhow::Result<Output> {
+fn start(
+    mut command: Command,
+    input: Option<Vec<u8>>,
+    limit: Duration,
+    most: u64,
+) -> anyhow::Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let (mut child, stdout, stderr) = spawn(&mut command, input, most)?;
+    let status = wait(&mut child, &name, limit)?;
+    Ok(Output {
+        status,
+        stdout: collect(stdout, limit),
+        stderr: collect(stderr, limit),
+    })
+}
+
+fn spawn(
+    command: &mut Command,
+    input: Option<Vec<u8>>,
+    most: u64,
+) -> anyhow::Result<(Child, Drain, Drain)> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdout(Stdio::piped())
@@ -95,14 +239,9 @@ fn start(mut command: Command, input: Option<Vec<u8>>, limit: Duration) -> anyho
             let _ = pipe.write_all(&input);
         });
     }
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
-    let status = wait(&mut child, &name, limit)?;
-    Ok(Output {
-        status,
-        stdout: collect(stdout, limit),
-        stderr: collect(stderr, limit),
-    })
+    let stdout = drain(child.stdout.take(), most);
+    let stderr = drain(child.stderr.take(), most);
+    Ok((child, stdout, stderr))
 }
 
 fn wait(child: &mut Child, name: &str, limit: Duration) -> anyhow::Result<ExitStatus> {
@@ -133,22 +272,26 @@ fn reap(child: &mut Child) {
 }
 
 fn kill_group(child: &mut Child) {
+    signal_group(child, Signal::KILL);
+    let _ = child.kill();
+}
+
+fn signal_group(child: &Child, signal: Signal) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(group) = group {
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let _ = rustix::process::kill_process_group(group, signal);
     }
-    let _ = child.kill();
 }
 
 type Drain = std::sync::mpsc::Receiver<Vec<u8>>;
 
-/// Reads a pipe to its end on a thread of its own, so that a chatty child never blocks; keeps the first MiB.
-fn drain(pipe: Option<impl Read + Send + 'static>) -> Drain {
+/// Reads a pipe to its end on a thread of its own, so that a chatty child never blocks; keeps so many bytes.
+fn drain(pipe: Option<impl Read + Send + 'static>, most: u64) -> Drain {
     let (send, receive) = std::sync::mpsc::channel();
     if let Some(mut pipe) = pipe {
         std::thread::spawn(move || {
             let mut kept = Vec::new();
-            let _ = pipe.by_ref().take(MOST_OUTPUT).read_to_end(&mut kept);
+            let _ = pipe.by_ref().take(most).read_to_end(&mut kept);
             let _ = std::io::copy(&mut pipe, &mut std::io::sink());
             let _ = send.send(kept);
         });
@@ -195,6 +338,61 @@ mod tests {
             let output = run(shell, Duration::from_secs(5)).expect("runs");
             assert_eq!(output.stdout, word.as_bytes());
         }
+    }
+
+    #[test]
+    fn words_come_apart_as_a_shell_has_them() {
+        for (line, expected) in [
+            ("node server.js", vec!["node", "server.js"]),
+            (
+                "  a\t'b c'd \"e\\\"f\" g\\ h '' ",
+                vec!["a", "b cd", "e\"f", "g h", ""],
+            ),
+            ("'a$b' \"c*\" d=e", vec!["a$b", "c*", "d=e"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(words(line).expect(line), expected, "{line}");
+        }
+        for wrong in [
+            "a | b",
+            "a; b",
+            "a 'b",
+            "a \"b",
+            "a > b",
+            "$HOME",
+            "\"$HOME\"",
+            "a\\",
+            "`x`",
+            "*.js",
+        ] {
+            assert!(words(wrong).is_err(), "{wrong}");
+        }
+        for word in ["/srv/my app/it's 100%", "a\"b$c`d\\e", "", "plain"] {
+            assert_eq!(words(&shell_word(word)).expect(word), [word]);
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_when_asked_is_killed() {
+        let stop = Stop::after(Duration::from_secs(60));
+        let short = Duration::from_millis(300);
+        for (script, expected) in [
+            ("exit 3", Ended::ByItself),
+            ("sleep 60", Ended::Asked),
+            (
+                "trap '' TERM; echo ready; sleep 60 & wait; wait; sleep 60",
+                Ended::Killed,
+            ),
+        ] {
+            let mut shell = command(Path::new("/bin/sh"));
+            shell.args(["-c", script]);
+            let (_, ended) = run_for(shell, short, short, &stop).expect("runs");
+            assert_eq!(ended, expected, "{script}");
+        }
+        let over = Stop::after(Duration::ZERO);
+        let mut shell = command(Path::new("/bin/sh"));
+        shell.args(["-c", "sleep 60"]);
+        assert!(run_for(shell, Duration::from_secs(50), short, &over).is_err());
     }
 
     #[test]

@@ -44,12 +44,32 @@ impl Scratch {
         self.folder.path()
     }
 
+    /// Gives the folder to the owner of a file, who is to work in it. Only root can and only root tries.
+    pub fn give_to_owner(&self, of: &fs::Metadata) -> anyhow::Result<()> {
+        files::own_like(&self._held, of)
+    }
+
     /// A new file in it.
     pub fn file(&self, name: &str) -> anyhow::Result<(PathBuf, fs::File)> {
         let path = self.path().join(name);
         let file = files::create_private(&path)?;
         Ok((path, file))
     }
+}
+
+/// Where SQLite puts its temporary files: the first of its places that is a folder to write in
+/// (<https://sqlite.org/tempfiles.html#temporary_file_storage_locations>).
+pub fn sqlite_folder() -> PathBuf {
+    let named = ["SQLITE_TMPDIR", "TMPDIR"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .map(PathBuf::from);
+    let fixed = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from);
+    let usable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    named
+        .chain(fixed)
+        .find(|folder| folder.is_dir() && rustix::fs::access(folder, usable).is_ok())
+        .unwrap_or_else(|| ".".into())
 }
 
 /// Removes what killed runs left in `within`.
@@ -88,7 +108,8 @@ fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
 }
 
 fn lock(path: &Path) -> Option<File> {
-    let folder = File::open(path).ok()?;
+    // Others may make names like ours where everybody can write.
+    let folder = files::open_folder(path).ok()?;
     folder.try_lock().is_ok().then_some(folder)
 }
 

@@ -73,3 +73,41 @@ pub fn synced_in_steps<T>(
         worked
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn what_is_synced_is_whole_steps_one_behind_the_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("large");
+        let file = File::create(&path).expect("creates");
+        let parts = Mutex::new(Vec::new());
+        let note = |from, to| parts.lock().expect("no panic").push((from, to));
+        let taken = synced_in_steps(&file, &path, note, |steps| {
+            let mut taken = 0;
+            for number in 1..=50u64 {
+                (&file).write_all(&vec![1; 1 << 20])?;
+                taken += u64::from(steps.written(number << 20)?);
+            }
+            Ok(taken)
+        });
+        assert_eq!(taken.expect("writes"), 3);
+        let parts = parts.into_inner().expect("no panic");
+        assert_eq!(parts, [(0, STEP), (STEP, 2 * STEP), (2 * STEP, 3 * STEP)]);
+    }
+
+    #[test]
+    fn the_writers_own_error_is_not_hidden() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("large");
+        let file = File::create(&path).expect("creates");
+        let failed: anyhow::Result<()> =
+            synced_in_steps(&file, &path, |_, _| {}, |_| anyhow::bail!("no more"));
+        assert_eq!(failed.expect_err("failed").to_string(), "no more");
+    }
+}

@@ -21,7 +21,10 @@ pub struct Stop {
     shields: Arc<AtomicUsize>,
     started: Instant,
     limit: Duration,
+    also: Option<Arc<Reason>>,
 }
+
+type Reason = dyn Fn() -> Option<Failure> + Send + Sync;
 
 impl Stop {
     /// A run that may take `limit` from now on.
@@ -32,6 +35,7 @@ impl Stop {
             shields: Arc::default(),
             started: Instant::now(),
             limit,
+            also: None,
         }
     }
 
@@ -40,6 +44,15 @@ impl Stop {
         Self {
             started: Instant::now(),
             limit,
+            ..self.clone()
+        }
+    }
+
+    /// The same, and ends what it is given to as soon as there is a `reason`, which is asked often: for one step of a run that
+    /// gives way to something else. It takes the place of an earlier one.
+    pub fn unless(&self, reason: impl Fn() -> Option<Failure> + Send + Sync + 'static) -> Self {
+        Self {
+            also: Some(Arc::new(reason)),
             ..self.clone()
         }
     }
@@ -72,7 +85,10 @@ impl Stop {
 
     /// True once [`Stop::check`] errs; for callbacks that can only say yes or no.
     pub fn asked(&self) -> bool {
-        self.signal().is_some() || self.expired() || self.started.elapsed() >= self.limit
+        self.signal().is_some()
+            || self.expired()
+            || self.started.elapsed() >= self.limit
+            || self.reason().is_some()
     }
 
     /// The time left, never more than `at_most`: what every outside call gets as its own limit.
@@ -93,7 +109,14 @@ impl Stop {
             .hint("--timeout sets another limit")
             .into());
         }
+        if let Some(reason) = self.reason() {
+            return Err(reason.into());
+        }
         Ok(left.min(at_most))
+    }
+
+    fn reason(&self) -> Option<Failure> {
+        self.also.as_ref().and_then(|also| also())
     }
 
     /// How long the run may take in all.
@@ -144,6 +167,24 @@ mod tests {
         stop.expire();
         let error = stop.check().expect_err("expired");
         assert_eq!(kind_of(&error), Kind::TimeLimit);
+    }
+
+    #[test]
+    fn a_step_gives_way_and_the_run_goes_on() {
+        let stop = Stop::after(Duration::from_secs(60));
+        let wanted = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&wanted);
+        let step = stop.unless(move || {
+            asked
+                .load(Ordering::Relaxed)
+                .then(|| Failure::new(Kind::Locked, "a restore waits"))
+        });
+        step.check().expect("nobody waits");
+        wanted.store(true, Ordering::Relaxed);
+        assert!(step.asked() && !stop.asked());
+        let error = step.check().expect_err("somebody waits");
+        assert_eq!(kind_of(&error), Kind::Locked);
+        stop.check().expect("goes on");
     }
 
     #[test]

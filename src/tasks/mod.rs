@@ -1,11 +1,19 @@
 //! The registry: one line a command, and nothing else.
 
+mod access_audit;
 mod alerts;
+mod audit;
 mod backup;
+mod cache_clean;
+mod certs;
 mod data_clean;
+mod deps;
+mod gpu;
 mod health;
 mod history;
 mod maintenance;
+mod optimize_db;
+mod query_review;
 mod rag_clean;
 mod restore;
 mod runbook;
@@ -20,7 +28,15 @@ pub const TASKS: &[Entry] = &[
     entry::<backup::Arguments>(),
     entry::<verify_backup::Arguments>(),
     entry::<restore::Arguments>(),
+    entry::<cache_clean::Arguments>(),
+    entry::<optimize_db::Arguments>(),
     entry::<data_clean::Arguments>(),
+    entry::<access_audit::Arguments>(),
+    entry::<query_review::Arguments>(),
+    entry::<deps::Arguments>(),
+    entry::<audit::Arguments>(),
+    entry::<certs::Arguments>(),
+    entry::<gpu::Arguments>(),
     entry::<rag_clean::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),

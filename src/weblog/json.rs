@@ -10,8 +10,8 @@ use super::clock;
 use super::line::{Entry, When};
 
 /// One line; `None` where it is no request.
-pub fn parse(line: &[u8]) -> Option<Entry<'_>> {
-    let request: Request<'_> = serde_json::from_slice(line).ok()?;
+pub fn parse<'a>(line: &'a [u8]) -> Option<Entry<'a>> {
+    let request: Request<'a> = serde_json::from_slice(line).ok()?;
     let status = match request.status? {
         Word::Number(number) => number as u16,
         Word::Text(text) => text.parse().ok()?,
@@ -21,12 +21,14 @@ pub fn parse(line: &[u8]) -> Option<Entry<'_>> {
         Word::Number(number) => clock::since_1970(number),
         Word::Text(text) => clock::any(&text),
     });
+    let bytes = |text: Cow<'a, str>| match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    };
     Some(Entry {
         status,
-        path: match request.path? {
-            Cow::Borrowed(path) => Cow::Borrowed(path.as_bytes()),
-            Cow::Owned(path) => Cow::Owned(path.into_bytes()),
-        },
+        host: bytes(request.host.unwrap_or_default()),
+        path: bytes(request.path?),
         at: at.map_or(When::Unsaid, When::At),
     })
 }
@@ -43,6 +45,7 @@ struct Request<'a> {
     status: Option<Word<'a>>,
     time: Option<Word<'a>>,
     path: Option<Cow<'a, str>>,
+    host: Option<Cow<'a, str>>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
@@ -95,6 +98,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Request<'a> {
                         "url" | "uri" | "path" | "request_uri" => {
                             found.path = Some(text(map.next_value()?));
                         }
+                        "remote_addr" | "remoteAddress" | "remoteaddr" | "client_ip"
+                        | "clientIp" | "ip" | "remote_ip" | "remote" => {
+                            found.host = Some(text(map.next_value()?));
+                        }
                         "request" => {
                             let line = text(map.next_value()?);
                             found.path = found.path.or_else(|| path_of(line));
@@ -103,6 +110,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Request<'a> {
                             let inner: Request<'de> = map.next_value()?;
                             found.status = inner.status.or(found.status);
                             found.path = inner.path.or(found.path);
+                            found.host = inner.host.or(found.host);
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memrchr};
 
 use super::clock::Clock;
 use super::json;
@@ -13,6 +13,8 @@ use super::json;
 pub struct Entry<'a> {
     /// 100-999.
     pub status: u16,
+    /// Who asked; empty where the line does not say.
+    pub host: Cow<'a, [u8]>,
     /// With its query; empty where the request was none.
     pub path: Cow<'a, [u8]>,
     /// When.
@@ -47,9 +49,23 @@ fn classic<'a>(line: &'a [u8], clock: &mut Clock) -> Option<Entry<'a>> {
     let (request, rest) = quoted(rest)?;
     Some(Entry {
         status: status(rest.strip_prefix(b" ")?)?,
+        host: Cow::Borrowed(host(&line[..open])),
         path: Cow::Borrowed(path(request)),
         at: When::At(at),
     })
+}
+
+/// The first word, or the second where a virtual host with its port stands before it.
+fn host(before: &[u8]) -> &[u8] {
+    let (first, rest) = before.split_at(memchr(b' ', before).unwrap_or(before.len()));
+    let port = memrchr(b':', first).map(|at| &first[at + 1..]);
+    let virtual_host =
+        port.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit));
+    if virtual_host && !rest.starts_with(b" - ") {
+        let rest = rest.trim_ascii_start();
+        return &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
+    }
+    first
 }
 
 /// What stands up to the closing quote; a backslash takes the next byte's meaning away.
@@ -65,9 +81,11 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn path(request: &[u8]) -> &[u8] {
-    let mut words = request.split(|byte| *byte == b' ');
-    words.next();
-    words.next().unwrap_or_default()
+    let Some(start) = memchr(b' ', request) else {
+        return b"";
+    };
+    let rest = &request[start + 1..];
+    &rest[..memchr(b' ', rest).unwrap_or(rest.len())]
 }
 
 /// Three digits and a blank, or the end.
@@ -89,7 +107,9 @@ fn morgan(line: &[u8]) -> Option<Entry<'_>> {
         .map(without_colour)
         .filter(|word| !word.is_empty());
     let mut word = words.next()?;
+    let mut host: &[u8] = b"";
     if !is_method(word) {
+        host = word;
         words.next()?;
         word = words.next()?;
         is_method(word).then_some(())?;
@@ -101,6 +121,7 @@ fn morgan(line: &[u8]) -> Option<Entry<'_>> {
     }
     Some(Entry {
         status: status(word)?,
+        host: Cow::Borrowed(host),
         path: Cow::Borrowed(path),
         at: When::Unsaid,
     })

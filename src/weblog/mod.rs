@@ -4,10 +4,16 @@
 pub mod clock;
 mod json;
 mod line;
+mod probes;
 mod rates;
+mod survey;
+mod table;
 mod tail;
 
 pub use clock::Clock;
 pub use line::{Entry, When, parse};
+pub use probes::is_treasure;
 pub use rates::{Minute, Paths, Rates, Reading, read};
+pub use survey::{Address, Endpoint, Survey, survey};
+pub use table::{Counts, Row, Table};
 pub use tail::{Lines, Piece, Position, Tail, tail};

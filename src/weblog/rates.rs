@@ -272,7 +272,7 @@ impl Paths {
         })
     }
 
-    fn is_login(&self, path: &[u8]) -> bool {
+    pub(super) fn is_login(&self, path: &[u8]) -> bool {
         let end = memchr::memchr(b'?', path).unwrap_or(path.len());
         let path = path[..end].strip_suffix(b"/").unwrap_or(&path[..end]);
         self.login

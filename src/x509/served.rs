@@ -1,7 +1,7 @@
 //! The chain that a server shows, whatever it is worth: an expired one must be read to be reported.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,33 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
-use super::{Certificate, MOST, of_der};
+use super::{Certificate, MOST};
 use crate::error::{Failure, config};
 use crate::sys::sockets;
 
 /// Where TLS is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
+    /// The name that is asked for, where it is not the host.
+    name: Option<String>,
     host: String,
     port: u16,
     smtp: bool,
+}
+
+impl Endpoint {
+    /// The name that its clients use; `None` for an address of this machine, by which nobody else knows it.
+    pub fn name(&self) -> Option<&str> {
+        if let Some(name) = &self.name {
+            return Some(name);
+        }
+        let local = self.host.eq_ignore_ascii_case("localhost")
+            || self
+                .host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        (!local).then_some(self.host.as_str())
+    }
 }
 
 impl std::str::FromStr for Endpoint {
@@ -31,18 +48,27 @@ impl std::str::FromStr for Endpoint {
             Some(rest) => (true, rest),
             None => (false, text),
         };
+        let (name, rest) = match rest.split_once('@') {
+            Some((name, rest)) if ServerName::try_from(name).is_ok() => {
+                (Some(name.to_owned()), rest)
+            }
+            Some(_) => (None, ""),
+            None => (None, rest),
+        };
         let parts = rest
             .rsplit_once(':')
             .and_then(|(host, port)| Some((host, port.parse().ok()?)));
         match parts {
             Some((host, port)) if !host.is_empty() => Ok(Self {
+                name,
                 host: host.trim_matches(['[', ']']).to_owned(),
                 port,
                 smtp,
             }),
             _ => Err(
-                config(format!("[certs] endpoints: '{text}' is no endpoint"))
-                    .hint("as in \"host:443\" or \"smtp:host:25\""),
+                config(format!("[certs] endpoints: '{text}' is no endpoint")).hint(
+                    "as in \"host:443\", \"smtp:host:25\" or \"www.example.org@127.0.0.1:443\"",
+                ),
             ),
         }
     }
@@ -61,7 +87,11 @@ pub fn served(endpoint: &Endpoint, limit: Duration) -> anyhow::Result<Vec<Certif
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&seen) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
-    let name = ServerName::try_from(endpoint.host.clone())?;
+    let name = endpoint
+        .name
+        .clone()
+        .unwrap_or_else(|| endpoint.host.clone());
+    let name = ServerName::try_from(name)?;
     let mut connection = ClientConnection::new(Arc::new(settings), name)?;
     let mut outcome = Ok(());
     while connection.is_handshaking() && outcome.is_ok() {
@@ -77,7 +107,7 @@ pub fn served(endpoint: &Endpoint, limit: Duration) -> anyhow::Result<Vec<Certif
     chain
         .iter()
         .take(MOST)
-        .map(|certificate| of_der(certificate))
+        .map(|certificate| Certificate::read(certificate))
         .collect()
 }
 
@@ -180,7 +210,20 @@ mod tests {
         );
         let endpoint: Endpoint = "[::1]:443".parse().expect("reads");
         assert_eq!((endpoint.host.as_str(), endpoint.smtp), ("::1", false));
-        for wrong in ["host", ":443", "host:https", ""] {
+        assert_eq!(endpoint.name(), None);
+        let endpoint: Endpoint = "www.example.test@127.0.0.1:443".parse().expect("reads");
+        assert_eq!(
+            (endpoint.host.as_str(), endpoint.name()),
+            ("127.0.0.1", Some("www.example.test"))
+        );
+        for wrong in [
+            "host",
+            ":443",
+            "host:https",
+            "",
+            "not a name@host:443",
+            "@host:443",
+        ] {
             assert!(wrong.parse::<Endpoint>().is_err(), "{wrong}");
         }
     }

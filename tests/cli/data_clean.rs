@@ -539,7 +539,7 @@ fn triggers_run_and_what_they_hold_is_not_doubled() {
         failed["message"]
             .as_str()
             .unwrap()
-            .contains("a trigger keeps it"),
+            .contains("a trigger keeps the others"),
         "{failed}"
     );
     let twice = "SELECT count(*) FROM trades JOIN archived_trades USING (id)";

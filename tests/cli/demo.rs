@@ -23,5 +23,11 @@ fn the_demo_backs_up_verifies_and_restores() {
     for step in report["data"]["steps"].as_array().unwrap() {
         assert_eq!(step["exit_code"], 0, "{step:#}");
     }
+    let cleaned = report["data"]["steps"].as_array().unwrap().iter();
+    let cleaned: Vec<_> = cleaned
+        .filter(|step| step["arguments"][0] == "cache-clean")
+        .map(|step| step["report"]["summary"].as_str().unwrap())
+        .collect();
+    assert!(cleaned[0].starts_with("3000 keys removed"), "{cleaned:?}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

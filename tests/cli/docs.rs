@@ -164,6 +164,8 @@ fn findings_are_documented() {
             for word in code.split('"').skip(1).step_by(2) {
                 let known = [
                     "backup.",
+                    "cache.",
+                    "gpu.",
                     "verify.",
                     "restore.",
                     "task.",
@@ -185,16 +187,30 @@ fn findings_are_documented() {
                     "logins.",
                     "log.",
                     "cert.",
+                    "npm.",
+                    "deps.",
                     "system.",
                     "uptime.",
+                    "audit.",
+                    "npm.",
+                    "secrets.",
+                    "access.",
+                    "auth.",
+                    "permissions.",
+                    "sockets.",
+                    "firewall.",
+                    "ids.",
+                    "baseline.",
                 ];
-                let plain = word
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
+                let plain = !word.ends_with('.')
+                    && word
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c == '.' || c == '-');
                 if plain
                     && known.iter().any(|start| word.starts_with(start))
                     && !word.ends_with(".db")
                     && !word.ends_with(".toml")
+                    && !word.ends_with(".pem")
                 {
                     ids.insert(word.to_owned());
                 }

@@ -506,6 +506,19 @@ fn a_broken_configuration() {
         "{}",
         ran.err
     );
+    let server = watched(&web, CALM, "").app("");
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let text = text.replace(&format!("\"127.0.0.1:{}\"", web.port), "\"port 3000\"");
+    fs::write(server.config_path(), text).unwrap();
+    let ran = server.run("health --check memory").expect(3);
+    assert!(
+        ran.err.contains(
+            "config.toml:5 in [app], key listen: \"port 3000\" is no address with a port"
+        ),
+        "{}",
+        ran.err
+    );
+    server.run("backup").expect(0);
     // One of a section that no wanted check reads is a finding beside the answer.
     let server = watched(&web, CALM, "[redis]\nurl = 7\n");
     let (code, report) = server.json("health --check memory");

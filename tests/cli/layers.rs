@@ -12,7 +12,10 @@ const FLOORS: &[&[&str]] = &[
     &["report"],
     &["sys"],
     &["config"],
-    &["sqlite", "weblog", "x509", "redis", "calendar", "faiss"],
+    &[
+        "sqlite", "weblog", "x509", "npm", "redis", "nvml", "calendar", "secrets", "faiss",
+        "queries",
+    ],
     &["archive"],
     &["journal"],
     &["context"],

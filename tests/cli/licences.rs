@@ -22,11 +22,13 @@ const ALLOWED: [&str; 14] = [
     "Unicode-DFS-2016",
 ];
 /// Linked in two versions, and why.
-const TWICE: [&str; 4] = [
+const TWICE: [&str; 6] = [
     "getrandom", // ring 0.17 is still on 0.2
     "nom",       // x509-parser 0.18 is still on 7, lettre on 8
     "syn",       // only while building: derives of x509-parser's parts
     "synstructure",
+    "thiserror", // nvml-wrapper 0.13 is still on 1
+    "thiserror-impl",
 ];
 const DENIED: [&str; 2] = ["openssl-sys", "aws-lc-sys"];
 

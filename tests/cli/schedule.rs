@@ -553,7 +553,11 @@ fn systemd_takes_the_units() {
         .prefix("100% odd ")
         .tempdir()
         .unwrap();
-    let server = Server::new().config(&format!("[metrics]\ntextfile_dir = {:?}", figures.path()));
+    let server = Server::new().config(&format!(
+        "[metrics]\ntextfile_dir = {:?}\n[[data_clean.rule]]\nname = \"old\"\ndatabase = \"app_db\"\ntable = \"logs\"\ncolumn = \"at\"\nolder_than = \"90d\"\naction = \"archive\"\ninto = \"file:old-rows\"",
+        figures.path()
+    ));
+    fs::create_dir(server.root().join("old-rows")).unwrap();
     let folder = server.path().join("units");
     let report = systemd_units(&server, &folder);
     let units: Vec<_> = fs::read_dir(&folder)
@@ -583,6 +587,10 @@ fn systemd_takes_the_units() {
         "ProtectSystem=strict",
         "NoNewPrivileges=yes",
         &format!("ReadWritePaths={}", server.root().join("data").display()),
+        &format!(
+            "ReadWritePaths={}",
+            server.root().join("old-rows").display()
+        ),
     ] {
         assert!(
             service.lines().any(|have| have == line),

@@ -19,6 +19,7 @@ fn every_report_fits_its_schema() {
         (&server, "backup", 0),
         (&server, "backup list", 0),
         (&server, "verify-backup", 0),
+        (&server, "optimize-db", 0),
         (&server, "restore app_db --dry-run --force", 0),
         (&server, "restore app_db", 3),
         (&server, "restore nothing", 3),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::support::{Server, beside, users};
+use crate::support::keys::Keys;
+use crate::support::{Server, beside, sql, users};
 
 const MIB: u64 = 1 << 20;
 
@@ -72,6 +73,34 @@ fn memory_stays_flat() {
             );
         }
     }
+}
+
+/// Nor with the number of keys.
+#[test]
+fn memory_stays_flat_however_many_keys_there_are() {
+    let mut keys = Keys::start(&[]);
+    let server = keys.server("");
+    let mut peaks = Vec::new();
+    for number in [20_000, 400_000] {
+        keys.fill("cache", number);
+        peaks.push(peak_memory(&server, "cache-clean"));
+        assert_eq!(keys.size(), 0);
+    }
+    assert!(peaks[1] < peaks[0] + 2 * MIB, "{peaks:?}");
+}
+
+/// VACUUM builds its copy in a file, not in memory.
+#[test]
+fn memory_stays_flat_while_a_large_database_is_made_small() {
+    let server = Server::empty();
+    fill_bytes(&server.database(), 240 * MIB);
+    sql(&server.database(), "DELETE FROM users WHERE id % 2");
+    server.run("backup").expect(0);
+    let before = fs::metadata(server.database()).unwrap().len();
+    let peak = peak_memory(&server, "optimize-db --max-lock 10m");
+    assert!(peak > 0 && peak < 64 * MIB, "{peak}");
+    let after = fs::metadata(server.database()).unwrap().len();
+    assert!(after * 3 < before * 2, "{before} {after}");
 }
 
 /// A manifest comes from outside: no number in it may end the program in another way than with an error.

@@ -9,7 +9,9 @@ use std::process::Command;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::{BINARY, Paused, Ran, Server, beside, fill, finding_ids, users, zcat};
+use crate::support::{
+    BINARY, Paused, Ran, Server, beside, fill, finding, finding_ids, sql, users, zcat,
+};
 
 /// The message of the finding `id` about `subject`.
 fn message(report: &Value, id: &str, subject: &str) -> String {
@@ -437,4 +439,28 @@ fn a_source_that_is_no_file_is_refused_at_once() {
     let path = server.root().join("data/other").display().to_string();
     assert_eq!(finding_ids(&report, &path), ["backup.file-skipped"]);
     assert_eq!(server.list("app_db").len(), 1);
+}
+
+/// SQLite ends its check of all tables at such a key. An application that never turned foreign keys on does not notice.
+#[test]
+fn a_foreign_key_that_cannot_be_checked_costs_no_backup() {
+    let server = Server::new();
+    sql(
+        &server.database(),
+        "PRAGMA foreign_keys=OFF; CREATE TABLE p(a INT, b INT); CREATE TABLE c(x INT REFERENCES p(a)); INSERT INTO c VALUES (1);
+         CREATE TABLE d(y INT REFERENCES users(id)); INSERT INTO d VALUES (NULL), (-5);",
+    );
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 1, "{report:#}");
+    let unchecked = finding(&report, "backup.foreign-keys-unchecked");
+    assert_eq!(unchecked["severity"], "low");
+    let message = unchecked["message"].as_str().unwrap();
+    assert!(message.contains("\"c\" referencing \"p\""), "{message}");
+    // What can be checked is checked.
+    assert_eq!(finding(&report, "backup.foreign-keys")["value"], 1.0);
+    server.run("verify-backup app_db").expect(0);
+    let copy = server.path().join("copy.db");
+    server
+        .run(&format!("restore app_db --to {}", copy.display()))
+        .expect(0);
 }

@@ -1,5 +1,7 @@
 //! `[data_clean]`: which rows of which tables grow too old, and where they go.
 
+use std::path::Path;
+
 use jiff::Zoned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -96,6 +98,13 @@ fn plain_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
         )));
     }
     Ok(name)
+}
+
+impl Rule {
+    /// The folder of a rule that archives into files.
+    pub fn folder(&self) -> Option<&Path> {
+        self.into.as_deref()?.strip_prefix("file:").map(Path::new)
+    }
 }
 
 impl Default for DataClean {

@@ -70,10 +70,13 @@ pub(super) fn run(
         Some(&mut file),
         &limits,
     )?;
-    let connection = sqlite::open_private(&copy, &context.stop)?;
-    sqlite::require_tables(&connection, &copy, &source.expect_tables, &context.stop)?;
-    let facts = sqlite::full_check(&connection, &copy, &source.freshness, &context.stop)?;
-    drop(connection);
+    let facts = sqlite::check_copy(
+        &copy,
+        &source.expect_tables,
+        &source.freshness,
+        machine::threads(settings.threads),
+        &context.stop,
+    )?;
     let manifest = Manifest {
         format: archive::FORMAT,
         backup: backup.name.stem.clone(),

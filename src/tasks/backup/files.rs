@@ -14,7 +14,6 @@ use super::series::{About, Work};
 use crate::archive::{self, Checks, Content, Store};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
-use crate::sqlite;
 use crate::sys::files::{self, Identity};
 use crate::units;
 
@@ -65,20 +64,6 @@ impl fmt::Display for Selection {
     }
 }
 
-/// Configured databases, their side files, the backup folder and our own state: never read as plain files.
-pub fn untouchable(store: &Store, state: &Path) -> anyhow::Result<Vec<Identity>> {
-    let mut found = Vec::new();
-    found.extend(files::identity(state)?);
-    for database in &store.databases {
-        found.extend(files::identity(&database.path)?);
-        for side in sqlite::side_files(&database.path) {
-            found.extend(files::identity(&side)?);
-        }
-    }
-    found.extend(files::identity(&store.folder)?);
-    Ok(found)
-}
-
 impl Selection {
     /// True when there is nothing to take along.
     pub fn is_empty(&self) -> bool {
@@ -111,7 +96,7 @@ impl Selection {
         state: &Path,
         visit: &mut dyn FnMut(&Path, &std::fs::Metadata) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
-        let untouchable = untouchable(store, state)?;
+        let untouchable = store.untouchable(state)?;
         let skipped = Cell::new(0);
         let skip = |identity: Identity| {
             let skip = untouchable.contains(&identity);

@@ -135,6 +135,7 @@ fn examined(report: &Reporter, series: &str, published: bool) {
             "backup.stale",
             "backup.size",
             "backup.foreign-keys",
+            "backup.foreign-keys-unchecked",
             "backup.not-wal",
         ] {
             report.examined(id, series);

@@ -320,6 +320,22 @@ impl Work<'_> {
                 )),
             );
         }
+        if let Some(facts) = &manifest.database
+            && !facts.foreign_key_mismatches.is_empty()
+        {
+            report.find(
+                Finding::new(
+                    "backup.foreign-keys-unchecked",
+                    Severity::Low,
+                    &manifest.series,
+                    format!(
+                        "foreign keys that cannot be checked, since what they point to is not unique or not there: {}",
+                        facts.foreign_key_mismatches.join("; ")
+                    ),
+                )
+                .hint("give the columns that are pointed to a UNIQUE index; the backup is good as it is"),
+            );
+        }
         Outcome {
             database: manifest.series.clone(),
             file: published.name.gz(&self.store.folder).display().to_string(),

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{Selection, suggestion, untouchable};
+use super::files::{Selection, suggestion};
 use crate::archive::Store;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
@@ -30,7 +30,7 @@ pub fn report(
     if files::metadata(root)?.is_none() {
         return Ok(());
     }
-    let untouchable = untouchable(store, &context.state)?;
+    let untouchable = store.untouchable(&context.state)?;
     let skip = |identity: Identity| untouchable.contains(&identity);
     let watch = stop.with_limit(stop.left(LONGEST)?);
     let mut sizes: BTreeMap<PathBuf, u64> = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! Deletes rows, or moves them into another table of the same database: copy and removal of a row are one transaction.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, params_from_iter};
 
 use super::plan::{Plan, Target};
@@ -10,6 +11,9 @@ use crate::sqlite::{Pace, Row, Table, is_constraint, quote};
 /// Keys that are read ahead of the transactions.
 const PIECE: usize = 10_000;
 
+/// So many rows at most in one statement: the clock is looked at after each.
+const MOST_IN_RUN: i64 = 128;
+
 /// Goes through the rows of the plan. `done` holds, also after an error, what is committed.
 pub fn apply(
     scene: &Scene<'_>,
@@ -18,19 +22,21 @@ pub fn apply(
     done: &mut Done,
 ) -> anyhow::Result<()> {
     let wrong = |error| scene.explain(error);
-    let delete = plan.table.delete(scene.writer, &plan.selection.condition());
+    let condition = plan.selection.condition();
+    let single = plan.table.key.len() == 1;
+    let which = match single {
+        true => format!("{} BETWEEN ?1 AND ?2", quote(&plan.table.key[0])),
+        false => plan.table.key_is(),
+    };
+    let delete = plan.table.delete_those(scene.writer, &which, &condition);
     let mut work = Work {
         scene,
         plan,
         delete: delete.map_err(wrong)?,
         copy: match &plan.target {
             Target::Table { name, columns } => {
-                let copy = copy_statement(
-                    scene.writer,
-                    (&plan.table, &plan.selection.condition()),
-                    name,
-                    columns,
-                );
+                let from = (&plan.table, which.as_str(), condition.as_str());
+                let copy = copy_statement(scene.writer, from, name, columns);
                 Some((name, copy.map_err(wrong)?))
             }
             _ => None,
@@ -42,14 +48,18 @@ pub fn apply(
         if piece.is_empty() {
             return Ok(());
         }
-        let mut rest = piece.as_slice();
+        let items = match single {
+            true => runs(piece),
+            false => piece,
+        };
+        let mut rest = items.as_slice();
         while !rest.is_empty() {
             if scene.must_give_way() {
                 done.gave_way = true;
                 return Ok(());
             }
             let mut turn = Done::default();
-            let worked = pace.turn(scene.writer, rest, |row| work.one(row, &mut turn))?;
+            let worked = pace.turn(scene.writer, rest, |item| work.item(item, &mut turn))?;
             done.add(&turn);
             rest = &rest[worked..];
             scene.progress(done.rows, plan);
@@ -57,19 +67,48 @@ pub fn apply(
     }
 }
 
-/// `INSERT` of one row of a table, by its key, into another. Never instead of a row that is there, whatever the schema says.
+/// Keys that follow each other as one first and last: there is no other row between. One statement for many rows is much faster.
+fn runs(piece: Vec<Row>) -> Vec<Row> {
+    let mut numbers = Vec::with_capacity(piece.len());
+    let mut found = Vec::new();
+    for mut key in piece {
+        match key.pop() {
+            Some(Value::Integer(number)) => numbers.push(number),
+            Some(other) => found.push(vec![other.clone(), other]),
+            None => {}
+        }
+    }
+    numbers.sort_unstable();
+    let mut open: Option<(i64, i64)> = None;
+    for number in numbers {
+        match &mut open {
+            Some((first, last))
+                if last.checked_add(1) == Some(number) && number - *first < MOST_IN_RUN =>
+            {
+                *last = number;
+            }
+            _ => {
+                let done = open.replace((number, number));
+                found.extend(done.map(|(first, last)| vec![first.into(), last.into()]));
+            }
+        }
+    }
+    found.extend(open.map(|(first, last)| vec![first.into(), last.into()]));
+    found
+}
+
+/// `INSERT` of the rows of a table with `which` keys into another. Never instead of a row that is there, whatever the schema says.
 pub fn copy_statement<'a>(
     connection: &'a Connection,
-    (from, condition): (&Table, &str),
+    (from, which, condition): (&Table, &str, &str),
     to: &str,
     columns: &[String],
 ) -> rusqlite::Result<Statement<'a>> {
     let columns = columns.join(", ");
     connection.prepare(&format!(
-        "INSERT OR ABORT INTO main.{} ({columns}) SELECT {columns} FROM main.{} WHERE {} AND ({condition})",
+        "INSERT OR ABORT INTO main.{} ({columns}) SELECT {columns} FROM main.{} WHERE {which} AND ({condition})",
         quote(to),
-        quote(&from.name),
-        from.key_is()
+        quote(&from.name)
     ))
 }
 
@@ -81,48 +120,73 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn one(&mut self, row: &Row, done: &mut Done) -> anyhow::Result<()> {
-        let Some((into, copy)) = &mut self.copy else {
-            match self.delete.execute(params_from_iter(row)) {
-                Ok(0) => {}
-                Ok(_) => done.rows += 1,
-                // Somebody down the line of foreign keys does not let it go.
-                Err(error) if is_constraint(&error) => {}
-                Err(error) => return Err(self.scene.explain(error)),
+    /// One row, or a run of them. Where a constraint stops a run, its rows are tried one by one.
+    fn item(&mut self, item: &Row, done: &mut Done) -> anyhow::Result<()> {
+        match (self.rows(item, done), item.as_slice()) {
+            (Err(error), [Value::Integer(first), Value::Integer(last)])
+                if first < last && is_constraint_in(&error) =>
+            {
+                for key in *first..=*last {
+                    self.one(&vec![key.into(), key.into()], done)?;
+                }
+                Ok(())
             }
+            (Err(error), _) => self.refused(item, error),
+            (Ok(()), _) => Ok(()),
+        }
+    }
+
+    fn one(&mut self, item: &Row, done: &mut Done) -> anyhow::Result<()> {
+        match self.rows(item, done) {
+            Err(error) => self.refused(item, error),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// What is deleted and does not let go stays, and is counted; what does not fit into an archive ends the rule.
+    fn refused(&self, item: &Row, error: anyhow::Error) -> anyhow::Result<()> {
+        let from = &self.plan.table.name;
+        if !is_constraint_in(&error) {
+            return Err(match error.downcast::<rusqlite::Error>() {
+                Ok(error) => self.scene.explain(error),
+                Err(error) => error,
+            });
+        }
+        match &self.copy {
+            // Somebody down the line of foreign keys does not let it go.
+            None => Ok(()),
+            Some((into, _)) => Err(refused(format!(
+                "a row of {from} ({} = {:?}) cannot be archived into {into}: {error:#}",
+                self.plan.table.key.join(", "),
+                &item[..self.plan.table.key.len()]
+            ))
+            .hint(format!(
+                "is it there already? compare: SELECT * FROM {0} JOIN {1} USING ({2})",
+                quote(from),
+                quote(into),
+                self.plan.table.key.join(", ")
+            ))
+            .into()),
+        }
+    }
+
+    fn rows(&mut self, item: &Row, done: &mut Done) -> anyhow::Result<()> {
+        let Some((into, copy)) = &mut self.copy else {
+            done.rows += self.delete.execute(params_from_iter(item))? as u64;
             return Ok(());
         };
-        let copied = match copy.execute(params_from_iter(row)) {
-            Ok(copied) => copied,
-            Err(error) if is_constraint(&error) => {
-                let from = &self.plan.table.name;
-                return Err(anyhow::Error::from(
-                    refused(format!(
-                        "a row of {from} ({} = {:?}) cannot be archived into {into}: {error}",
-                        self.plan.table.key.join(", "),
-                        row
-                    ))
-                    .hint(format!(
-                        "is it there already? compare: SELECT * FROM {0} JOIN {1} USING ({2})",
-                        quote(from),
-                        quote(into),
-                        self.plan.table.key.join(", ")
-                    )),
-                ));
-            }
-            Err(error) => return Err(self.scene.explain(error)),
-        };
+        let copied = copy.execute(params_from_iter(item))?;
         if copied == 0 {
             return Ok(()); // changed since, or a trigger does not want it there
         }
         let removed = self
             .delete
-            .execute(params_from_iter(row))
+            .execute(params_from_iter(item))
             .map_err(|error| self.scene.explain(error))?;
-        if removed != 1 {
+        if removed != copied {
             let from = &self.plan.table.name;
             return Err(refused(format!(
-                "a row of {from} was copied into {into} and could not be removed: a trigger keeps it"
+                "{copied} of {from} were copied into {into} and {removed} could be removed: a trigger keeps the others"
             ))
             .hint(format!(
                 "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = '{}'",
@@ -130,7 +194,34 @@ impl Work<'_> {
             ))
             .into());
         }
-        done.rows += 1;
+        done.rows += copied as u64;
         Ok(())
+    }
+}
+
+fn is_constraint_in(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<rusqlite::Error>()
+        .is_some_and(is_constraint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_in_a_row_become_runs() {
+        let keys = |numbers: &[i64]| numbers.iter().map(|one| vec![Value::from(*one)]).collect();
+        let shown = |items: Vec<Row>| -> Vec<String> {
+            items.iter().map(|one| format!("{one:?}")).collect()
+        };
+        let found = shown(runs(keys(&[7, 3, 1, 2, 9, 8, -5])));
+        let expected = [(-5, -5), (1, 3), (7, 9)]
+            .map(|(first, last)| format!("[Integer({first}), Integer({last})]"));
+        assert_eq!(found, expected);
+        let many: Vec<i64> = (0..300).collect();
+        assert_eq!(runs(keys(&many)).len(), 3);
+        assert_eq!(runs(vec![vec![Value::Text("a".into())]])[0].len(), 2);
+        assert_eq!(runs(keys(&[i64::MAX, i64::MIN])).len(), 2);
     }
 }

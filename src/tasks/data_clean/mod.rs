@@ -13,7 +13,6 @@ mod restore;
 mod run;
 mod space;
 
-use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -133,14 +132,8 @@ impl task::Arguments for Arguments {
         let rules = rules
             .into_iter()
             .map(|rule| {
-                let folder = match rule
-                    .into
-                    .as_deref()
-                    .and_then(|into| into.strip_prefix("file:"))
-                {
-                    Some(folder) => Some(config.path(Path::new(folder))?),
-                    None => None,
-                };
+                let folder = rule.folder().map(|folder| config.path(folder));
+                let folder = folder.transpose()?;
                 Ok((rule, folder))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;

@@ -206,7 +206,13 @@ impl Back<'_> {
             ),
         };
         scene.report.act(step, |_| {
-            let copy = copy_statement(scene.writer, (&archive, "1"), &self.table.name, &shared);
+            let which = archive.key_is();
+            let copy = copy_statement(
+                scene.writer,
+                (&archive, which.as_str(), "1"),
+                &self.table.name,
+                &shared,
+            );
             let mut copy = copy.map_err(wrong)?;
             let mut delete = archive.delete(scene.writer, "1").map_err(wrong)?;
             let mut walk = all.walk(&[]);

@@ -477,7 +477,7 @@ impl Work<'_> {
         let size = if pace.turns() > 0 {
             let (path, stop) = (&self.source.path, &self.context.stop);
             let writer = sqlite::open_writer(path, stop, BUSY, false)?;
-            space::after(self.report, self.source, &writer, pace)
+            space::after(self.report, self.source, &writer)
         } else {
             sqlite::allocated(reader)
         };

@@ -1,10 +1,10 @@
-//! What a database takes on the disk after its rules, and giving space back where that pays and costs no long lock.
+//! What a database takes on the disk after its rules, and whether giving space back would pay. `optimize-db` is who does that.
 
 use rusqlite::Connection;
 
 use crate::archive::Source;
 use crate::report::{Finding, Reporter, Severity};
-use crate::sqlite::{self, Pace};
+use crate::sqlite;
 use crate::units::{Bytes, percent};
 
 const SPACE: &str = "data-clean.space";
@@ -17,7 +17,6 @@ pub fn after(
     report: &Reporter,
     source: &Source,
     writer: &Connection,
-    _pace: &Pace,
 ) -> rusqlite::Result<(u64, u64)> {
     // Busy or not, the next one who commits goes on with it.
     writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;

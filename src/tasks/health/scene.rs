@@ -6,11 +6,10 @@ use std::sync::Mutex;
 
 use crate::archive::Store;
 use crate::calendar::Here;
-use crate::config::sections::{App, Audit, Backup, Certs, Health, Logs, Redis};
+use crate::config::sections::{App, Audit, Backup, Health, Logs, Redis};
 use crate::config::{Config, Origin};
-use crate::error;
 use crate::weblog::{Paths, Reading};
-use crate::x509::Endpoint;
+use crate::x509::Watched;
 
 /// A path, and whether the operator has named it: what only a default names need not be there.
 #[derive(Clone, Debug)]
@@ -44,12 +43,8 @@ pub struct Scene {
     pub here: Here,
     /// `[redis]`, with whether it stands in the file.
     pub redis: (Redis, bool),
-    /// `[certs] files`.
-    pub cert_files: Vec<Named>,
-    /// `[certs] endpoints`, as written and as read.
-    pub endpoints: Vec<(String, Endpoint)>,
-    /// `[certs] renew_command` is set.
-    pub renewed: bool,
+    /// `[certs]`.
+    pub certs: Watched,
     /// `[audit] access_log`.
     pub access_log: Named,
     /// Which requests are what.
@@ -66,8 +61,8 @@ impl Scene {
         let app = config.get::<App>()?;
         let limits = config.get::<Health>()?;
         let certs = match wanted("certs") {
-            true => config.get::<Certs>()?,
-            false => Certs::default(),
+            true => Watched::from_config(config)?,
+            false => Watched::none(),
         };
         let audit = match wanted("errors") || wanted("logins") {
             true => config.get::<Audit>()?,
@@ -103,19 +98,18 @@ impl Scene {
         };
         Ok(Self {
             root: config.app_root()?,
-            listen: parse_listen(&app.listen)?,
+            listen: parse_listen(&app.listen).ok_or_else(|| {
+                let message = format!("\"{}\" is no address with a port", app.listen);
+                config
+                    .impossible("app", "listen", &message)
+                    .hint("as in \"0.0.0.0:3000\"")
+            })?,
             databases_named: config.origin("database", None) != Origin::Default,
             redis: (
                 redis,
                 named("redis", "url") || named("redis", "password_file"),
             ),
-            cert_files: all("certs", "files", &certs.files)?,
-            endpoints: certs
-                .endpoints
-                .iter()
-                .map(|text| Ok((text.clone(), text.parse()?)))
-                .collect::<anyhow::Result<_>>()?,
-            renewed: certs.renew_command.is_some(),
+            certs,
             access_log: Named {
                 path: config.path(&audit.access_log)?,
                 named: named("audit", "access_log"),
@@ -138,17 +132,8 @@ impl Scene {
     }
 }
 
-fn parse_listen(text: &str) -> anyhow::Result<(String, u16)> {
-    text.rsplit_once(':')
-        .and_then(|(host, port)| {
-            let host = host.trim_matches(['[', ']']).to_owned();
-            Some((host, port.parse().ok()?))
-        })
-        .ok_or_else(|| {
-            error::config(format!(
-                "[app] listen = \"{text}\" is no address with a port"
-            ))
-            .hint("as in \"0.0.0.0:3000\"")
-            .into()
-        })
+fn parse_listen(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    Some((host, port.parse().ok()?))
 }

@@ -10,7 +10,7 @@ use super::crontab::day_range;
 use super::{Call, Detail, one_line};
 use crate::calendar::{Line, Need};
 use crate::calendar::{Planned, Role};
-use crate::config::sections::{Backup, Databases, Metrics, State, Verify};
+use crate::config::sections::{Backup, DataClean, Databases, Metrics, State, Verify};
 use crate::config::{Config, Days, EVERY_MONTH, Origin, When, month_numbers, weekday_name};
 use crate::report::{Document, Finding, Reporter, Severity, Step};
 use crate::sys::files;
@@ -58,8 +58,14 @@ impl Settings {
             None => DEFAULT_STATE.into(),
         };
         let backups = config.path(&config.get::<Backup>()?.dir)?;
-        let made = vec![backups, state.clone()];
-        let mut writable = made[..1].to_vec();
+        let mut made = vec![backups];
+        for rule in config.peek::<DataClean>().unwrap_or_default().rule {
+            if let Some(folder) = rule.folder() {
+                made.push(config.path(folder)?);
+            }
+        }
+        let mut writable = made.clone();
+        made.push(state.clone());
         // Who reads a database in WAL mode writes into the shared memory file beside it.
         for database in config.get::<Databases>()?.0 {
             writable.push(files::parent(&config.path(&database.path)?).to_owned());
@@ -240,11 +246,12 @@ fn service(line: &Line, settings: &Settings) -> Unit {
     if !settings.uses_tmp() {
         text.push_str("PrivateTmp=yes\n");
     }
+    // The errors of a GPU are in the kernel's log.
     if line.need != Need::Gpu {
-        text.push_str("PrivateDevices=yes\n");
+        text.push_str("PrivateDevices=yes\nProtectKernelLogs=yes\n");
     }
     text.push_str(
-        "NoNewPrivileges=yes\nProtectClock=yes\nProtectHostname=yes\nProtectKernelLogs=yes\nProtectKernelModules=yes\n\
+        "NoNewPrivileges=yes\nProtectClock=yes\nProtectHostname=yes\nProtectKernelModules=yes\n\
          ProtectKernelTunables=yes\nProtectControlGroups=yes\nRestrictNamespaces=yes\nRestrictRealtime=yes\nRestrictSUIDSGID=yes\n\
          LockPersonality=yes\nSystemCallArchitectures=native\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM\n\
          RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n\

@@ -166,18 +166,22 @@ impl Task {
     ) -> anyhow::Result<Facts> {
         let source = self.store.database(&backup.name.series).ok();
         let stop = &context.stop;
-        let connection = sqlite::open_private(copy, stop)?;
         let manifest = backup.manifest();
         let promised = manifest.and_then(|manifest| manifest.database.as_ref());
         // What was asked of it when it was made: a table that came later makes no old backup bad.
         let expected = manifest
             .map(|manifest| manifest.checks.expected_tables.clone())
             .or_else(|| source.map(|source| source.expect_tables.clone()));
-        sqlite::require_tables(&connection, copy, &expected.unwrap_or_default(), stop)?;
         let freshness = promised
             .map(|promised| promised.freshness.clone())
             .or_else(|| source.map(|source| source.freshness.clone()));
-        let facts = sqlite::full_check(&connection, copy, &freshness.unwrap_or_default(), stop)?;
+        let facts = sqlite::check_copy(
+            copy,
+            &expected.unwrap_or_default(),
+            &freshness.unwrap_or_default(),
+            machine::threads(self.backup.threads),
+            stop,
+        )?;
         if let Some(promised) = promised {
             let differs = promised.differs(&facts);
             anyhow::ensure!(

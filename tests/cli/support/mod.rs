@@ -3,7 +3,11 @@
 #![allow(dead_code)]
 
 pub mod faults;
+pub mod gpus;
+pub mod keys;
 pub mod peers;
+pub mod pki;
+pub mod registry;
 pub mod services;
 
 use std::ffi::{OsStr, OsString};

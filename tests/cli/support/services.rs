@@ -79,12 +79,17 @@ pub struct Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }
 
 impl Peer {
+    /// Kills it.
+    pub fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Starts a program that listens on `port`, and waits until it does.
     pub fn start(port: u16, command: &mut Command) -> Self {
         let child = command

@@ -1,0 +1,117 @@
+//! npm's lock file: through which of the packages that a project asks for another one comes. An audit of npm's says that only
+//! where those packages are themselves at fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+/// What a lock file holds; who needs whom is by name, whatever the version.
+pub struct Lock {
+    asked: BTreeSet<String>,
+    needed_by: BTreeMap<String, BTreeSet<String>>,
+    /// What is installed, where.
+    pub packages: Vec<Locked>,
+}
+
+/// One installed package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    /// Where: `node_modules/a/node_modules/b`.
+    pub path: String,
+    /// Which.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The Node that it wants.
+    pub node: Option<String>,
+    /// What its authors say, where they gave it up.
+    pub deprecated: Option<String>,
+}
+
+const KINDS: [&str; 4] = [
+    "dependencies",
+    "devDependencies",
+    "optionalDependencies",
+    "peerDependencies",
+];
+
+impl Lock {
+    /// Of a lock file of npm 7 or later; an older one knows nothing.
+    pub fn read(content: &[u8]) -> Self {
+        let lock: Value = serde_json::from_slice(content).unwrap_or_default();
+        let mut found = Self {
+            asked: BTreeSet::new(),
+            needed_by: BTreeMap::new(),
+            packages: Vec::new(),
+        };
+        for (path, package) in lock["packages"].as_object().into_iter().flatten() {
+            let needs = KINDS
+                .iter()
+                .filter_map(|kind| package.get(kind)?.as_object())
+                .flat_map(|names| names.keys().cloned());
+            match path.rsplit_once("node_modules/") {
+                Some((_, name)) => {
+                    let text = |value: &Value| value.as_str().map(str::to_owned);
+                    found.packages.push(Locked {
+                        path: path.clone(),
+                        name: name.to_owned(),
+                        version: text(&package["version"]).unwrap_or_default(),
+                        node: text(&package["engines"]["node"]),
+                        deprecated: text(&package["deprecated"]),
+                    });
+                    for need in needs {
+                        let by = found.needed_by.entry(need).or_default();
+                        by.insert(name.to_owned());
+                    }
+                }
+                // The project itself, or a part of it.
+                None => found.asked.extend(needs),
+            }
+        }
+        found
+    }
+
+    /// True when the project itself asks for the package.
+    pub fn asks_for(&self, name: &str) -> bool {
+        self.asked.contains(name)
+    }
+
+    /// Through which of those that the project asks for it comes.
+    pub fn through(&self, name: &str) -> Vec<String> {
+        let mut seen = BTreeSet::from([name]);
+        let mut open = vec![name];
+        while let Some(package) = open.pop() {
+            for above in self.needed_by.get(package).into_iter().flatten() {
+                if seen.insert(above) {
+                    open.push(above);
+                }
+            }
+        }
+        seen.remove(name);
+        seen.into_iter()
+            .filter(|above| self.asks_for(above))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_up_ends_at_what_the_project_asks_for() {
+        let lock = Lock::read(
+            br#"{"packages":{"":{"dependencies":{"outer":"1","@a/b":"1"},"devDependencies":{"tool":"1"}},
+            "node_modules/outer":{"dependencies":{"middle":"1"}},
+            "node_modules/middle":{"dependencies":{"left":"1","middle":"1"}},
+            "node_modules/@a/b":{},"node_modules/@a/b/node_modules/left":{},
+            "node_modules/tool":{"dependencies":{"left":"2"}},
+            "node_modules/tool/node_modules/left":{"dependencies":{"outer":"1"}}}}"#,
+        );
+        assert_eq!(lock.through("left"), ["outer", "tool"]);
+        assert!(lock.asks_for("@a/b") && !lock.asks_for("left"));
+        assert!(lock.through("nothing").is_empty());
+        assert!(Lock::read(b"no lock").through("left").is_empty());
+    }
+}

@@ -1,0 +1,122 @@
+//! The planner's statistics: which tables need `ANALYZE`.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+/// A table whose statistics mislead the planner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Its name.
+    pub table: String,
+    /// What is wrong with them.
+    pub reason: String,
+}
+
+/// Tables with an index that has entries and no statistics, or whose rows became ten times more or less since: the rule of
+/// SQLite's own `PRAGMA optimize` (<https://sqlite.org/pragma.html#pragma_optimize>). `rows` are the rows of each table, `empty` are
+/// indexes without entries, of which there is nothing to know.
+pub fn stale_statistics(
+    connection: &Connection,
+    rows: &BTreeMap<String, u64>,
+    empty: &[&str],
+) -> rusqlite::Result<Vec<Stale>> {
+    let known = known(connection)?;
+    let mut indexes = connection.prepare(
+        "SELECT l.name, iif(i.origin = 'pk' AND l.wr, l.name, i.name), i.partial FROM pragma_table_list AS l, pragma_index_list(l.name, 'main') AS i
+         WHERE l.schema = 'main' AND l.type IN ('table', 'shadow') AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+         ORDER BY l.name, i.seq",
+    )?;
+    let mut found: Vec<Stale> = Vec::new();
+    let mut entries = indexes.query([])?;
+    while let Some(row) = entries.next()? {
+        let (table, index): (String, String) = (row.get(0)?, row.get(1)?);
+        let partial: bool = row.get(2)?;
+        let now = rows.get(&table).copied().unwrap_or(0);
+        if found.last().is_some_and(|last| last.table == table) || now == 0 {
+            continue;
+        }
+        let key = (table.to_lowercase(), index.to_lowercase());
+        let reason = match known.get(&key) {
+            None if empty.contains(&index.as_str()) => continue,
+            None => format!("index {index} has no statistics"),
+            // Of a partial index the entries were counted, not the rows.
+            Some(_) if partial => continue,
+            Some(then) if now / 10 > *then || then / 10 > now => {
+                format!("{now} rows, {then} when it was analyzed")
+            }
+            Some(_) => continue,
+        };
+        found.push(Stale { table, reason });
+    }
+    Ok(found)
+}
+
+/// Rows by table and index, as `sqlite_stat1` has them. The index of a table without rowids has the table's name there.
+fn known(connection: &Connection) -> rusqlite::Result<BTreeMap<(String, String), u64>> {
+    let there = connection
+        .query_row(
+            "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_stat1'",
+            [],
+            |_| Ok(()),
+        )
+        .optional()?;
+    if there.is_none() {
+        return Ok(BTreeMap::new());
+    }
+    // "rows average average…": the text starts with the number of rows.
+    let mut statement = connection.prepare(
+        "SELECT lower(tbl), lower(idx), CAST(stat AS INTEGER) FROM main.sqlite_stat1 WHERE tbl IS NOT NULL AND idx IS NOT NULL",
+    )?;
+    statement
+        .query_map([], |row| {
+            let rows = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+            Ok(((row.get(0)?, row.get(1)?), rows))
+        })?
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stale(connection: &Connection) -> Vec<String> {
+        let rows = crate::sqlite::row_counts(connection).expect("counts");
+        let found = stale_statistics(connection, &rows, &["hollow"]).expect("looks");
+        found.into_iter().map(|stale| stale.table).collect()
+    }
+
+    #[test]
+    fn what_was_never_analyzed_or_has_grown_tenfold() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE Plain(x); INSERT INTO Plain VALUES (1);
+                 CREATE TABLE Grown(id INTEGER PRIMARY KEY, x UNIQUE);
+                 CREATE TABLE w(k TEXT PRIMARY KEY) WITHOUT ROWID;
+                 CREATE TABLE partly(x); CREATE INDEX hollow ON partly(x) WHERE x > 100;
+                 CREATE TABLE empty(x UNIQUE);
+                 INSERT INTO Grown(x) VALUES (1), (2), (3); INSERT INTO w VALUES ('a'), ('b'); INSERT INTO partly VALUES (1);",
+            )
+            .expect("builds");
+        assert_eq!(stale(&connection), ["Grown", "w"]);
+        connection.execute_batch("ANALYZE").expect("analyzes");
+        assert!(stale(&connection).is_empty());
+        connection
+            .execute_batch(
+                "WITH RECURSIVE c(n) AS (SELECT 4 UNION ALL SELECT n + 1 FROM c WHERE n < 29) INSERT INTO Grown(x) SELECT n FROM c",
+            )
+            .expect("grows");
+        assert!(stale(&connection).is_empty());
+        connection
+            .execute_batch(
+                "WITH RECURSIVE c(n) AS (SELECT 30 UNION ALL SELECT n + 1 FROM c WHERE n < 40) INSERT INTO Grown(x) SELECT n FROM c",
+            )
+            .expect("grows");
+        assert_eq!(stale(&connection), ["Grown"]);
+        connection
+            .execute_batch("ANALYZE; CREATE INDEX later ON partly(x)")
+            .expect("analyzes");
+        assert_eq!(stale(&connection), ["partly"]);
+    }
+}

@@ -1,0 +1,211 @@
+//! The accounts: who is active, who is idle, who is an administrator.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Scene;
+use super::actions::Actions;
+use super::events::{Events, Tally};
+use super::tables::USERS;
+use super::values;
+use crate::sqlite::scroll;
+
+/// Accounts of each list that are kept.
+pub const LISTED: usize = 1_000;
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub struct Account {
+    /// What people call it by.
+    pub name: String,
+    /// Logins within the period; null where nothing counts them.
+    pub logins: Option<u64>,
+    /// The last one that is known of.
+    #[schemars(with = "Option<String>")]
+    pub last_login: Option<Timestamp>,
+    /// When it was made.
+    #[schemars(with = "Option<String>")]
+    pub created: Option<Timestamp>,
+    /// It is an administrator.
+    pub admin: bool,
+}
+
+/// All of them.
+pub struct Accounts {
+    /// The table.
+    pub table: String,
+    /// It says who is an administrator.
+    pub knows_admins: bool,
+    /// It, or the login events, say when somebody logged in.
+    pub knows_logins: bool,
+    /// All rows.
+    pub total: u64,
+    /// Of them, those that nobody can use any more.
+    pub disabled: u64,
+    /// Those with a login within the period.
+    pub active: u64,
+    /// Those without one for too long.
+    pub idle: u64,
+    /// Of them, those that never had one.
+    pub never: u64,
+    /// The active ones, the busiest first.
+    pub listed_active: Vec<Account>,
+    /// The idle ones, the longest first.
+    pub listed_idle: Vec<Account>,
+    /// Administrators that are not disabled.
+    pub admins: Vec<Account>,
+    /// There were more administrators than are kept.
+    pub too_many_admins: bool,
+    /// What other tables call an account, to its name.
+    pub names: BTreeMap<String, String>,
+    /// Actors that are accounts and no administrators.
+    pub actors_without_right: Vec<String>,
+}
+
+impl Accounts {
+    /// Reads them all; `None` where there is no such table.
+    pub fn read(
+        scene: &Scene<'_>,
+        events: Option<&Events>,
+        actions: Option<&Actions>,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(found) = scene.table(&USERS)? else {
+            return Ok(None);
+        };
+        // A column whose moments cannot be told is none.
+        let last_login = scene.format(&found, "last_login")?.flatten();
+        let created = scene.format(&found, "created")?.flatten();
+        let mut all = Self {
+            table: found.table.clone(),
+            knows_admins: found.column("admin").is_some(),
+            knows_logins: last_login.is_some()
+                || events.is_some_and(|events| !events.accounts.is_empty()),
+            total: 0,
+            disabled: 0,
+            active: 0,
+            idle: 0,
+            never: 0,
+            listed_active: Vec::new(),
+            listed_idle: Vec::new(),
+            admins: Vec::new(),
+            too_many_admins: false,
+            names: BTreeMap::new(),
+            actors_without_right: Vec::new(),
+        };
+        let wanted = ["id", "name", "last_login", "created", "admin", "status"]
+            .map(|what| found.short(what));
+        let column = |what: &str| found.column(what).unwrap_or_default().to_owned();
+        let (admin, status) = (column("admin"), column("status"));
+        scroll(
+            scene.live,
+            &found.table,
+            &wanted,
+            scene.path,
+            scene.stop,
+            |row| {
+                let id = values::word(row.get_ref(0)?);
+                let name = values::word(row.get_ref(1)?)
+                    .or_else(|| id.as_ref().map(|id| format!("account {id}")))
+                    .unwrap_or_else(|| "an account without a name".to_owned());
+                let (seen, made) = (row.get_ref(2)?, row.get_ref(3)?);
+                let seen = last_login.and_then(|format| format.read(seen));
+                let tally = events.map(|events| tally(events, id.as_deref(), &name));
+                let account = Account {
+                    logins: tally.map(|tally| tally.logins),
+                    last_login: seen.max(tally.and_then(|tally| tally.last)),
+                    created: created.and_then(|format| format.read(made)),
+                    admin: values::is_admin(&admin, row.get_ref(4)?, &scene.settings.admin_values),
+                    name,
+                };
+                let disabled = !status.is_empty() && values::is_disabled(&status, row.get_ref(5)?);
+                all.note_names(id, &account, events, actions);
+                all.add(account, disabled, scene);
+                Ok(())
+            },
+        )?;
+        all.order(usize::MAX);
+        Ok(Some(all))
+    }
+
+    fn add(&mut self, account: Account, disabled: bool, scene: &Scene<'_>) {
+        self.total += 1;
+        if disabled {
+            self.disabled += 1;
+            return;
+        }
+        if account.admin {
+            match self.admins.len() < LISTED {
+                true => self.admins.push(account.clone()),
+                false => self.too_many_admins = true,
+            }
+        }
+        if account.last_login.is_some_and(|at| at >= scene.since) {
+            self.active += 1;
+            self.listed_active.push(account.clone());
+        }
+        if self.knows_logins && account.is_idle(scene.idle_since) {
+            self.idle += 1;
+            self.never += u64::from(account.last_login.is_none());
+            self.listed_idle.push(account);
+        }
+        self.order(LISTED * 4);
+    }
+
+    /// Sorts the lists and cuts them, once they are longer than `most`, or at the end.
+    fn order(&mut self, most: usize) {
+        let over = |list: &Vec<Account>| most == usize::MAX || list.len() > most;
+        if over(&self.listed_active) {
+            self.listed_active
+                .sort_by_key(|one| (Reverse(one.logins), Reverse(one.last_login)));
+            self.listed_active.truncate(LISTED);
+        }
+        if over(&self.listed_idle) {
+            self.listed_idle.sort_by_key(|one| one.last_login);
+            self.listed_idle.truncate(LISTED);
+        }
+    }
+
+    /// Remembers what the other tables call this account, where they do, and whether it may do what it did.
+    fn note_names(
+        &mut self,
+        id: Option<String>,
+        account: &Account,
+        events: Option<&Events>,
+        actions: Option<&Actions>,
+    ) {
+        let actor = |key: &str| actions.is_some_and(|actions| actions.actors.contains_key(key));
+        if self.knows_admins
+            && !account.admin
+            && (actor(&account.name) || id.as_deref().is_some_and(actor))
+            && self.actors_without_right.len() < LISTED
+        {
+            self.actors_without_right.push(account.name.clone());
+        }
+        if let Some(id) = id {
+            let failed = events.is_some_and(|events| events.by_user.knows(&id));
+            if failed || actor(&id) {
+                self.names.insert(id, account.name.clone());
+            }
+        }
+    }
+}
+
+impl Account {
+    /// No login since then. One that is younger than that and was never used is only new.
+    pub fn is_idle(&self, since: Timestamp) -> bool {
+        match self.last_login {
+            Some(at) => at < since,
+            None => self.created.is_none_or(|at| at < since),
+        }
+    }
+}
+
+/// Events name an account by its id or by its name.
+fn tally(events: &Events, id: Option<&str>, name: &str) -> Tally {
+    let of = |key: &str| events.accounts.get(key).copied();
+    of(name).or_else(|| id.and_then(of)).unwrap_or_default()
+}

@@ -1,0 +1,338 @@
+//! What of it needs a person: findings, the memory of who was an administrator, and the detail for programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::accounts::{Account, Accounts};
+use super::actions::Actions;
+use super::bursts::{Burst, Failures};
+use super::events::Events;
+use super::{AccountsDetail, ActionsDetail, ByActor, Detail, Failed, LoginsDetail, Scene, show};
+use crate::context::Context;
+use crate::error::missing;
+use crate::report::{Finding, Reporter, Severity};
+use crate::text::shorten;
+use crate::units::{self, Length};
+
+const IDLE: &str = "access.idle";
+const DORMANT: &str = "access.dormant-admin";
+const NEW: &str = "access.new-admin";
+const BURST: &str = "access.burst";
+const SUCCEEDED: &str = "access.burst-succeeded";
+const WITHOUT_RIGHT: &str = "access.action-without-right";
+
+/// Findings of one kind that are made; the number of all is said anyway.
+const MOST: usize = 20;
+const RANKED: usize = 100;
+
+/// Everything that was read.
+pub struct All<'a> {
+    /// Its name.
+    pub database: &'a str,
+    /// What was looked at.
+    pub scene: &'a Scene<'a>,
+    /// If there is such a table.
+    pub accounts: Option<Accounts>,
+    /// If there is such a table.
+    pub events: Option<Events>,
+    /// If there is such a table.
+    pub actions: Option<Actions>,
+}
+
+impl All<'_> {
+    /// Judges, shows, remembers.
+    pub fn report(self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
+        if self.accounts.is_none() && self.events.is_none() && self.actions.is_none() {
+            return Err(missing(format!(
+                "{} has neither accounts nor login events nor actions that could be audited",
+                self.database
+            ))
+            .hint("[access_audit] names database, tables and columns")
+            .into());
+        }
+        let logins = match &self.events {
+            None => None,
+            Some(events) => Some(self.logins(events, report)?),
+        };
+        let mut detail = Detail {
+            database: self.database.to_owned(),
+            since: Some(self.scene.since),
+            idle_since: Some(self.scene.idle_since),
+            accounts: None,
+            logins,
+            actions: self
+                .actions
+                .as_ref()
+                .map(|actions| self.actions(actions, report)),
+        };
+        if let Some(accounts) = &self.accounts {
+            self.idle(accounts, report);
+            self.admins(accounts, context, report);
+        }
+        detail.accounts = self.accounts.map(detail_of);
+        show::documents(&detail, report);
+        report.summarise(show::summary(&detail));
+        report.detail(&detail)
+    }
+
+    fn names(&self) -> BTreeMap<String, String> {
+        let accounts = self.accounts.as_ref();
+        accounts.map_or_else(BTreeMap::new, |accounts| accounts.names.clone())
+    }
+
+    fn idle(&self, accounts: &Accounts, report: &Reporter) {
+        report.measure("access_accounts", accounts.total as f64, "", []);
+        if !accounts.knows_logins {
+            return;
+        }
+        report.examined(IDLE, self.database);
+        report.measure("access_active", accounts.active as f64, "", []);
+        report.measure("access_idle", accounts.idle as f64, "", []);
+        let usable = units::count(accounts.total - accounts.disabled, "usable account");
+        let (limit, period) = (&self.scene.settings.idle_after, &self.scene.settings.period);
+        let (message, hint) = match (accounts.idle, accounts.active) {
+            (0, _) => return,
+            (_, 0) => (
+                format!(
+                    "none of {usable} has a login in the last {period}: who is idle cannot be told"
+                ),
+                "does the application still write logins down? [access_audit] names tables and columns",
+            ),
+            (idle, _) => (
+                format!(
+                    "{idle} of {usable} idle: {} never logged in, {} not for {limit}",
+                    accounts.never,
+                    idle - accounts.never
+                ),
+                "disable or delete those that nobody needs: empire-maint access-audit --json lists them",
+            ),
+        };
+        let finding = Finding::new(IDLE, Severity::Low, self.database, message);
+        report.find(finding.measured(accounts.idle as f64, "", 0.0).hint(hint));
+    }
+
+    /// New administrators, told by those that the last run knew; the first run goes by when the account was made.
+    fn admins(&self, accounts: &Accounts, context: &Context, report: &Reporter) {
+        if !accounts.knows_admins {
+            return;
+        }
+        let (scene, key) = (self.scene, format!("admins:{}", self.database));
+        report.measure("access_admins", accounts.admins.len() as f64, "", []);
+        let known: Option<BTreeSet<String>> = context
+            .recall(&key)
+            .and_then(|value| serde_json::from_value(value).ok());
+        report.examined_all(NEW);
+        let new = |account: &&Account| match &known {
+            Some(known) => !known.contains(&account.name),
+            None => account.created.is_some_and(|at| at >= scene.since),
+        };
+        for account in accounts.admins.iter().filter(new).take(MOST) {
+            let since = match (&known, account.created) {
+                (_, Some(at)) if at >= scene.since => {
+                    format!(", made on {}", at.to_zoned(context.zone.clone()).date())
+                }
+                (None, _) => String::new(),
+                _ => ", who was none when this was last looked at".to_owned(),
+            };
+            let message = format!("{} is a new administrator{since}", account.name);
+            report.find(
+                Finding::new(NEW, Severity::Medium, &*account.name, message)
+                    .hint("who granted that? the admin actions of this report may say so"),
+            );
+        }
+        // Where nobody logs in at all, the application no longer writes that down.
+        if accounts.knows_logins && accounts.active > 0 {
+            report.examined_all(DORMANT);
+            let dormant = |account: &&Account| account.is_idle(scene.idle_since);
+            for account in accounts.admins.iter().filter(dormant).take(MOST) {
+                let when = match account.last_login {
+                    Some(at) => format!(
+                        "has not logged in since {}",
+                        at.to_zoned(context.zone.clone()).date()
+                    ),
+                    None => "has never logged in".to_owned(),
+                };
+                report.find(
+                    Finding::new(
+                        DORMANT,
+                        Severity::Medium,
+                        &*account.name,
+                        format!(
+                            "the administrator {} {when} (limit {})",
+                            account.name, scene.settings.idle_after
+                        ),
+                    )
+                    .hint("disable the account, or take its rights away"),
+                );
+            }
+        }
+        if !context.attended && !accounts.too_many_admins {
+            let names: BTreeSet<&str> = accounts
+                .admins
+                .iter()
+                .map(|one| one.name.as_str())
+                .collect();
+            report.remember(
+                key,
+                names.into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            );
+        }
+    }
+
+    fn logins(&self, events: &Events, report: &Reporter) -> anyhow::Result<LoginsDetail> {
+        let settings = self.scene.settings;
+        let names = self.names();
+        report.measure("access_logins", events.succeeded as f64, "", []);
+        report.measure("access_logins_failed", events.failed as f64, "", []);
+        for id in [BURST, SUCCEEDED] {
+            report.examined_all(id);
+        }
+        let within = i64::try_from(settings.burst_within.0.as_secs().div_ceil(60)).unwrap_or(1);
+        let bursts = |failures: &Failures| -> Vec<(String, u64, Option<Burst>)> {
+            let ranked = failures.ranked();
+            let with = ranked.into_iter().take(RANKED).map(|(subject, number)| {
+                (
+                    subject.to_owned(),
+                    number,
+                    failures.burst(subject, within, settings.burst),
+                )
+            });
+            with.collect()
+        };
+        let (users, addresses) = (bursts(&events.by_user), bursts(&events.by_address));
+        let (after_user, after_address) =
+            events.succeeded_after(self.scene, &only(&users), &only(&addresses))?;
+        let told = |kind: &str, list: Vec<(String, u64, Option<Burst>)>, after: &BTreeMap<_, _>| {
+            let mut found: Vec<Failed> = Vec::new();
+            for (key, number, burst) in list {
+                let subject = names
+                    .get(&key)
+                    .filter(|_| kind == "user")
+                    .unwrap_or(&key)
+                    .clone();
+                found.push(Failed {
+                    succeeded_at: after.get(&key).copied(),
+                    burst: burst.as_ref().map(|burst| burst.number),
+                    burst_from: burst.map(|burst| burst.from),
+                    failed: number,
+                    subject,
+                });
+            }
+            for one in found.iter().filter(|one| one.burst.is_some()).take(MOST) {
+                report.find(self.burst(kind, one));
+            }
+            found
+        };
+        Ok(LoginsDetail {
+            table: events.found.table.clone(),
+            time_format: events.format.map(|format| format.to_string()),
+            succeeded: events.succeeded,
+            failed: events.failed,
+            failed_by_user: told("user", users, &after_user),
+            failed_by_address: told("address", addresses, &after_address),
+            left_out: events.left_out + events.by_user.left_out + events.by_address.left_out,
+        })
+    }
+
+    fn burst(&self, kind: &str, one: &Failed) -> Finding {
+        let settings = self.scene.settings;
+        let number = one.burst.unwrap_or(0);
+        let whose = if kind == "user" {
+            "of the user"
+        } else {
+            "from the address"
+        };
+        let subject = format!("{kind} {}", shorten(&one.subject, 100));
+        let from = one
+            .burst_from
+            .map(|at| format!(" from {at} on"))
+            .unwrap_or_default();
+        let message = format!(
+            "{number} failed logins {whose} {} within {}{from} (limit {})",
+            shorten(&one.subject, 100),
+            Length(settings.burst_within.0),
+            settings.burst
+        );
+        let finding = match one.succeeded_at {
+            None => Finding::new(BURST, Severity::Medium, subject, message),
+            Some(at) => Finding::new(
+                SUCCEEDED,
+                Severity::High,
+                subject,
+                format!("{message}, and a login that succeeded at {at}"),
+            ),
+        };
+        let hint = match one.succeeded_at {
+            None => "empire-maint access-audit --json | jq .data.logins: who, from where, when",
+            Some(_) => "was that its owner? else end its sessions and change its password",
+        };
+        finding
+            .measured(number as f64, "", settings.burst as f64)
+            .hint(hint)
+    }
+
+    fn actions(&self, actions: &Actions, report: &Reporter) -> ActionsDetail {
+        report.measure("access_admin_actions", actions.total as f64, "", []);
+        report.measure(
+            "access_admin_actions_outside_hours",
+            actions.outside as f64,
+            "",
+            [],
+        );
+        let names = self.names();
+        if let Some(accounts) = self
+            .accounts
+            .as_ref()
+            .filter(|accounts| accounts.knows_admins)
+        {
+            report.examined_all(WITHOUT_RIGHT);
+            for name in accounts.actors_without_right.iter().take(MOST) {
+                let message = format!("{name} did what only administrators may do, and is none");
+                report.find(
+                    Finding::new(WITHOUT_RIGHT, Severity::Medium, &**name, message)
+                        .hint("was it one then? the admin actions of this report"),
+                );
+            }
+        }
+        let called = |action: &super::Action| {
+            let mut action = action.clone();
+            action.actor = action
+                .actor
+                .map(|actor| names.get(&actor).cloned().unwrap_or(actor));
+            action
+        };
+        ActionsDetail {
+            table: actions.table.clone(),
+            total: actions.total,
+            outside_hours: actions.outside,
+            by_actor: actions
+                .by_actor(&names)
+                .into_iter()
+                .take(RANKED)
+                .map(|(actor, actions)| ByActor { actor, actions })
+                .collect(),
+            newest: actions.newest.iter().rev().map(called).collect(),
+            newest_outside_hours: actions.newest_outside.iter().rev().map(called).collect(),
+        }
+    }
+}
+
+fn only(list: &[(String, u64, Option<Burst>)]) -> BTreeMap<&str, &Burst> {
+    list.iter()
+        .filter_map(|(key, _, burst)| Some((key.as_str(), burst.as_ref()?)))
+        .collect()
+}
+
+fn detail_of(accounts: Accounts) -> AccountsDetail {
+    let known = |number: u64| accounts.knows_logins.then_some(number);
+    AccountsDetail {
+        active: known(accounts.active),
+        idle: known(accounts.idle),
+        never: known(accounts.never),
+        table: accounts.table,
+        total: accounts.total,
+        disabled: accounts.disabled,
+        listed_active: accounts.listed_active,
+        listed_idle: accounts.listed_idle,
+        admins: accounts.knows_admins.then_some(accounts.admins),
+    }
+}

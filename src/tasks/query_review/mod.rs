@@ -1,0 +1,234 @@
+//! Which queries are slow, what SQLite does for them, and which index would help or can go (§3.5). Reads the application's own log
+//! of queries and the schema; never runs a query of somebody else, never makes or drops an index. `--profile` starts a program
+//! under the Node profiler and ends it again.
+
+mod log;
+mod profile;
+mod review;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::archive::{Source, Store};
+use crate::config::sections::{App, QueryReview};
+use crate::config::{Config, Origin};
+use crate::context::Context;
+use crate::error::{missing, usage};
+use crate::report::{Cell, Document, Reporter, Table};
+use crate::sys::files;
+use crate::task;
+use crate::units::{self, Length};
+
+const UNREADABLE: &str = "database.unreadable";
+
+/// What nobody outside the application can see, said wherever a person might look for it.
+const CACHE: &str = "cache hits cannot be seen from outside: SQLite counts them inside each connection of the application, \
+where sqlite3_db_status(SQLITE_DBSTATUS_CACHE_HIT) tells them and PRAGMA cache_size sets the size";
+
+/// Review slow queries: their plans, indices that are missing or needless, stale statistics; profile Node
+#[derive(Args)]
+pub struct Arguments {
+    /// Only these databases
+    #[arg(long, value_name = "NAME")]
+    database: Vec<String>,
+    /// Also run this program under the Node profiler, as in --profile 'PORT=3001 node server.js': a second one beside the
+    /// application, in [app] root and as its user, started without a shell
+    #[arg(long, value_name = "COMMAND")]
+    profile: Option<String>,
+    /// For how long, from 1s to 1h
+    #[arg(
+        long = "for",
+        value_name = "DURATION",
+        default_value = "5m",
+        requires = "profile"
+    )]
+    span: Length,
+}
+
+/// What `query-review` returns as `data`.
+#[derive(Serialize, JsonSchema)]
+pub struct Detail {
+    /// One entry a database that could be read.
+    databases: Vec<review::Reviewed>,
+    /// Why there is nothing about the cache here.
+    cache_hits: &'static str,
+    /// The program's profile, where one was asked for.
+    profile: Option<profile::Profile>,
+}
+
+/// Resolved.
+pub struct Task {
+    databases: Vec<Source>,
+    /// The databases that only a default names may be absent.
+    named: bool,
+    settings: QueryReview,
+    profile: Option<profile::Plan>,
+}
+
+impl task::Arguments for Arguments {
+    const NAME: &'static str = "query-review";
+    type Task = Task;
+    type Detail = Detail;
+
+    fn resolve(self, config: &Config) -> anyhow::Result<Task> {
+        let store = Store::from_config(config)?;
+        let mut named = config.origin("database", None) != Origin::Default;
+        let mut databases = store.databases.clone();
+        if !self.database.is_empty() {
+            named = true;
+            databases = self
+                .database
+                .iter()
+                .map(|name| store.database(name).cloned())
+                .collect::<anyhow::Result<_>>()?;
+        }
+        let profile = match self.profile {
+            None => None,
+            Some(line) => {
+                const LIMITS: std::ops::RangeInclusive<Duration> =
+                    Duration::from_secs(1)..=Duration::from_secs(3600);
+                if !LIMITS.contains(&self.span.0) {
+                    return Err(usage(format!("--for {} is not from 1s to 1h", self.span)).into());
+                }
+                let app: App = config.get()?;
+                Some(profile::Plan::new(
+                    &line,
+                    self.span.0,
+                    config.app_root()?,
+                    app.user,
+                )?)
+            }
+        };
+        Ok(Task {
+            databases,
+            named,
+            settings: config.get()?,
+            profile,
+        })
+    }
+}
+
+impl task::Task for Task {
+    fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
+        let now = context.now.to_zoned(context.zone.clone());
+        let since = self.settings.period.before(&now)?.timestamp();
+        let place = log::Place {
+            table: self.settings.table.clone(),
+            query: self.settings.query_column.clone(),
+            duration: self.settings.duration_column.clone(),
+            time: self.settings.time_column.clone(),
+            slow_ms: self.settings.slow.0.as_secs_f64() * 1000.0,
+            since,
+        };
+        let mut reviewed = Vec::new();
+        let mut whole = true;
+        for source in &self.databases {
+            if files::metadata(&source.path)?.is_none() && !self.named {
+                continue; // the plan's own layout, which this server need not have
+            }
+            report.examined(UNREADABLE, &*source.name);
+            let one = report.attempt(UNREADABLE, &source.name, || {
+                review::database(source, &place, &self.settings, &context.stop, report)
+            })?;
+            whole &= one.is_some();
+            reviewed.extend(one);
+        }
+        if reviewed.is_empty() && whole && self.profile.is_none() {
+            let paths: Vec<PathBuf> = self.databases.iter().map(|one| one.path.clone()).collect();
+            let shown: Vec<_> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            return Err(
+                missing(format!("there is no database at {}", shown.join(", ")))
+                    .hint("[[database]] path")
+                    .into(),
+            );
+        }
+        // What a database that could not be read would have had is not known to be gone.
+        if whole && self.databases.len() == reviewed.len() {
+            for id in review::PER_INDEX {
+                report.examined_all(id);
+            }
+        }
+        for one in reviewed.iter().filter(|one| !one.slow.is_empty()) {
+            report.document(Document::Table(table(one)));
+        }
+        let profile = match &self.profile {
+            None => None,
+            Some(plan) => profile::run(plan, context, report)?,
+        };
+        report.document(Document::Text(format!(
+            "{}\n",
+            CACHE.replace(": ", ":\n  ")
+        )));
+        report.summarise(summary(&reviewed, profile.as_ref()));
+        report.detail(&Detail {
+            databases: reviewed,
+            cache_hits: CACHE,
+            profile,
+        })
+    }
+}
+
+fn summary(reviewed: &[review::Reviewed], profile: Option<&profile::Profile>) -> String {
+    let sum =
+        |of: &dyn Fn(&review::Reviewed) -> usize| reviewed.iter().map(of).sum::<usize>() as u64;
+    let mut parts = vec![
+        format!(
+            "{} of slow queries in {}",
+            units::count(sum(&|one| one.shapes()), "shape"),
+            units::count(reviewed.len() as u64, "database")
+        ),
+        format!(
+            "{} missing",
+            units::count(sum(&|one| one.missing_indices.len()), "index")
+        ),
+        format!(
+            "{} needless",
+            units::count(sum(&|one| one.needless_indices.len()), "index")
+        ),
+    ];
+    if let Some(profile) = profile {
+        parts.push(format!(
+            "a profile of {}",
+            units::count(profile.ticks, "tick")
+        ));
+    }
+    parts.join("; ")
+}
+
+fn table(one: &review::Reviewed) -> Table {
+    let mut rows = Vec::new();
+    for query in &one.slow {
+        let problems = match query.problems.is_empty() {
+            true => Cell::Text(query.not_explained.clone().unwrap_or_default()),
+            false => Cell::Bad(query.problems.join("; ")),
+        };
+        rows.push(vec![
+            Cell::Count(query.count),
+            ms(query.total_ms),
+            ms(query.p50_ms),
+            ms(query.p95_ms),
+            ms(query.max_ms),
+            problems,
+            Cell::Text(query.query.clone()),
+        ]);
+    }
+    Table {
+        title: format!(
+            "{}: slow queries, those that take most time first",
+            one.database
+        ),
+        columns: vec!["times", "total", "p50", "p95", "max", "plan", "query"],
+        rows,
+    }
+}
+
+fn ms(ms: f64) -> Cell {
+    Cell::Text(Length(Duration::from_secs_f64(ms.max(0.0) / 1000.0)).to_string())
+}

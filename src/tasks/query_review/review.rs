@@ -1,0 +1,560 @@
+//! One database: its log of queries, their plans, its indices and statistics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::log::{self, Absent, Group, Log, Place};
+use crate::archive::Source;
+use crate::config::sections::QueryReview;
+use crate::queries::{
+    self, Advice, Copy, Explainer, FEW, Index, Plan, Step, advise, believed_rows, indices,
+    needless, together,
+};
+use crate::report::{Finding, Reporter, Severity};
+use crate::sqlite::{self, quote};
+use crate::sys::Stop;
+use crate::text::shorten;
+use crate::units::{self, Length};
+
+const SLOW: &str = "query.slow";
+const NO_LOG: &str = "query.no-log";
+const LOG: &str = "query.log";
+const MISSING: &str = "query.index-missing";
+const NEEDLESS: &str = "query.index-needless";
+const UNUSED: &str = "query.index-unused";
+const STATISTICS: &str = "query.statistics";
+
+/// Findings whose subject is an index.
+pub const PER_INDEX: [&str; 3] = [MISSING, NEEDLESS, UNUSED];
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Slow shapes that are explained and shown.
+const SHOWN: usize = 20;
+/// Fewer logged queries than this say nothing about an index that none of them uses.
+const EVIDENCE: u64 = 1_000;
+/// Statistics that are off by more than this mislead the planner.
+const STALE: u64 = 2;
+
+/// What was found in one database.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Reviewed {
+    /// Its name.
+    pub database: String,
+    /// The log of queries, where there is one.
+    pub log: Option<LogDetail>,
+    /// The slow queries that take most time, the worst first.
+    pub slow: Vec<Slow>,
+    /// Indices that the planner would take for them.
+    pub missing_indices: Vec<Missing>,
+    /// Indices whose work another one does too.
+    pub needless_indices: Vec<NeedlessIndex>,
+    /// Indices that no logged query uses; null where the log does not say enough for that.
+    pub unused_indices: Option<Vec<String>>,
+    /// What the planner knows of the tables.
+    pub statistics: Statistics,
+    /// Definitions that could not be tried on the copy: virtual tables, and what this SQLite does not know.
+    pub not_copied: Vec<String>,
+}
+
+/// The log itself.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LogDetail {
+    /// The table.
+    table: String,
+    /// Entries that were looked at.
+    rows: u64,
+    /// From then on; null where the table does not say when.
+    #[schemars(with = "Option<String>")]
+    since: Option<Timestamp>,
+    /// How its moments are written.
+    time_format: Option<String>,
+    /// Entries that were slow.
+    slow: u64,
+    /// Different queries among the slow ones.
+    slow_shapes: usize,
+    /// Entries without a number of milliseconds or without a query.
+    unreadable: u64,
+    /// Entries whose query is too long to be looked at.
+    too_long: u64,
+}
+
+/// Slow queries of one shape.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Slow {
+    /// The same on every run.
+    pub id: String,
+    /// Without its values.
+    pub query: String,
+    /// How often it was slow.
+    pub count: u64,
+    /// Their time in all, ms.
+    pub total_ms: f64,
+    /// Half took no longer, ms, to three digits.
+    pub p50_ms: f64,
+    /// 95% took no longer, ms, to three digits.
+    pub p95_ms: f64,
+    /// The slowest, ms.
+    pub max_ms: f64,
+    /// What SQLite would do, in its own words.
+    pub plan: Vec<String>,
+    /// What of that takes time.
+    pub problems: Vec<String>,
+    /// Why there is no plan.
+    pub not_explained: Option<String>,
+}
+
+/// An index that would help.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Missing {
+    /// Its table.
+    table: String,
+    /// Its columns.
+    columns: Vec<String>,
+    /// The statement to copy.
+    sql: String,
+    /// The ids of the queries that would use it.
+    queries: Vec<String>,
+    /// The time that they took, ms.
+    total_ms: f64,
+}
+
+/// An index that can go.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NeedlessIndex {
+    /// Its name.
+    index: String,
+    /// Its table.
+    table: String,
+    /// The index that does its work.
+    by: String,
+    /// Both have the same columns; otherwise the other begins with them.
+    same: bool,
+}
+
+/// What the planner knows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Statistics {
+    /// There is a `sqlite_stat1`.
+    present: bool,
+    /// Tables with an index that have none.
+    missing: Vec<String>,
+    /// Tables whose number of rows is no longer near the one in the statistics.
+    stale: Vec<Stale>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Stale {
+    /// The table.
+    table: String,
+    /// Rows that it has.
+    rows: u64,
+    /// Rows that the statistics say.
+    believed: u64,
+}
+
+impl Reviewed {
+    /// Different slow queries.
+    pub fn shapes(&self) -> usize {
+        self.log.as_ref().map_or(0, |log| log.slow_shapes)
+    }
+}
+
+/// Looks at one database.
+pub fn database(
+    source: &Source,
+    place: &Place,
+    settings: &QueryReview,
+    stop: &Stop,
+    report: &Reporter,
+) -> anyhow::Result<Reviewed> {
+    let (path, name) = (source.path.as_path(), source.name.as_str());
+    let wrong = |error| sqlite::explain(error, path, stop);
+    let live = sqlite::open_readonly(path, stop, PATIENCE)?;
+    sqlite::require_tables(&live, path, &[], stop)?;
+    let rows = sqlite::row_counts(&live).map_err(wrong)?;
+    let existing = indices(&live).map_err(wrong)?;
+    let believed = believed_rows(&live).map_err(wrong)?;
+    let copy = Copy::of(&live, rows.clone(), path, stop)?;
+    let log = log::read(&live, place, &copy, path, stop)?;
+    say_about_log(&log, source, settings, report);
+    let log = log.ok();
+    let mut reviewed = Reviewed {
+        database: name.to_owned(),
+        log: log.as_ref().map(|log| detail(log, place)),
+        slow: Vec::new(),
+        missing_indices: Vec::new(),
+        needless_indices: needless(&existing).iter().map(NeedlessIndex::of).collect(),
+        unused_indices: None,
+        statistics: statistics(&rows, &believed, &existing),
+        not_copied: copy.left_out.clone(),
+    };
+    if let Some(log) = &log {
+        let explainer = Explainer::live(path, stop, PATIENCE)?;
+        let ask = |group: &Group| plan(&explainer, &copy, group);
+        let slow = log.slow();
+        let mut asked = Vec::new();
+        for (id, group) in slow.iter().take(SHOWN) {
+            stop.check()?;
+            reviewed.slow.push(Slow::of(id, group, ask(group), &copy));
+            let found = advise(&copy, &live, &existing, &group.example).map_err(wrong)?;
+            asked.push((group.example.clone(), found));
+        }
+        let advice = together(&copy, &live, &asked).map_err(wrong)?;
+        reviewed.missing_indices = advice
+            .iter()
+            .map(|one| Missing::of(one, &reviewed.slow))
+            .collect();
+        reviewed.unused_indices = unused(log, &existing, &reviewed.needless_indices, &ask, stop)?;
+    }
+    tell(&reviewed, source, place, settings, report);
+    Ok(reviewed)
+}
+
+/// The plan of the slowest query of its kind; of a SELECT on the database itself, of a change on the copy. Where it cannot be had,
+/// that of the shape: what is said about that holds no values.
+fn plan(explainer: &Explainer, copy: &Copy, group: &Group) -> Result<Plan, String> {
+    let ask = |sql: &str| explainer.explain(sql).or_else(|_| copy.explain(sql));
+    ask(&group.example).or_else(|_| {
+        ask(&group.text).map_err(|_| {
+            let why = explainer.explain(&group.text);
+            why.err().unwrap_or_default()
+        })
+    })
+}
+
+impl Slow {
+    fn of(id: &str, group: &Group, plan: Result<Plan, String>, copy: &Copy) -> Self {
+        let (plan, not_explained) = match plan {
+            Ok(plan) => (plan, None),
+            Err(why) => (Plan::default(), Some(why)),
+        };
+        Self {
+            id: id.to_owned(),
+            query: group.text.clone(),
+            count: group.slow.count,
+            total_ms: group.slow.total,
+            p50_ms: group.slow.percentile(50),
+            p95_ms: group.slow.percentile(95),
+            max_ms: group.slow.max,
+            problems: problems(&plan, copy),
+            plan: plan.details,
+            not_explained,
+        }
+    }
+}
+
+/// What takes time in a plan. Reading all of a small table does not.
+fn problems(plan: &Plan, copy: &Copy) -> Vec<String> {
+    let mut found = Vec::new();
+    for step in &plan.steps {
+        let problem = match step {
+            Step::Scan { table, index } => match copy.rows(table) {
+                Some(rows) if rows < FEW => continue,
+                rows => {
+                    let rows = rows.map_or(String::new(), |rows| format!(" ({rows} rows)"));
+                    let by = index
+                        .as_ref()
+                        .map_or(String::new(), |index| format!(" by index {index}"));
+                    format!("full scan of {table}{rows}{by}")
+                }
+            },
+            Step::Sort { what } => format!("temporary b-tree for {what}"),
+            Step::Automatic { table } => format!("an index on {table} made for each run"),
+            Step::Search { .. } | Step::Other => continue,
+        };
+        if !found.contains(&problem) {
+            found.push(problem);
+        }
+    }
+    found
+}
+
+impl Missing {
+    fn of(advice: &Advice, slow: &[Slow]) -> Self {
+        let takers = || advice.queries.iter().filter_map(|at| slow.get(*at));
+        Self {
+            table: advice.index.table.clone(),
+            columns: advice
+                .index
+                .keys
+                .iter()
+                .map(|key| key.column.clone())
+                .collect(),
+            sql: advice.sql.clone(),
+            queries: takers().map(|query| query.id.clone()).collect(),
+            total_ms: takers().map(|query| query.total_ms).sum(),
+        }
+    }
+}
+
+impl NeedlessIndex {
+    fn of(one: &queries::Needless<'_>) -> Self {
+        Self {
+            index: one.index.name.clone(),
+            table: one.index.table.clone(),
+            by: one.by.name.clone(),
+            same: one.same,
+        }
+    }
+}
+
+/// Indices that none of the logged queries uses. Only a log that has quick queries too, and many, says anything about that; and
+/// an index that keeps rows apart or serves a foreign key has work that no query shows.
+fn unused(
+    log: &Log,
+    existing: &[Index],
+    needless: &[NeedlessIndex],
+    ask: &dyn Fn(&Group) -> Result<Plan, String>,
+    stop: &Stop,
+) -> anyhow::Result<Option<Vec<String>>> {
+    let quick = log.rows > log.slow_count();
+    if log.rows < EVIDENCE || !quick || log.overflowed || log.too_long > 0 {
+        return Ok(None);
+    }
+    let mut used = BTreeSet::new();
+    for group in log.groups.values() {
+        stop.check()?;
+        match ask(group) {
+            Ok(plan) => used.extend(plan.indices().map(str::to_owned)),
+            // What cannot be explained may use anything.
+            Err(_) => return Ok(None),
+        }
+    }
+    let idle = existing.iter().filter(|index| {
+        index.created
+            && !index.unique
+            && !index.serves_a_key
+            && !used.contains(&index.name)
+            && !needless.iter().any(|one| one.index == index.name)
+    });
+    Ok(Some(idle.map(|index| index.name.clone()).collect()))
+}
+
+fn statistics(
+    rows: &BTreeMap<String, u64>,
+    believed: &BTreeMap<String, u64>,
+    existing: &[Index],
+) -> Statistics {
+    let indexed: BTreeSet<&str> = existing.iter().map(|index| index.table.as_str()).collect();
+    let mut found = Statistics {
+        present: !believed.is_empty(),
+        missing: Vec::new(),
+        stale: Vec::new(),
+    };
+    for (table, rows) in rows {
+        match believed.get(table) {
+            None if *rows >= FEW && indexed.contains(table.as_str()) => {
+                found.missing.push(table.clone());
+            }
+            Some(believed) if (*rows).max(*believed) >= FEW => {
+                let (less, more) = ((*rows).min(*believed), (*rows).max(*believed));
+                if more > less.saturating_mul(STALE) {
+                    found.stale.push(Stale {
+                        table: table.clone(),
+                        rows: *rows,
+                        believed: *believed,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn detail(log: &Log, place: &Place) -> LogDetail {
+    LogDetail {
+        table: log.table.clone(),
+        rows: log.rows,
+        since: log.format.is_some().then_some(place.since),
+        time_format: log.format.map(|format| format.to_string()),
+        slow: log.slow_count(),
+        slow_shapes: log.slow().len(),
+        unreadable: log.unreadable,
+        too_long: log.too_long,
+    }
+}
+
+fn say_about_log(
+    log: &Result<Log, Absent>,
+    source: &Source,
+    settings: &QueryReview,
+    report: &Reporter,
+) {
+    let name = source.name.as_str();
+    for id in [NO_LOG, LOG] {
+        report.examined(id, name);
+    }
+    let low = |message: String, hint: &str| {
+        report.find(Finding::new(LOG, Severity::Low, name, message).hint(hint));
+    };
+    match log {
+        Err(Absent::NoTable) => report.find(
+            Finding::new(
+                NO_LOG,
+                Severity::Info,
+                name,
+                format!("{name} has no table {}: which queries are slow is not known", settings.table),
+            )
+            .hint("let the application write its queries down; [query_review] names table and columns"),
+        ),
+        Err(Absent::Unfit(why)) => low(why.clone(), "[query_review] names table and columns"),
+        Ok(log) => {
+            if let Some(doubt) = &log.doubt {
+                low(
+                    format!("all of {} was looked at, however old: {doubt}", log.table),
+                    "[query_review] time_column",
+                );
+            }
+            if log.unreadable + log.too_long > 0 {
+                low(
+                    format!(
+                        "{} of {} in {} could not be read: {} without a number of milliseconds or a query, {} too long",
+                        log.unreadable + log.too_long,
+                        units::count(log.rows, "entry"),
+                        log.table,
+                        log.unreadable,
+                        log.too_long
+                    ),
+                    "[query_review] query_column, duration_column",
+                );
+            }
+        }
+    }
+}
+
+fn tell(
+    reviewed: &Reviewed,
+    source: &Source,
+    place: &Place,
+    settings: &QueryReview,
+    report: &Reporter,
+) {
+    let name = reviewed.database.as_str();
+    let label = [("database", name)];
+    if let Some(log) = &reviewed.log {
+        report.examined(SLOW, name);
+        report.measure("query_slow", log.slow as f64, "", label);
+        report.measure("query_slow_shapes", log.slow_shapes as f64, "", label);
+        if let Some(worst) = reviewed.slow.first() {
+            let most = reviewed
+                .slow
+                .iter()
+                .map(|query| query.max_ms)
+                .fold(0.0, f64::max);
+            let when = match log.since {
+                Some(_) => format!(" in the last {}", settings.period),
+                None => String::new(),
+            };
+            let plan = match worst.problems.is_empty() {
+                true => String::new(),
+                false => format!("; {}", worst.problems.join(", ")),
+            };
+            report.find(
+                Finding::new(
+                    SLOW,
+                    Severity::Medium,
+                    name,
+                    format!(
+                        "{} of {}{when} took up to {most:.0} ms (limit {:.0} ms); most time: {} ({} times, p95 {:.0} ms{plan})",
+                        units::count(log.slow, "query"),
+                        units::count(log.slow_shapes as u64, "shape"),
+                        place.slow_ms,
+                        shorten(&worst.query, 160),
+                        worst.count,
+                        worst.p95_ms
+                    ),
+                )
+                .measured(most, "ms", place.slow_ms)
+                .hint("empire-maint query-review shows each with its plan"),
+            );
+        }
+    }
+    for one in &reviewed.missing_indices {
+        report.find(
+            Finding::new(
+                MISSING,
+                Severity::Low,
+                format!("{name}: {}({})", one.table, one.columns.join(", ")),
+                format!(
+                    "an index on {}({}) would serve {} that took {}: SQLite's planner takes it on a copy of the schema",
+                    one.table,
+                    one.columns.join(", "),
+                    units::count(one.queries.len() as u64, "slow query"),
+                    Length(Duration::from_secs_f64(one.total_ms / 1000.0))
+                ),
+            )
+            .hint(format!("in a quiet minute, since writers wait for it: {};", one.sql)),
+        );
+    }
+    for one in &reviewed.needless_indices {
+        let how = if one.same {
+            "has the same columns"
+        } else {
+            "begins with its columns"
+        };
+        report.find(
+            Finding::new(
+                NEEDLESS,
+                Severity::Low,
+                format!("{name}: {}", one.index),
+                format!(
+                    "the index {} of {} is needless: {} {how}",
+                    one.index, one.table, one.by
+                ),
+            )
+            .hint(format!("DROP INDEX {};", quote(&one.index))),
+        );
+    }
+    let queries = reviewed.log.as_ref().map_or(0, |log| log.rows);
+    for index in reviewed.unused_indices.iter().flatten() {
+        report.find(
+            Finding::new(
+                UNUSED,
+                Severity::Low,
+                format!("{name}: {index}"),
+                format!(
+                    "none of {} uses the index {index}, and every write keeps it up",
+                    units::count(queries, "logged query")
+                ),
+            )
+            .hint(format!(
+                "is it there for something rare? else: DROP INDEX {};",
+                quote(index)
+            )),
+        );
+    }
+    tell_statistics(reviewed, source, report);
+}
+
+fn tell_statistics(reviewed: &Reviewed, source: &Source, report: &Reporter) {
+    let (name, found) = (reviewed.database.as_str(), &reviewed.statistics);
+    report.examined(STATISTICS, name);
+    let message = if let Some(first) = found.stale.first() {
+        format!(
+            "the planner's statistics are stale for {}: {} has {} rows, they say {}",
+            units::count(found.stale.len() as u64, "table"),
+            first.table,
+            first.rows,
+            first.believed
+        )
+    } else if !found.missing.is_empty() {
+        format!(
+            "the planner has no statistics for {}",
+            found.missing.join(", ")
+        )
+    } else {
+        return;
+    };
+    report.find(
+        Finding::new(STATISTICS, Severity::Low, name, message).hint(format!(
+            "empire-maint optimize-db, or: sqlite3 '{}' 'PRAGMA analysis_limit=1000; ANALYZE'",
+            source.path.display()
+        )),
+    );
+}

@@ -1,0 +1,528 @@
+//! `query-review` on real databases: what is slow and why, which index SQLite would take, and nothing of it ever run.
+
+use std::fs;
+use std::process::Command;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::health::{finding, metric};
+use crate::support::{Server, finding_ids};
+
+/// Tables large enough that reading all of one matters, and a log of queries about them.
+const SCENE: &str = "
+    CREATE TABLE query_logs (id INTEGER PRIMARY KEY, query TEXT, query_time REAL, created_at TEXT);
+    CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER, mail TEXT, state TEXT, amount REAL, created_at TEXT);
+    WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000)
+      INSERT INTO orders SELECT n, n % 2000, 'm' || n || '@example.org',
+        CASE WHEN n % 3 THEN 'done' ELSE 'open' END, n, datetime(1760000000 + n * 60, 'unixepoch') FROM c;
+    ANALYZE;";
+
+/// A server with the scene, and these entries `(query, ms)` in the log, all of yesterday.
+fn scene(entries: &[(&str, f64)]) -> Server {
+    let server = Server::new();
+    let connection = Connection::open(server.database()).unwrap();
+    connection.execute_batch(SCENE).unwrap();
+    for (query, ms) in entries {
+        log(&connection, query, *ms, 1);
+    }
+    server
+}
+
+fn log(connection: &Connection, query: &str, ms: f64, days_ago: u32) {
+    connection
+        .execute(
+            "INSERT INTO query_logs (query, query_time, created_at) VALUES (?1, ?2, datetime('now', ?3))",
+            rusqlite::params![query, ms, format!("-{days_ago} days")],
+        )
+        .unwrap();
+}
+
+fn first(report: &Value) -> &Value {
+    &report["data"]["databases"][0]
+}
+
+/// The findings of that id.
+fn all<'a>(report: &'a Value, id: &str) -> Vec<&'a Value> {
+    let findings = report["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .filter(|finding| finding["id"] == id)
+        .collect()
+}
+
+#[test]
+fn nothing_is_slow() {
+    let server = scene(&[("SELECT * FROM orders WHERE id = 5", 1000.0)]);
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["findings"], serde_json::json!([]), "{report:#}");
+    assert_eq!(metric(&report, "query_slow"), 0.0);
+    assert_eq!(first(&report)["log"]["rows"], 1);
+    let cache = report["data"]["cache_hits"].as_str().unwrap();
+    assert!(cache.contains("cannot be seen"), "{cache}");
+    let text = server.run("query-review").expect(0).out;
+    assert!(text.contains("cannot be seen from outside"), "{text}");
+    assert!(server.run("query-review --quiet").expect(0).out.is_empty());
+}
+
+#[test]
+fn slow_queries_are_grouped_measured_and_explained() {
+    let mut entries: Vec<(String, f64)> = (1..=100)
+        .map(|n| {
+            (
+                format!("SELECT * FROM orders WHERE mail = 'secret{n}@example.org'"),
+                1000.0 + f64::from(n) * 10.0,
+            )
+        })
+        .collect();
+    entries.push((
+        "select amount from orders where state = \"opaque\" order by amount".into(),
+        9000.0,
+    ));
+    entries.push(("SELECT * FROM orders WHERE mail = 'quick-one'".into(), 3.0));
+    let entries: Vec<(&str, f64)> = entries
+        .iter()
+        .map(|(sql, ms)| (sql.as_str(), *ms))
+        .collect();
+    let server = scene(&entries);
+    log(
+        &Connection::open(server.database()).unwrap(),
+        "SELECT old",
+        99_999.0,
+        60,
+    );
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 1, "{report:#}");
+    let one = first(&report);
+    assert_eq!(
+        one["log"]["rows"], 102,
+        "what is older than 30 days is left out: {one:#}"
+    );
+    assert_eq!(one["log"]["slow"], 101);
+    let slow = &one["slow"][0];
+    assert_eq!(slow["query"], "select * from orders where mail = ?");
+    assert_eq!(
+        (
+            &slow["count"],
+            &slow["total_ms"],
+            &slow["p50_ms"],
+            &slow["p95_ms"],
+            &slow["max_ms"]
+        ),
+        (
+            &100.into(),
+            &150_500.0.into(),
+            &1500.0.into(),
+            &1950.0.into(),
+            &2000.0.into()
+        )
+    );
+    assert_eq!(
+        slow["problems"],
+        serde_json::json!(["full scan of orders (20000 rows)"])
+    );
+    assert_eq!(
+        one["slow"][1]["query"],
+        "select amount from orders where state = ? order by amount"
+    );
+    let problems = one["slow"][1]["problems"].to_string();
+    assert!(
+        problems.contains("temporary b-tree for ORDER BY"),
+        "{problems}"
+    );
+    let found = finding(&report, "query.slow");
+    assert_eq!(found["severity"], "medium");
+    assert_eq!(
+        (&found["value"], &found["threshold"]),
+        (&9000.0.into(), &1000.0.into())
+    );
+    // Values never leave the database.
+    let text = server.run("query-review -v").out;
+    for told in [report.to_string(), text] {
+        assert!(told.contains("orders where mail"), "{told}");
+        for secret in ["secret", "opaque", "quick-one"] {
+            assert!(!told.contains(secret), "{secret} in {told}");
+        }
+    }
+}
+
+/// The same questions to the shell's own adviser. It samples nothing, so the columns are what is compared.
+#[test]
+fn the_index_that_is_missing_is_the_one_that_the_shell_proposes() {
+    let queries = [
+        "SELECT * FROM orders WHERE mail = 'm7@example.org'",
+        "SELECT amount FROM orders WHERE user_id = 5 ORDER BY created_at",
+        "SELECT sum(o.amount) FROM users u JOIN orders o ON o.user_id = u.id WHERE u.id = 7",
+    ];
+    for query in queries {
+        let server = scene(&[(query, 2500.0)]);
+        let (code, report) = server.json("query-review");
+        assert_eq!(code, 1, "{report:#}");
+        let missing = &first(&report)["missing_indices"][0];
+        let columns: Vec<_> = missing["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
+        let output = Command::new("sqlite3")
+            .arg("-readonly")
+            .arg(server.database())
+            .args([".expert", query])
+            .output()
+            .unwrap();
+        let peer = String::from_utf8_lossy(&output.stdout).into_owned();
+        let wanted = format!(
+            "ON {}({})",
+            missing["table"].as_str().unwrap(),
+            columns.join(", ")
+        );
+        assert!(
+            peer.contains(&wanted),
+            "{query}: ours {wanted}, the shell's: {peer}"
+        );
+        // What is proposed works, and is taken from then on.
+        let sql = missing["sql"].as_str().unwrap();
+        let found = finding(&report, "query.index-missing");
+        assert!(found["hint"].as_str().unwrap().contains(sql), "{found:#}");
+        let connection = Connection::open(server.database()).unwrap();
+        connection.execute_batch(sql).unwrap();
+        let plan: Vec<String> = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
+            .unwrap()
+            .query_map([], |row| row.get(3))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert!(
+            plan.iter().any(|step| step.contains("idx_orders_")),
+            "{plan:?}"
+        );
+        let (_, report) = server.json("query-review");
+        assert_eq!(
+            first(&report)["missing_indices"],
+            serde_json::json!([]),
+            "{report:#}"
+        );
+    }
+}
+
+#[test]
+fn indices_that_are_needless_or_unused_and_statistics_that_are_stale() {
+    let server = scene(&[]);
+    let connection = Connection::open(server.database()).unwrap();
+    connection
+        .execute_batch(
+            "CREATE INDEX by_user ON orders(user_id); CREATE INDEX by_user_state ON orders(user_id, state);
+             CREATE INDEX idle ON orders(amount); CREATE INDEX busy ON orders(mail);
+             CREATE UNIQUE INDEX once ON orders(created_at, id);",
+        )
+        .unwrap();
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 0, "{report:#}");
+    let needless = finding(&report, "query.index-needless");
+    assert_eq!(needless["subject"], "app_db: by_user");
+    assert_eq!(needless["hint"], "DROP INDEX \"by_user\";");
+    assert_eq!(
+        first(&report)["unused_indices"],
+        Value::Null,
+        "no log says so: {report:#}"
+    );
+    assert!(all(&report, "query.statistics").is_empty(), "{report:#}");
+
+    connection.execute_batch("BEGIN").unwrap();
+    for number in 0..1100 {
+        let query = format!(
+            "SELECT id FROM orders WHERE mail = '{number}' OR user_id = {number} AND state = 'x'"
+        );
+        log(&connection, &query, 5.0, 1);
+    }
+    log(
+        &connection,
+        "DELETE FROM orders WHERE mail = 'x'",
+        1500.0,
+        1,
+    );
+    connection
+        .execute_batch("COMMIT; DELETE FROM orders WHERE id > 5000")
+        .unwrap();
+    let (_, report) = server.json("query-review");
+    let unused = finding(&report, "query.index-unused");
+    assert_eq!(unused["subject"], "app_db: idle", "{report:#}");
+    let statistics = finding(&report, "query.statistics")["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        statistics.contains("orders has 5000 rows, they say 20000"),
+        "{statistics}"
+    );
+    // A change is explained too, on the copy: it uses an index.
+    assert_eq!(
+        first(&report)["slow"][0]["problems"],
+        serde_json::json!([]),
+        "{report:#}"
+    );
+    connection
+        .execute_batch("DROP TABLE sqlite_stat4; DROP TABLE sqlite_stat1")
+        .unwrap();
+    let (_, report) = server.json("query-review");
+    let statistics = finding(&report, "query.statistics")["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        statistics.contains("no statistics for orders"),
+        "{statistics}"
+    );
+}
+
+#[test]
+fn any_table_may_be_missing_and_any_column_have_another_name() {
+    let server = Server::empty();
+    let connection = Connection::open(server.database()).unwrap();
+    connection.execute_batch("CREATE TABLE one(x)").unwrap();
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(finding(&report, "query.no-log")["severity"], "info");
+    connection
+        .execute_batch(
+            "CREATE TABLE \"odd \"\"log\"\"\"(\"the sql\" TEXT, ms TEXT, \"at\" INTEGER);
+             INSERT INTO \"odd \"\"log\"\"\" VALUES ('SELECT x FROM one', '1500', strftime('%s') * 1000),
+               ('SELECT x FROM one', '2500.5', strftime('%s') * 1000), ('SELECT x FROM one', 'soon', strftime('%s') * 1000);",
+        )
+        .unwrap();
+    let server = server.config(
+        "[query_review]\ntable = 'odd \"log\"'\nquery_column = \"the sql\"\nduration_column = \"MS\"\nslow = \"2s\"",
+    );
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(first(&report)["slow"][0]["max_ms"], 2500.5);
+    assert_eq!(
+        first(&report)["log"]["time_format"],
+        "milliseconds since 1970"
+    );
+    assert!(
+        finding(&report, "query.log")["message"]
+            .as_str()
+            .unwrap()
+            .contains("1 of 3 entries")
+    );
+    let server = server.config("");
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replace("\"MS\"", "\"duration\""));
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 0, "{report:#}");
+    assert!(
+        finding(&report, "query.log")["message"]
+            .as_str()
+            .unwrap()
+            .contains("it has: the sql, ms, at")
+    );
+}
+
+/// What is in the log is somebody else's text, and so is the schema.
+#[test]
+fn a_hostile_log_and_schema_do_nothing() {
+    let nested = format!("SELECT {}1{}", "(".repeat(9_000), ")".repeat(9_000));
+    let huge = format!("SELECT '{}'", "x".repeat(5_000_000));
+    let entries = [
+        "DROP TABLE users",
+        "SELECT 1; DROP TABLE users",
+        "DELETE FROM users",
+        "PRAGMA writable_schema = ON",
+        "ATTACH '/tmp/em-hostile.db' AS h",
+        "SELECT load_extension('x')",
+        "SELECT writefile('/tmp/em-hostile.db', 'x')",
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
+        "SELECT * FROM v24",
+        "\u{1b}[2J'",
+        nested.as_str(),
+        huge.as_str(),
+    ]
+    .map(|query| (query, 5000.0));
+    let server = scene(&entries);
+    let mut schema = String::from(
+        "CREATE TRIGGER gone AFTER INSERT ON query_logs BEGIN DELETE FROM users; END;
+         CREATE VIEW v0 AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c;",
+    );
+    for level in 1..25 {
+        let below = level - 1;
+        schema += &format!(
+            "CREATE VIEW v{level} AS SELECT x FROM v{below} UNION ALL SELECT x FROM v{below};"
+        );
+    }
+    let connection = Connection::open(server.database()).unwrap();
+    connection.execute_batch(&schema).unwrap();
+    connection
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
+    let before = fs::read(server.database()).unwrap();
+    let (code, report) = server.json("query-review --timeout 60s");
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(first(&report)["log"]["slow"], 11);
+    assert_eq!(first(&report)["log"]["too_long"], 1);
+    for query in first(&report)["slow"].as_array().unwrap() {
+        let explained = query["not_explained"].is_null();
+        let reads = query["query"]
+            .as_str()
+            .unwrap()
+            .starts_with("with recursive")
+            || query["query"] == "delete from users"
+            || query["query"].as_str().unwrap().contains("writefile");
+        assert!(!explained || reads, "{query:#}");
+    }
+    assert!(!std::path::Path::new("/tmp/em-hostile.db").exists());
+    assert!(fs::read(server.database()).unwrap() == before);
+    let text = server.run("query-review -v --timeout 60s").out;
+    assert!(!text.contains('\u{1b}'), "{text}");
+
+    // A log that is a view is not read at all.
+    connection
+        .execute_batch("DROP TABLE query_logs; CREATE VIEW query_logs AS SELECT x AS query, x AS query_time FROM v0")
+        .unwrap();
+    let (code, report) = server.json("query-review --timeout 60s");
+    assert_eq!(code, 0, "{report:#}");
+    assert!(
+        finding(&report, "query.log")["message"]
+            .as_str()
+            .unwrap()
+            .contains("not an ordinary table")
+    );
+}
+
+#[test]
+fn a_schema_that_makes_no_sense_and_a_file_that_is_none() {
+    let server = Server::new().config("[[database]]\nname = \"bad_db\"\npath = \"data/bad.db\"\n[[database]]\nname = \"no_db\"\npath = \"data/no.db\"");
+    let bad = server.root().join("data/bad.db");
+    let connection = Connection::open(&bad).unwrap();
+    connection
+        .execute_batch("CREATE TABLE t(x); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE t(x'")
+        .unwrap();
+    drop(connection);
+    fs::write(
+        server.root().join("data/no.db"),
+        "not a database, whatever its name",
+    )
+    .unwrap();
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 2, "{report:#}");
+    let malformed = finding_ids(&report, "bad_db");
+    assert_eq!(malformed, ["database.unreadable"], "{report:#}");
+    assert_eq!(finding_ids(&report, "no_db"), ["database.unreadable"]);
+    assert_eq!(report["data"]["databases"].as_array().unwrap().len(), 1);
+    assert_eq!(first(&report)["database"], "app_db");
+    let message = report["findings"].to_string();
+    assert!(message.contains("malformed database schema"), "{message}");
+}
+
+#[test]
+fn bad_usage_and_configuration_start_nothing() {
+    let server = Server::new();
+    for line in [
+        vec!["query-review", "--database", "nothing"],
+        vec!["query-review", "--profile", "npm start"],
+        vec!["query-review", "--profile", "node a.js | tee b"],
+        vec!["query-review", "--profile", "node a.js", "--for", "2h"],
+        vec!["query-review", "--for", "5m"],
+    ] {
+        let ran = server.run_args(&line);
+        ran.expect(3);
+    }
+    let server = Server::new().config("[query_review]\nslow = \"quick\"");
+    let ran = server.run("query-review").expect(3);
+    assert!(
+        ran.err.contains("query_review") && ran.err.contains("slow"),
+        "{}",
+        ran.err
+    );
+    let server = Server::new().config("[query_review]\ntable = \"\"");
+    server.run("query-review").expect(3);
+    let server = Server::empty();
+    let (code, report) = server.json("query-review");
+    assert_eq!(
+        code, 2,
+        "a database that the configuration names must be there: {report:#}"
+    );
+    let server = Server::empty().raw_config("[app]\nroot = \"/nonexistent\"");
+    server.run("query-review").expect(3);
+}
+
+const PROGRAM: &str = "
+const http = require('http');
+function busyWork(n) { let x = 0; for (let i = 0; i < n; i++) x = (x * 31 + i) % 1000003; return x; }
+require('fs').writeFileSync('started', process.argv.slice(2).join('|') + '|' + process.env.GREETING);
+process.on('SIGTERM', () => { require('fs').writeFileSync('ended', 'cleanly'); process.exit(0); });
+http.createServer((q, r) => r.end(String(busyWork(1e6)))).listen(Number(process.env.PORT), '127.0.0.1');
+setInterval(() => busyWork(3e6), 5);
+";
+
+#[test]
+fn a_real_node_program_is_profiled_and_ended_cleanly() {
+    let server = Server::new();
+    fs::write(server.root().join("server.js"), PROGRAM).unwrap();
+    let line = ["query-review", "--json", "--for", "2s", "--profile"];
+    let command = "PORT=0 GREETING='hello world' node server.js 'a b' c";
+    let dry = server
+        .run_args(line.iter().chain(&[command, "--dry-run"]))
+        .expect(0)
+        .json();
+    assert_eq!(dry["actions"][0]["target"], "node server.js 'a b' c");
+    assert_eq!(dry["actions"][0]["outcome"], "planned");
+    assert!(!server.root().join("started").exists());
+    let before = server.fingerprint(&server.root());
+
+    let report = server
+        .run_args(line.iter().chain(&[command]))
+        .expect(0)
+        .json();
+    let started = fs::read_to_string(server.root().join("started")).unwrap();
+    assert_eq!(started, "a b|c|hello world");
+    let ended = fs::read_to_string(server.root().join("ended")).unwrap();
+    assert_eq!(ended, "cleanly");
+    let profile = &report["data"]["profile"];
+    assert_eq!(profile["killed"], false);
+    assert!(profile["ticks"].as_u64().unwrap() > 100, "{profile:#}");
+    let top = profile["top"][0]["name"].as_str().unwrap();
+    assert!(top.contains("busyWork"), "{profile:#}");
+    assert!(
+        profile["parts"].to_string().contains("JavaScript"),
+        "{profile:#}"
+    );
+    assert_eq!(
+        metric(&report, "profile_ticks"),
+        profile["ticks"].as_f64().unwrap()
+    );
+    // Nothing of the profiler stays behind.
+    for name in ["started", "ended"] {
+        fs::remove_file(server.root().join(name)).unwrap();
+    }
+    let after = server.fingerprint(&server.root());
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_program_that_fails_is_said_to_have() {
+    let server = Server::new();
+    fs::write(
+        server.root().join("server.js"),
+        "throw new Error('the port is taken');",
+    )
+    .unwrap();
+    let report = server
+        .run_args([
+            "query-review",
+            "--json",
+            "--for",
+            "5s",
+            "--profile",
+            "node server.js",
+        ])
+        .expect(2)
+        .json();
+    let message = report["failure"].to_string();
+    assert!(
+        message.contains("ended by itself") && message.contains("the port is taken"),
+        "{message}"
+    );
+    assert_eq!(report["actions"][0]["outcome"], "failed");
+}
