@@ -138,6 +138,14 @@ impl CalendarSpan {
         }
     }
 
+    /// So many years.
+    pub fn years(years: u16) -> Self {
+        Self {
+            text: format!("{years}y"),
+            span: Span::new().years(years),
+        }
+    }
+
     /// The moment this long before `now`.
     pub fn before(&self, now: &Zoned) -> Result<Zoned, jiff::Error> {
         now.checked_sub(self.span)

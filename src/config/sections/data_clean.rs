@@ -109,14 +109,12 @@ impl Rule {
 
 impl Default for DataClean {
     fn default() -> Self {
-        let rule = |name: &str, table: &str, column: &str, older_than: &str| Rule {
+        let rule = |name: &str, table: &str, column: &str, older_than| Rule {
             name: name.into(),
             database: "app_db".into(),
             table: table.into(),
             column: column.into(),
-            older_than: older_than
-                .parse()
-                .unwrap_or_else(|error| panic!("a default: {error}")),
+            older_than,
             action: CleanAction::Delete,
             into: None,
             filter: None,
@@ -125,20 +123,30 @@ impl Default for DataClean {
         };
         Self {
             rule: vec![
-                rule("old-logs", "logs", "timestamp", "90d"),
+                rule("old-logs", "logs", "timestamp", CalendarSpan::days(90)),
                 Rule {
                     action: CleanAction::Archive,
                     into: Some("archived_trades".into()),
-                    ..rule("old-trades", "trades", "created_at", "1y")
+                    ..rule("old-trades", "trades", "created_at", CalendarSpan::years(1))
                 },
                 // Everything in a cache may have expired.
                 Rule {
                     max_fraction: 1.0,
-                    ..rule("expired-cache", "temp_cache", "expires_at", "0s")
+                    ..rule(
+                        "expired-cache",
+                        "temp_cache",
+                        "expires_at",
+                        CalendarSpan::days(0),
+                    )
                 },
                 Rule {
                     filter: Some("status = 'failed'".into()),
-                    ..rule("failed-jobs", "job_logs", "created_at", "30d")
+                    ..rule(
+                        "failed-jobs",
+                        "job_logs",
+                        "created_at",
+                        CalendarSpan::days(30),
+                    )
                 },
             ],
         }

@@ -103,9 +103,7 @@ impl Default for Rag {
         Self {
             database: "rag_db".into(),
             steps: vec![RagStep::Idle, RagStep::Orphans, RagStep::Invalid],
-            max_idle: "90d"
-                .parse()
-                .unwrap_or_else(|error| panic!("a default: {error}")),
+            max_idle: CalendarSpan::days(90),
             min_text: 3,
             max_fraction: 0.25,
             tables: RagTables::default(),
