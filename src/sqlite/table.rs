@@ -143,7 +143,8 @@ impl Table {
         self.delete_those(connection, &self.key_is(), condition)
     }
 
-    /// `DELETE` of the rows with `which` keys, as long as they still are what was meant.
+    /// `DELETE` of the rows with `which` keys, as long as they still are what was meant. The key alone finds them: with an index on
+    /// a column of the condition, the planner could prefer to go through all old rows of the table for each statement.
     pub fn delete_those<'a>(
         &self,
         connection: &'a Connection,
@@ -152,7 +153,7 @@ impl Table {
     ) -> rusqlite::Result<Statement<'a>> {
         let table = quote(&self.name);
         connection.prepare(&format!(
-            "DELETE FROM main.{table} WHERE {which} AND ({condition})"
+            "DELETE FROM main.{table} WHERE {which} AND ({condition}) IS TRUE"
         ))
     }
 
@@ -372,6 +373,32 @@ mod tests {
                 .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
                 .expect("selects");
             assert_eq!(ids, [expected]);
+        }
+    }
+    /// Without that, each of the statements for a few rows goes through all old rows of the table.
+    #[test]
+    fn rows_are_found_by_their_key_whatever_index_the_condition_has() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE a(id INTEGER PRIMARY KEY, at TEXT);
+                 CREATE TABLE b(id INTEGER PRIMARY KEY, at TEXT) WITHOUT ROWID;
+                 CREATE INDEX a_at ON a(at); CREATE INDEX b_at ON b(at);",
+            )
+            .expect("creates");
+        let stop = Stop::after(Duration::from_secs(60));
+        for name in ["a", "b"] {
+            let table = Table::find(&connection, name, Path::new("x.db"), &stop)
+                .expect("no error")
+                .expect("is there");
+            let statement = table
+                .delete_those(&connection, "id BETWEEN ?1 AND ?2", "at < '2026'")
+                .expect("prepares");
+            let sql = statement.expanded_sql().expect("has text");
+            let plan: String = connection
+                .query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3))
+                .expect("explains");
+            assert!(plan.contains("PRIMARY KEY"), "{name}: {plan}");
         }
     }
 }

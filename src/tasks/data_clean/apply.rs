@@ -106,7 +106,7 @@ pub fn copy_statement<'a>(
 ) -> rusqlite::Result<Statement<'a>> {
     let columns = columns.join(", ");
     connection.prepare(&format!(
-        "INSERT OR ABORT INTO main.{} ({columns}) SELECT {columns} FROM main.{} WHERE {which} AND ({condition})",
+        "INSERT OR ABORT INTO main.{} ({columns}) SELECT {columns} FROM main.{} WHERE {which} AND ({condition}) IS TRUE",
         quote(to),
         quote(&from.name)
     ))
