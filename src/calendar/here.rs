@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{LINES, Line, Need};
-use crate::config::sections::{Audit, Certs, Databases, Rag, Redis, Schedule};
+use crate::config::sections::{Audit, Certs, Databases, Gpu, Rag, Redis, Schedule};
 use crate::config::{Config, When};
 use crate::redis;
 use crate::sys::{files, net};
@@ -59,6 +59,8 @@ pub struct Here {
     /// The Node project's package.json.
     package: PathBuf,
     redis: Option<String>,
+    /// Whether a command measures the GPUs.
+    benchmark: bool,
 }
 
 impl Here {
@@ -83,6 +85,11 @@ impl Here {
             databases: databases.0.into_iter().map(|one| one.name).collect(),
             memory: config.peek::<Rag>().unwrap_or_default().database,
             redis: redis::Server::address(&redis.url),
+            benchmark: !config
+                .peek::<Gpu>()
+                .unwrap_or_default()
+                .benchmark
+                .is_empty(),
         })
     }
 
@@ -113,6 +120,9 @@ impl Here {
             let none = self.databases.is_empty();
             return none.then(|| "no [[database]] is configured".to_owned());
         }
+        if need == Need::Benchmark && !self.benchmark {
+            return Some("no [gpu] benchmark is configured".to_owned());
+        }
         if !there(&self.root) {
             return None;
         }
@@ -127,7 +137,7 @@ impl Here {
             Need::Node => {
                 (!there(&self.package)).then(|| format!("there is no {}", self.package.display()))
             }
-            Need::Gpu => (!there(Path::new("/proc/driver/nvidia")))
+            Need::Gpu | Need::Benchmark => (!there(Path::new("/proc/driver/nvidia")))
                 .then(|| "there is no NVIDIA driver".to_owned()),
             Need::Embeddings => (!self.databases.contains(&self.memory))
                 .then(|| format!("no [[database]] is named {}", self.memory)),
@@ -179,6 +189,7 @@ mod tests {
         Here {
             times: BTreeMap::new(),
             redis: None,
+            benchmark: false,
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
             memory: "rag_db".to_owned(),
@@ -195,6 +206,7 @@ mod tests {
             Need::Databases,
             Need::Certificates,
             Need::Node,
+            Need::Benchmark,
             Need::Embeddings,
         ] {
             assert!(bare.idle(need).is_some(), "{need:?}");

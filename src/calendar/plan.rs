@@ -43,6 +43,8 @@ pub enum Need {
     Node,
     /// An NVIDIA GPU.
     Gpu,
+    /// An NVIDIA GPU, and a command that measures it.
+    Benchmark,
     /// The database of the embeddings.
     Embeddings,
 }
@@ -184,7 +186,7 @@ pub const LINES: &[Line] = &[
     L::task_line("health-light", "§6.1", "answers, listens, disk, logins", "health --check http,listen,disk,logins", When::minutes(5, 0)).grace(30).limit(2),
     L::task_line("alerts-flush", "§6.2", "alerts that could not be sent", "alerts flush", When::minutes(5, 4)).limit(5).grace(30),
     L::task_line("gpu", "§7.1", "GPU health", "gpu", When::daily(6, 53)).needs(Need::Gpu),
-    L::manual("gpu-balance", "§7.2", "GPU load and benchmarks", When::weekly(Tuesday, 10, 0)),
+    L::task_line("gpu-balance", "§7.2", "GPU load and benchmarks", "gpu --benchmark", When::weekly(Tuesday, 10, 3)).needs(Need::Benchmark),
     L::task_line("rag-clean", "§8.1", "vector database cleanup", "rag-clean", When::weekly(Sunday, 2, 37)).needs(Need::Embeddings),
     L::manual("rag-index", "§8.2", "index optimization", When::monthly(EVERY_MONTH, 1, Tuesday, 10, 0)),
     L::task_line("rag-eval", "§8.3", "retrieval quality", "rag-eval", When::monthly(QUARTERLY, 2, Tuesday, 11, 3)).needs(Need::Embeddings),

@@ -247,7 +247,7 @@ fn service(line: &Line, settings: &Settings) -> Unit {
         text.push_str("PrivateTmp=yes\n");
     }
     // The errors of a GPU are in the kernel's log.
-    if line.need != Need::Gpu {
+    if !matches!(line.need, Need::Gpu | Need::Benchmark) {
         text.push_str("PrivateDevices=yes\nProtectKernelLogs=yes\n");
     }
     text.push_str(
