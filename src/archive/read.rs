@@ -15,12 +15,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::BLOCK;
 use super::catalogue::Backup;
+use super::digest::hex;
 use super::digest::{Tree, block_digest};
 use super::index::{IndexReader, Record, file_digest};
 use super::manifest::{Index, Plain, Stored};
 use super::member::Inflater;
 use super::name::Content;
-use super::write::hex;
 use crate::error::{self, Failure, Kind};
 use crate::sqlite;
 use crate::sys::{Stop, files};

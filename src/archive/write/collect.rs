@@ -1,0 +1,137 @@
+//! The last stage: members in their order into the file, digested, synced in steps, with a record of each in the index.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use super::super::BLOCK;
+use super::super::digest::{Tree, hex};
+use super::super::index::{Header, IndexWriter, file_digest};
+use super::super::manifest::{Index, Plain, Stored};
+use super::super::member::{CODEC, LEVEL, LONGEST};
+use super::Filled;
+use super::feed::Buffers;
+use super::work::Done;
+use crate::sys::steady::Steps;
+use crate::sys::{files, space};
+
+const WRITE_BUFFER: usize = 1 << 20;
+
+/// The space that must stay free while we write.
+pub(super) struct Room<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) reserve: u64,
+}
+
+impl Room<'_> {
+    fn require(&self) -> anyhow::Result<()> {
+        space::require(
+            self.folder,
+            self.reserve,
+            "the reserve, while the backup is written",
+        )
+    }
+}
+
+/// Where the writer puts what it gets.
+pub(super) struct Output<'a> {
+    pub(super) gz: &'a File,
+    pub(super) gz_path: &'a Path,
+    pub(super) index: IndexWriter,
+    pub(super) index_path: &'a Path,
+    pub(super) room: Room<'a>,
+}
+
+pub(super) fn write_in_order(
+    output: Output<'_>,
+    done: &Receiver<anyhow::Result<Done>>,
+    empty: &Sender<Buffers>,
+    steps: &Steps,
+) -> anyhow::Result<Filled> {
+    let Output {
+        gz,
+        gz_path,
+        mut index,
+        index_path,
+        room,
+    } = output;
+    let describe = || format!("cannot write {}", gz_path.display());
+    let mut sha256 = Sha256::new();
+    let mut tree = Tree::default();
+    let mut waiting = BTreeMap::new();
+    let mut buffer = Vec::with_capacity(WRITE_BUFFER + LONGEST);
+    let (mut plain, mut length, mut members, mut copied) = (0u64, 0u64, 0u64, 0u64);
+    let mut oldest = u32::MAX;
+    let mut synced = 0;
+    for result in done {
+        let result = result?;
+        waiting.insert(result.index, result);
+        while let Some(next) = waiting.remove(&members) {
+            members += 1;
+            plain += next.plain.len() as u64;
+            length += next.member.len() as u64;
+            copied += u64::from(next.copied);
+            oldest = oldest.min(next.record.inflated_day);
+            tree.push(next.record.plain);
+            index.push(&next.record)?;
+            buffer.extend_from_slice(&next.member);
+            if buffer.len() >= WRITE_BUFFER {
+                flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
+            }
+            let _ = empty.send(Buffers {
+                plain: next.plain,
+                member: next.member,
+            });
+        }
+        let written = length - buffer.len() as u64;
+        if steps.written(written)? {
+            synced = written;
+            room.require()?;
+        }
+    }
+    anyhow::ensure!(waiting.is_empty(), "a block of the backup is missing");
+    anyhow::ensure!(members > 0, "there is nothing to back up");
+    flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
+    files::sync(gz, gz_path)?;
+    files::read_again(gz, synced, length);
+    let header = Header {
+        members,
+        plain,
+        gz: length,
+    };
+    let mut index = index.finish(header)?;
+    files::sync(&index, index_path)?;
+    files::drop_cache(&index);
+    io::Seek::rewind(&mut index)?;
+    Ok(Filled {
+        plain: Plain {
+            size: plain,
+            blake3: tree.finish().to_hex().to_string(),
+        },
+        gz: Stored {
+            size: length,
+            sha256: hex(&sha256.finalize()),
+        },
+        index: Index {
+            blake3: file_digest(&mut index)?.to_hex().to_string(),
+            block: BLOCK as u64,
+            members,
+            copied,
+            codec: CODEC.to_owned(),
+            level: LEVEL,
+        },
+        oldest,
+    })
+}
+
+fn flush(mut gz: &File, buffer: &mut Vec<u8>, sha256: &mut Sha256) -> io::Result<()> {
+    gz.write_all(buffer)?;
+    sha256.update(&buffer);
+    buffer.clear();
+    Ok(())
+}

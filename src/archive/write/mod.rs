@@ -1,0 +1,203 @@
+//! From plain bytes to a .gz and its index, on all cores: one feeder, workers that digest and compress or copy, one ordered writer.
+//! Memory is bounded by the number of blocks in flight, whatever the size of the data.
+
+mod collect;
+mod feed;
+mod work;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, sync_channel};
+
+use anyhow::Context as _;
+
+use super::index::{IndexReader, IndexWriter, file_digest};
+use super::manifest::{Index, Manifest, Plain, Stored, day_text};
+use super::name::{Name, Part};
+use super::publish::Draft;
+use crate::report::Permit;
+use crate::sys::steady;
+use crate::sys::{Stop, files};
+use collect::{Output, Room, write_in_order};
+pub use feed::Feeder;
+use feed::{Buffers, stopped};
+use work::work;
+
+/// The backup before this one, from which unchanged members are copied.
+pub struct Previous {
+    gz: File,
+    index: IndexReader,
+    damaged: AtomicBool,
+}
+
+impl Previous {
+    /// Opens a good backup for copying. Errs where its index is missing or does not match its manifest.
+    pub fn open(folder: &Path, name: &Name, manifest: &Manifest) -> anyhow::Result<Self> {
+        let figures = manifest.index.as_ref().context("it has no index")?;
+        let index_path = name.index(folder);
+        let mut index = files::open_regular(&index_path)?;
+        anyhow::ensure!(
+            file_digest(&mut index)?.to_hex().as_str() == figures.blake3,
+            "{} does not match its manifest",
+            index_path.display()
+        );
+        let gz = files::open_regular(&name.gz(folder))?;
+        anyhow::ensure!(
+            gz.metadata()?.len() == manifest.gz.size,
+            "its size is not the one in its manifest"
+        );
+        Ok(Self {
+            gz,
+            index: IndexReader::new(files::open_regular(&index_path)?)?,
+            damaged: AtomicBool::new(false),
+        })
+    }
+
+    /// True when a member that should have been copied did not have its digest.
+    pub fn damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+}
+
+/// What is to be written, and how.
+pub struct Writing<'a> {
+    /// The backup folder.
+    pub folder: &'a Path,
+    /// The name that it will have.
+    pub name: &'a Name,
+    /// Where unchanged members come from.
+    pub previous: Option<&'a mut Previous>,
+    /// Compressing threads.
+    pub threads: usize,
+    /// Today, days since 1970.
+    pub day: u32,
+    /// Free space that is left to others, bytes; the writing stops when it would go below.
+    pub reserve: u64,
+    /// Signals and time limits.
+    pub stop: &'a Stop,
+    /// Told the plain bytes done so far.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// What was written into the parts.
+pub struct Written {
+    /// The parts, synced, waiting to be verified.
+    pub draft: Draft,
+    /// Digest and size of what went in.
+    pub plain: Plain,
+    /// Digest and size of what came out.
+    pub gz: Stored,
+    /// About the index.
+    pub index: Index,
+    /// The oldest day on which a member was inflated, once today's are.
+    pub oldest_inflation: String,
+}
+
+/// Runs `source` into new part files and syncs them. Nothing is left behind on an error.
+pub fn write(
+    permit: &Permit,
+    writing: Writing<'_>,
+    source: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<Written> {
+    let draft = Draft::new(writing.folder, writing.name);
+    let gz_path = writing.name.part(writing.folder, Part::Gz);
+    let index_path = writing.name.part(writing.folder, Part::Index);
+    let result = fill(permit, writing, source, &gz_path, &index_path);
+    match result {
+        Ok(filled) => Ok(filled.into_written(draft)),
+        Err(error) => {
+            draft.discard(permit);
+            Err(error)
+        }
+    }
+}
+
+struct Filled {
+    plain: Plain,
+    gz: Stored,
+    index: Index,
+    oldest: u32,
+}
+
+impl Filled {
+    fn into_written(self, draft: Draft) -> Written {
+        Written {
+            draft,
+            plain: self.plain,
+            gz: self.gz,
+            index: self.index,
+            oldest_inflation: day_text(self.oldest),
+        }
+    }
+}
+
+fn fill(
+    permit: &Permit,
+    writing: Writing<'_>,
+    source: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    gz_path: &Path,
+    index_path: &Path,
+) -> anyhow::Result<Filled> {
+    let gz = files::create_new(permit, gz_path)?;
+    let index = IndexWriter::new(files::create_new(permit, index_path)?)?;
+    let in_flight = writing.threads * 4 + 8;
+    let (send_empty, empty) = channel();
+    for _ in 0..in_flight {
+        send_empty.send(Buffers::default()).map_err(|_| stopped())?;
+    }
+    let (jobs, receive_jobs) = sync_channel(in_flight);
+    let receive_jobs = Mutex::new(receive_jobs);
+    let (send_done, receive_done) = channel();
+    let (previous, old_index) = match writing.previous {
+        // The index is read by the feeder while the workers read the .gz: two disjoint halves of one value.
+        Some(Previous { gz, index, damaged }) => (Some((&*gz, &*damaged)), Some(index)),
+        None => (None, None),
+    };
+    let (day, stop) = (writing.day, writing.stop);
+    let room = Room {
+        folder: writing.folder,
+        reserve: writing.reserve,
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..writing.threads {
+            let send_done = send_done.clone();
+            let receive_jobs = &receive_jobs;
+            scope.spawn(move || work(receive_jobs, &send_done, previous, day));
+        }
+        drop(send_done);
+        let writer = scope.spawn(move || {
+            // What has been synced is forgotten and asked for again: once everything is written, most of it has come back from
+            // the disk.
+            let read_again = |from, to| files::read_again(&gz, from, to);
+            steady::synced_in_steps(&gz, gz_path, read_again, |steps| {
+                let output = Output {
+                    gz: &gz,
+                    gz_path,
+                    index,
+                    index_path,
+                    room,
+                };
+                write_in_order(output, &receive_done, &send_empty, steps)
+            })
+        });
+        let mut feeder = Feeder::new(jobs, empty, old_index, stop, writing.progress);
+        let fed = source(&mut feeder).and_then(|()| feeder.finish());
+        let fed_some = feeder.fed_some();
+        drop(feeder);
+        let filled = writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the writer panicked"))?;
+        // The source's own error may have come through `io::Error`, which hides that the run was stopped.
+        // The writer's is the cause when both have one, unless it never got anything to write.
+        match (fed, filled) {
+            (Ok(()), filled) => filled,
+            (Err(error), filled) => {
+                let theirs = filled.err().filter(|_| fed_some);
+                Err(stop.check().err().or(theirs).unwrap_or(error))
+            }
+        }
+    })
+}

@@ -1,0 +1,146 @@
+//! The second stage, on all cores: a block becomes the member that it had in the backup before, where it still is the same, or a
+//! new one that has been inflated and compared.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+
+use super::super::BLOCK;
+use super::super::digest::block_digest;
+use super::super::index::Record;
+use super::super::member::{Deflater, Inflater};
+use super::feed::Job;
+
+/// A copied member is inflated again when nobody has done so for this many days; a seventh of them is, each day.
+const DAYS_BETWEEN_INFLATIONS: u32 = 7;
+
+/// One member on its way to the writer.
+pub(super) struct Done {
+    pub(super) index: u64,
+    pub(super) record: Record,
+    pub(super) member: Vec<u8>,
+    pub(super) plain: Vec<u8>,
+    pub(super) copied: bool,
+}
+
+/// Ends when there is no more to do, or when nobody takes the result any more.
+pub(super) fn work(
+    jobs: &Mutex<Receiver<Job>>,
+    done: &Sender<anyhow::Result<Done>>,
+    previous: Option<(&File, &AtomicBool)>,
+    day: u32,
+) {
+    let mut tools = match Tools::new() {
+        Ok(tools) => tools,
+        Err(error) => {
+            let _ = done.send(Err(error));
+            return;
+        }
+    };
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        let result = member_of(job, &mut tools, previous, day);
+        if done.send(result).is_err() {
+            return;
+        }
+    }
+}
+
+/// What one worker owns.
+struct Tools {
+    deflater: Deflater,
+    inflater: Inflater,
+    inflated: Vec<u8>,
+}
+
+impl Tools {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            deflater: Deflater::new()?,
+            inflater: Inflater::default(),
+            inflated: vec![0; BLOCK],
+        })
+    }
+
+    /// Inflates and compares while both are in the processor's cache. That the same bytes are on the disk is shown
+    /// afterwards, by their digest.
+    fn require_inflates(&mut self, member: &[u8], plain: &[u8]) -> anyhow::Result<()> {
+        let inflated = &mut self.inflated[..plain.len()];
+        self.inflater.inflate(member, inflated)?;
+        anyhow::ensure!(
+            inflated == plain,
+            "a member does not inflate to its own content"
+        );
+        Ok(())
+    }
+}
+
+fn member_of(
+    job: Job,
+    tools: &mut Tools,
+    previous: Option<(&File, &AtomicBool)>,
+    day: u32,
+) -> anyhow::Result<Done> {
+    let plain = block_digest(job.index, job.only, &job.plain);
+    let mut member = job.member;
+    if let (Some((gz, damaged)), Some((offset, record))) = (previous, job.previous)
+        && record.plain == plain
+        && read_member(gz, offset, &record, &mut member, damaged)
+    {
+        let age = day.saturating_sub(record.inflated_day);
+        let due = record.inflated_day != day
+            && (age >= DAYS_BETWEEN_INFLATIONS
+                || record.inflated_day > day
+                || job.index % u64::from(DAYS_BETWEEN_INFLATIONS)
+                    == u64::from(day % DAYS_BETWEEN_INFLATIONS));
+        let inflated_day = if due { day } else { record.inflated_day };
+        if due {
+            tools.require_inflates(&member, &job.plain)?;
+        }
+        return Ok(Done {
+            index: job.index,
+            record: Record {
+                inflated_day,
+                ..record
+            },
+            member,
+            plain: job.plain,
+            copied: true,
+        });
+    }
+    tools.deflater.compress(&job.plain, &mut member)?;
+    tools.require_inflates(&member, &job.plain)?;
+    let record = Record {
+        length: u32::try_from(member.len())?,
+        inflated_day: day,
+        plain,
+        member: *blake3::hash(&member).as_bytes(),
+    };
+    Ok(Done {
+        index: job.index,
+        record,
+        member,
+        plain: job.plain,
+        copied: false,
+    })
+}
+
+/// The bytes of an old member, if they still are what the index says.
+fn read_member(
+    gz: &File,
+    offset: u64,
+    record: &Record,
+    into: &mut Vec<u8>,
+    damaged: &AtomicBool,
+) -> bool {
+    into.resize(record.length as usize, 0);
+    let sound =
+        gz.read_exact_at(into, offset).is_ok() && *blake3::hash(into).as_bytes() == record.member;
+    if !sound {
+        damaged.store(true, Ordering::Relaxed);
+    }
+    sound
+}
