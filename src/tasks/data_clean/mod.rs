@@ -7,6 +7,7 @@ mod columns;
 mod into_file;
 mod layout;
 mod lines;
+mod moves;
 mod pack;
 mod plan;
 mod restore;
