@@ -4,6 +4,7 @@
 mod columns;
 mod facts;
 mod identifier;
+mod index_values;
 mod integrity;
 mod layout;
 mod moment;

@@ -23,10 +23,6 @@ const BREATH: Duration = Duration::from_millis(1);
 const ROUND: Duration = Duration::from_millis(50);
 const REST: Duration = Duration::from_millis(27);
 
-/// So many transactions, then what they wrote into the log is folded in. SQLite would do that at the end of a commit, when the write
-/// lock is gone already (`sqlite3_wal_hook`), and its time would count as the lock's.
-const CHECKPOINT: u64 = 16;
-
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
 
@@ -38,6 +34,8 @@ pub struct Pace {
     longest: Duration,
     turns: u64,
     round: Duration,
+    /// Nothing is locked before.
+    free: Instant,
     /// What the last transaction took.
     last: Duration,
     /// So many items of one that is announced.
@@ -54,6 +52,7 @@ impl Pace {
             longest: Duration::ZERO,
             turns: 0,
             round: Duration::ZERO,
+            free: Instant::now(),
             last: Duration::ZERO,
             share: FIRST_SHARE,
         }
@@ -69,6 +68,11 @@ impl Pace {
         self.turns
     }
 
+    /// True while the lock is left alone for longer than a moment: the time to look ahead.
+    pub fn rests(&self) -> bool {
+        self.free.saturating_duration_since(Instant::now()) > BREATH
+    }
+
     /// One transaction: `work` on one item after another until all are done or the time is up. An error undoes the whole
     /// transaction. Says how many were done; at least one, if there is any.
     pub fn turn<T>(
@@ -78,6 +82,7 @@ impl Pace {
         mut work: impl FnMut(&T) -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
         self.stop.check()?;
+        std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
         self.execute(connection, "BEGIN IMMEDIATE")?;
         let began = Instant::now();
         let mut done = 0;
@@ -96,9 +101,9 @@ impl Pace {
             let _ = connection.execute_batch("ROLLBACK");
             return Err(error);
         }
-        self.took(began.elapsed());
-        if self.turns.is_multiple_of(CHECKPOINT) {
-            // Busy or not, the next one goes on with it.
+        if self.took(began.elapsed()) {
+            // What was written into the log is folded in. SQLite would do that at the end of a commit, when the write lock is gone
+            // already (`sqlite3_wal_hook`), and its time would count as the lock's. Busy or not, the next one goes on with it.
             connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
                 .map_err(|error| explain(error, &self.path, &self.stop))?;
@@ -131,18 +136,19 @@ impl Pace {
             .map_err(|error| explain(error, &self.path, &self.stop))
     }
 
-    fn took(&mut self, held: Duration) {
+    /// Says whether a rest begins.
+    fn took(&mut self, held: Duration) -> bool {
         self.turns += 1;
         self.last = held;
         self.longest = self.longest.max(held);
         self.budget = next_budget(self.budget, held);
         self.round += held + BREATH;
-        if self.round >= ROUND {
+        let rests = self.round >= ROUND;
+        if rests {
             self.round = Duration::ZERO;
-            std::thread::sleep(REST);
-        } else {
-            std::thread::sleep(BREATH);
         }
+        self.free = Instant::now() + if rests { REST } else { BREATH };
+        rests
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which rows a rule means, as SQL, and a walk over them in pieces: no piece holds a lock or a snapshot while others are written.
 
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
 use super::{Table, quote};
@@ -127,13 +127,16 @@ impl Walk<'_> {
             let values = self.after.iter().flatten();
             let mut rows = statement.query(params_from_iter(values))?;
             let mut found: Vec<Row> = Vec::new();
+            let mut last = vec![Value::Null; places.len()];
             while let Some(row) = rows.next()? {
-                let read = |range: std::ops::Range<usize>| -> rusqlite::Result<Vec<Value>> {
-                    range.map(|at| row.get(at)).collect()
-                };
-                self.after = Some(read(0..places.len())?);
+                for (at, place) in last.iter_mut().enumerate() {
+                    take(place, row.get_ref(at)?)?;
+                }
                 let key = usize::from(part.along.is_some());
-                let row = read(key..places.len() + self.columns.len())?;
+                let values = key..places.len() + self.columns.len();
+                let row: Row = values
+                    .map(|at| row.get(at))
+                    .collect::<rusqlite::Result<_>>()?;
                 let stop = enough(&row);
                 found.push(row);
                 if stop {
@@ -141,6 +144,7 @@ impl Walk<'_> {
                 }
             }
             if !found.is_empty() {
+                self.after = Some(last);
                 return Ok(found);
             }
             self.part += 1;
@@ -176,6 +180,18 @@ impl Walk<'_> {
         sql.push_str(&format!(" ORDER BY {} LIMIT {most}", places.join(", ")));
         sql
     }
+}
+
+/// The same value, without a new place for each text.
+fn take(place: &mut Value, value: ValueRef<'_>) -> rusqlite::Result<()> {
+    match (place, value) {
+        (Value::Text(own), ValueRef::Text(_)) => {
+            own.clear();
+            own.push_str(value.as_str()?);
+        }
+        (own, value) => *own = value.try_into()?,
+    }
+    Ok(())
 }
 
 #[cfg(test)]

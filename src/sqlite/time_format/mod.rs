@@ -242,8 +242,9 @@ impl TimeFormat {
                 };
                 let head = format!("????-??-??{separator}??:??{seconds}");
                 match zone {
+                    // The second half is only tried where there is a fraction.
                     Zone::None => format!(
-                        " AND {column} GLOB '{head}*' AND substr({column}, {length}) NOT GLOB '*[^.0-9]*'"
+                        " AND ({column} GLOB '{head}' OR {column} GLOB '{head}*' AND substr({column}, {length}) NOT GLOB '*[^.0-9]*')"
                     ),
                     Zone::Utc => format!(" AND {column} GLOB '{head}*Z'"),
                     Zone::Offset { .. } => format!(" AND {column} GLOB '{head}*{zone}'"),
