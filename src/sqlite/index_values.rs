@@ -41,8 +41,7 @@ fn read(
     if encoding != "UTF-8" {
         return Ok(None);
     }
-    let mut pages =
-        connection.prepare("SELECT data FROM sqlite_dbpage('main') WHERE pgno = ?1")?;
+    let mut pages = connection.prepare("SELECT data FROM sqlite_dbpage('main') WHERE pgno = ?1")?;
     let header: Vec<u8> = pages.query_row([1], |row| row.get(0))?;
     let most: i64 = connection.query_row("PRAGMA main.page_count", [], |row| row.get(0))?;
     let usable = header.len() - usize::from(header.get(20).copied().unwrap_or(0));
@@ -206,7 +205,9 @@ mod tests {
             .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
             .expect("selects");
         let mut seen: Vec<Value> = Vec::new();
-        let found = each_value(connection, "t", "C", &mut |value| seen.push(value.try_into().expect("valid")));
+        let found = each_value(connection, "t", "C", &mut |value| {
+            seen.push(value.try_into().expect("valid"))
+        });
         let found = found.expect("reads");
         (sorted(rows), found.map(|_| sorted(seen)))
     }
@@ -252,12 +253,21 @@ mod tests {
         for (schema, understood) in [
             ("CREATE TABLE t(c); CREATE INDEX i ON t(c)", true),
             ("CREATE TABLE t(a, c); CREATE INDEX i ON t(a, c)", false),
-            ("CREATE TABLE t(c); CREATE INDEX i ON t(c) WHERE c > 'x'", false),
+            (
+                "CREATE TABLE t(c); CREATE INDEX i ON t(c) WHERE c > 'x'",
+                false,
+            ),
             ("CREATE TABLE t(c); CREATE INDEX i ON t(upper(c))", false),
             ("CREATE TABLE t(c DOUBLE); CREATE INDEX i ON t(c)", false),
             ("CREATE TABLE t(c)", false),
-            ("PRAGMA encoding='UTF-16le'; CREATE TABLE t(c); CREATE INDEX i ON t(c)", false),
-            ("CREATE TABLE t(k, c UNIQUE, PRIMARY KEY (k)) WITHOUT ROWID", true),
+            (
+                "PRAGMA encoding='UTF-16le'; CREATE TABLE t(c); CREATE INDEX i ON t(c)",
+                false,
+            ),
+            (
+                "CREATE TABLE t(k, c UNIQUE, PRIMARY KEY (k)) WITHOUT ROWID",
+                true,
+            ),
         ] {
             let connection = Connection::open_in_memory().expect("opens");
             let columns = match schema.contains("(a, c)") || schema.contains("(k, c") {
@@ -269,14 +279,18 @@ mod tests {
                 _ => "'2026-01-01'",
             };
             connection
-                .execute_batch(&format!("{schema}; INSERT INTO t{columns} VALUES ({value})"))
+                .execute_batch(&format!(
+                    "{schema}; INSERT INTO t{columns} VALUES ({value})"
+                ))
                 .expect("creates");
             assert_eq!(both(&connection).1.is_some(), understood, "{schema}");
         }
         // A value that goes on in another page.
         let connection = Connection::open_in_memory().expect("opens");
         connection
-            .execute_batch("CREATE TABLE t(c); CREATE INDEX i ON t(c); INSERT INTO t VALUES (zeroblob(9000))")
+            .execute_batch(
+                "CREATE TABLE t(c); CREATE INDEX i ON t(c); INSERT INTO t VALUES (zeroblob(9000))",
+            )
             .expect("creates");
         assert_eq!(both(&connection).1, None);
     }

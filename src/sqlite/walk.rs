@@ -13,19 +13,31 @@ pub struct Selection {
     table: Table,
 }
 
+/// What tells the old rows, in SQL.
+#[derive(Clone, Debug)]
+pub struct Old {
+    /// True for just these.
+    pub condition: String,
+    /// True for all of these, and perhaps for others; quickly told. A walk brings the rows of the range: whatever changes one asks
+    /// for the condition anyway, since the row may have changed.
+    pub range: String,
+}
+
 #[derive(Clone, Debug)]
 struct Part {
     condition: String,
+    /// The same or more, quickly told.
+    range: String,
     /// The rows are gone through along an index on this column, otherwise along the key.
     along: Option<String>,
 }
 
 impl Selection {
-    /// `old` is a condition on the column; `others` hold for every row of the selection.
+    /// `old` is about the column; `others` hold for every row of the selection.
     pub fn new(
         table: &Table,
         column: &str,
-        old: Option<String>,
+        old: Option<Old>,
         nulls: bool,
         others: &[String],
         indexed: bool,
@@ -38,13 +50,16 @@ impl Selection {
         };
         if let Some(old) = old {
             parts.push(Part {
-                condition: whole(old),
+                condition: whole(old.condition),
+                range: whole(old.range),
                 along: indexed.then(|| quote(column)),
             });
         }
         if nulls {
+            let condition = whole(format!("{} IS NULL", quote(column)));
             parts.push(Part {
-                condition: whole(format!("{} IS NULL", quote(column))),
+                range: condition.clone(),
+                condition,
                 along: None,
             });
         }
@@ -59,6 +74,7 @@ impl Selection {
         Self {
             parts: vec![Part {
                 condition: format!("({condition})"),
+                range: format!("({condition})"),
                 along: None,
             }],
             table: table.clone(),
@@ -164,7 +180,7 @@ impl Walk<'_> {
             "SELECT {} FROM main.{} WHERE {}",
             [places, &self.columns].concat().join(", "),
             quote(&self.selection.table.name),
-            part.condition
+            part.range
         );
         if self.after.is_some() {
             let marks: Vec<_> = (1..=places.len()).map(|at| format!("?{at}")).collect();
@@ -219,7 +235,11 @@ mod tests {
             let table = Table::find(&connection, name, Path::new("x.db"), &stop)
                 .expect("no error")
                 .expect("is there");
-            let old = Some("\"c\" >= 0 AND \"c\" < 3".to_owned());
+            let condition = "\"c\" >= 0 AND \"c\" < 3".to_owned();
+            let old = Some(Old {
+                range: condition.clone(),
+                condition,
+            });
             let selection = Selection::new(
                 &table,
                 "c",

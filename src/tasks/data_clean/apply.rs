@@ -9,7 +9,7 @@ use crate::error::refused;
 use crate::sqlite::{Pace, Row, Table, is_constraint, quote};
 
 /// Keys that are read at a time.
-const PIECE: usize = 20_000;
+const PIECE: usize = 10_000;
 
 /// So many statements are made ready while the lock is left alone.
 const AHEAD: usize = 40_000;

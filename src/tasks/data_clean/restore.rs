@@ -185,14 +185,7 @@ impl Back<'_> {
         let written: BTreeSet<_> = self.table.written().map(|one| quote(&one.name)).collect();
         let mut shared = columns::shared(self.table, &archive)?;
         shared.retain(|column| written.contains(column));
-        let all = Selection::new(
-            &archive,
-            &archive.key[0],
-            Some("1".into()),
-            false,
-            &[],
-            false,
-        );
+        let all = Selection::of(&archive, "1");
         self.restored.found = all.count(scene.reader).map_err(wrong)?;
         if self.restored.found == 0 {
             return Ok(());
