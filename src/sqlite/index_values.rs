@@ -230,9 +230,9 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(12))]
         #[test]
-        fn the_pages_say_what_the_rows_say(values in proptest::collection::vec(any_value(), 0..700), reserved in any::<bool>()) {
+        fn the_pages_say_what_the_rows_say(values in proptest::collection::vec(any_value(), 0..400), reserved in any::<bool>()) {
             let connection = Connection::open_in_memory().expect("opens");
             connection
                 .execute_batch(&format!(
