@@ -512,7 +512,10 @@ fn what_goes_along_is_counted_before_or_the_rule_is_refused() {
     let gone = ["posts", "comments", "likes"].map(|table| rows(&database, table));
     // 1 has a young reply, which stays; 5 has a comment that is pinned.
     assert_eq!(
-        number(&database, "SELECT group_concat(id, '') + 0 FROM (SELECT id FROM posts ORDER BY id)"),
+        number(
+            &database,
+            "SELECT group_concat(id, '') + 0 FROM (SELECT id FROM posts ORDER BY id)"
+        ),
         125
     );
     let gone: Vec<_> = before.iter().zip(gone).map(|(a, b)| a - b).collect();
