@@ -115,7 +115,7 @@ impl Cascade {
                     quote(&reference.child)
                 );
                 let next = Way {
-                    tables: [way.tables.as_slice(), &[reference.child.clone()]].concat(),
+                    tables: [&way.tables, std::slice::from_ref(&reference.child)].concat(),
                     down: Around {
                         before: way.down.before.clone() + &down,
                         after: format!("){}", way.down.after),
