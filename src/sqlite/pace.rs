@@ -23,6 +23,9 @@ const BREATH: Duration = Duration::from_millis(1);
 const ROUND: Duration = Duration::from_millis(50);
 const REST: Duration = Duration::from_millis(27);
 
+/// After so many transactions what they wrote into the log is folded in, in the next rest: its syncs hold up the others' commits.
+const CHECKPOINT: u64 = 16;
+
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
 
@@ -33,6 +36,8 @@ pub struct Pace {
     budget: Duration,
     longest: Duration,
     turns: u64,
+    /// How many there were at the last checkpoint.
+    folded: u64,
     round: Duration,
     /// Nothing is locked before.
     free: Instant,
@@ -51,6 +56,7 @@ impl Pace {
             budget: FIRST,
             longest: Duration::ZERO,
             turns: 0,
+            folded: 0,
             round: Duration::ZERO,
             free: Instant::now(),
             last: Duration::ZERO,
@@ -101,9 +107,10 @@ impl Pace {
             let _ = connection.execute_batch("ROLLBACK");
             return Err(error);
         }
-        if self.took(began.elapsed()) {
-            // What was written into the log is folded in. SQLite would do that at the end of a commit, when the write lock is gone
-            // already (`sqlite3_wal_hook`), and its time would count as the lock's. Busy or not, the next one goes on with it.
+        if self.took(began.elapsed()) && self.turns - self.folded >= CHECKPOINT {
+            self.folded = self.turns;
+            // SQLite would do that at the end of a commit, when the write lock is gone already (`sqlite3_wal_hook`), and its time
+            // would count as the lock's. Busy or not, the next one goes on with it.
             connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
                 .map_err(|error| explain(error, &self.path, &self.stop))?;
