@@ -8,9 +8,10 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::integrity::{self, Verdict, is_the_applications};
 use super::moment::moment;
 use super::open::open_private_at_once;
-use super::{explain, integrity, quote};
+use super::{explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
 
@@ -30,6 +31,10 @@ pub struct Facts {
     /// Foreign keys that SQLite cannot check, because what they point to is not unique or not there; in its words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_key_mismatches: Vec<String>,
+    /// Tables that only the application can check, and why, in SQLite's words: it defines a collation or a function that they use.
+    /// Their pages were looked at, their content was not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unchecked: BTreeMap<String, String>,
     /// Newest value of the freshness columns.
     #[schemars(with = "Option<String>")]
     pub data_as_of: Option<Timestamp>,
@@ -39,6 +44,29 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Which check this was, in words: `check` is its name.
+    pub fn checked_by(&self, check: &str) -> String {
+        match self.unchecked.is_empty() {
+            true => check.to_owned(),
+            false => {
+                let tables: Vec<_> = self.unchecked.keys().map(String::as_str).collect();
+                format!("{check}, not of {}", tables.join(", "))
+            }
+        }
+    }
+
+    /// The same for the operator: what is not known to be sound; `None` where all is.
+    pub fn doubt(&self) -> Option<String> {
+        let named = |(table, reason): (&String, &String)| format!("{table} ({reason})");
+        let named: Vec<_> = self.unchecked.iter().map(named).collect();
+        (!named.is_empty()).then(|| {
+            format!(
+                "not checked, since only the application can: {}; their pages and all other tables are",
+                named.join(", ")
+            )
+        })
+    }
+
     /// In which points another set of facts differs. The age of the data counts where both looked at the same columns.
     pub fn differs(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
@@ -73,12 +101,8 @@ pub fn facts(
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    let problems =
-        strings(connection, "PRAGMA quick_check").map_err(|error| explain(error, path, stop))?;
-    if problems != ["ok"] {
-        return Err(integrity::damage(path, &problems).into());
-    }
-    look(connection, path, freshness, stop)
+    let verdict = integrity::quick(connection).map_err(|error| explain(error, path, stop))?;
+    judged(verdict, connection, path, freshness, stop)
 }
 
 /// The same with the full integrity_check, which compares every index with its table, on connections that all see one state.
@@ -88,11 +112,21 @@ pub fn full_check(
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    let problems = integrity::problems(connections, path, stop)?;
-    if !problems.is_empty() {
-        return Err(integrity::damage(path, &problems).into());
+    let verdict = integrity::full(connections, path, stop)?;
+    judged(verdict, connections[0], path, freshness, stop)
+}
+
+fn judged(
+    verdict: Verdict,
+    connection: &Connection,
+    path: &Path,
+    freshness: &BTreeMap<String, String>,
+    stop: &Stop,
+) -> anyhow::Result<Facts> {
+    if !verdict.problems.is_empty() {
+        return Err(integrity::damage(path, &verdict.problems).into());
     }
-    look(connections[0], path, freshness, stop)
+    look(connection, verdict.unchecked, freshness).map_err(|error| explain(error, path, stop))
 }
 
 /// The same of a copy that nobody else can be writing, which has to have these tables.
@@ -113,27 +147,24 @@ pub fn check_copy(
 
 fn look(
     connection: &Connection,
-    path: &Path,
+    mut unchecked: BTreeMap<String, String>,
     freshness: &BTreeMap<String, String>,
-    stop: &Stop,
-) -> anyhow::Result<Facts> {
-    let look = || -> rusqlite::Result<Facts> {
-        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let tables = row_counts(connection)?;
-        let (foreign_key_violations, foreign_key_mismatches) =
-            foreign_keys(connection, tables.keys())?;
-        Ok(Facts {
-            page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
-            page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
-            schema_hash: schema_hash(connection)?,
-            tables,
-            foreign_key_violations,
-            foreign_key_mismatches,
-            data_as_of: data_as_of(connection, freshness)?,
-            freshness: freshness.clone(),
-        })
-    };
-    look().map_err(|error| explain(error, path, stop))
+) -> rusqlite::Result<Facts> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let tables = row_counts(connection)?;
+    let (foreign_key_violations, foreign_key_mismatches) =
+        foreign_keys(connection, tables.keys(), &mut unchecked)?;
+    Ok(Facts {
+        page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
+        page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
+        schema_hash: schema_hash(connection)?,
+        tables,
+        foreign_key_violations,
+        foreign_key_mismatches,
+        unchecked,
+        data_as_of: data_as_of(connection, freshness)?,
+        freshness: freshness.clone(),
+    })
 }
 
 fn strings(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
@@ -158,6 +189,7 @@ fn count_rows(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
 fn foreign_keys<'a>(
     connection: &Connection,
     tables: impl Iterator<Item = &'a String>,
+    unchecked: &mut BTreeMap<String, String>,
 ) -> rusqlite::Result<(u64, Vec<String>)> {
     let mismatch = |error: &rusqlite::Error| {
         let message = error.to_string();
@@ -165,7 +197,7 @@ fn foreign_keys<'a>(
         Some(message[at..].to_owned())
     };
     match count_rows(connection, "PRAGMA main.foreign_key_check") {
-        Err(error) if mismatch(&error).is_some() => {}
+        Err(error) if mismatch(&error).is_some() || is_the_applications(&error).is_some() => {}
         other => return Ok((other?, Vec::new())),
     }
     let (mut violations, mut mismatches) = (0, Vec::new());
@@ -173,7 +205,13 @@ fn foreign_keys<'a>(
         let sql = format!("PRAGMA main.foreign_key_check({})", quote(table));
         match count_rows(connection, &sql) {
             Ok(rows) => violations += rows,
-            Err(error) => mismatches.push(mismatch(&error).ok_or(error)?),
+            Err(error) => match (mismatch(&error), is_the_applications(&error)) {
+                (Some(message), _) => mismatches.push(message),
+                (None, Some(reason)) => {
+                    unchecked.entry(table.clone()).or_insert(reason);
+                }
+                (None, None) => return Err(error),
+            },
         }
     }
     Ok((violations, mismatches))
@@ -201,14 +239,30 @@ pub fn row_counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, 
         connection,
         "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow') AND name <> 'sqlite_schema'",
     )?;
-    names
-        .into_iter()
-        .map(|name| {
-            let sql = format!("SELECT count(*) FROM main.{}", quote(&name));
-            let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
-            Ok((name, u64::try_from(rows).unwrap_or(0)))
-        })
-        .collect()
+    let mut counted = BTreeMap::new();
+    for name in names {
+        let sql = format!("SELECT count(*) FROM main.{}", quote(&name));
+        let rows = without_its_indexes(&sql, |sql| {
+            connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+        })?;
+        counted.extend(rows.map(|rows| (name, u64::try_from(rows).unwrap_or(0))));
+    }
+    Ok(counted)
+}
+
+/// Asks again without indexes where one needs what only the application has; `None` where the table itself does.
+fn without_its_indexes<T>(
+    sql: &str,
+    ask: impl Fn(&str) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    match ask(sql) {
+        Err(error) if is_the_applications(&error).is_some() => {}
+        other => return other.map(Some),
+    }
+    match ask(&format!("{sql} NOT INDEXED")) {
+        Err(error) if is_the_applications(&error).is_some() => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// Bytes of the database with its write-ahead log folded in, and how many of them hold nothing.
@@ -272,8 +326,10 @@ fn data_as_of(
     let mut newest = None;
     for (table, column) in freshness {
         let sql = format!("SELECT max({}) FROM main.{}", quote(column), quote(table));
-        let value = connection.query_row(&sql, [], |row| Ok(moment(row.get_ref(0)?)))?;
-        newest = newest.max(value);
+        let value = without_its_indexes(&sql, |sql| {
+            connection.query_row(sql, [], |row| Ok(moment(row.get_ref(0)?)))
+        })?;
+        newest = newest.max(value.flatten());
     }
     Ok(newest)
 }

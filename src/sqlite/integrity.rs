@@ -3,8 +3,11 @@
 //! The check of one table leaves out what only the whole file can say: that every page belongs to exactly one table, index or the
 //! list of free pages. That is checked here in its place, from the very pages. A database with `auto_vacuum` has a map of its
 //! pages besides, which only the whole check knows: it is checked by one connection, as before.
+//!
+//! Where the application defines a collation or a function that the schema uses, SQLite refuses the check of everything. Then each
+//! table is checked for itself, and what cannot be is named: nobody takes it for checked.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,19 +23,84 @@ const LOCK_BYTE: u64 = 1 << 30;
 /// As many problems as the pragma itself lists.
 const MOST: usize = 100;
 
-/// Every problem that there is, up to a hundred; none in a sound database. The connections see one state of it.
-pub(super) fn problems(
+/// What a check says.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Every problem that there is, up to a hundred; none in a sound database.
+    pub problems: Vec<String>,
+    /// Tables of which only the pages could be looked at, and why.
+    pub unchecked: BTreeMap<String, String>,
+}
+
+/// What only the application has, in SQLite's words; `None` for any other error.
+pub(super) fn is_the_applications(error: &rusqlite::Error) -> Option<String> {
+    let message = error.to_string();
+    [
+        "no such collation sequence: ",
+        "no such function: ",
+        "unknown function: ",
+    ]
+    .into_iter()
+    .find_map(|words| message.find(words))
+    .map(|at| message[at..].to_owned())
+}
+
+/// `quick_check` on one connection.
+pub(super) fn quick(connection: &Connection) -> rusqlite::Result<Verdict> {
+    let found = check(connection, "PRAGMA main.quick_check");
+    or_table_by_table(found, connection, "quick_check")
+}
+
+/// `integrity_check` on all connections, which see one state.
+pub(super) fn full(
     connections: &mut [&mut Connection],
     path: &Path,
     stop: &Stop,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Verdict> {
     let found = match connections {
         [] => anyhow::bail!("no connection to check {} with", path.display()),
         [one] => whole(one),
         [one, ..] if number(one, "auto_vacuum").unwrap_or(1) != 0 => whole(one),
-        several => in_its_own_words(shared(several), several),
+        _ => in_its_own_words(shared(connections), connections),
     };
-    found.map_err(|error| explain(error, path, stop))
+    match connections {
+        [first, ..] => or_table_by_table(found, first, "integrity_check"),
+        [] => found.map(Verdict::of),
+    }
+    .map_err(|error| explain(error, path, stop))
+}
+
+impl Verdict {
+    fn of(problems: Vec<String>) -> Self {
+        Self {
+            problems,
+            ..Self::default()
+        }
+    }
+}
+
+fn or_table_by_table(
+    found: rusqlite::Result<Vec<String>>,
+    connection: &Connection,
+    pragma: &str,
+) -> rusqlite::Result<Verdict> {
+    match found {
+        Err(error) if is_the_applications(&error).is_some() => {}
+        found => return found.map(Verdict::of),
+    }
+    let mut verdict = Verdict::of(pages(connection)?);
+    for table in tables(connection)? {
+        let sql = format!("PRAGMA main.{pragma}({})", quote(&table));
+        match check(connection, &sql) {
+            Ok(problems) => verdict.problems.extend(problems),
+            Err(error) => {
+                let reason = is_the_applications(&error).ok_or(error)?;
+                verdict.unchecked.insert(table, reason);
+            }
+        }
+    }
+    verdict.problems.truncate(MOST);
+    Ok(verdict)
 }
 
 /// What was found in parts is told as SQLite tells it of the whole.
@@ -210,7 +278,18 @@ fn pages(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     each_page(connection, |page| pages.mark(page.number, page.tree))?;
     free_pages(connection, &mut pages)?;
     let lock_page = LOCK_BYTE / size.max(1) + 1;
-    for page in (1..=count).filter(|page| *page != lock_page) {
+    // With auto_vacuum a page of every so many is a map of those behind it (<https://sqlite.org/fileformat2.html#pointer_map_pages>).
+    let maps = match number(connection, "auto_vacuum")? {
+        0 => None,
+        _ => Some(size.saturating_sub(reserved(connection)?) / 5 + 1),
+    };
+    let is_map = |page: u64| {
+        maps.is_some_and(|step| {
+            let at = |page: u64| page >= 2 && (page - 2).is_multiple_of(step);
+            at(page) || (page == lock_page + 1 && at(lock_page))
+        })
+    };
+    for page in (1..=count).filter(|page| *page != lock_page && !is_map(*page)) {
         let seen = pages
             .seen
             .get(usize::try_from(page / 64).unwrap_or(0))
@@ -221,6 +300,22 @@ fn pages(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         }
     }
     Ok(pages.problems)
+}
+
+/// Bytes at the end of each page that are left alone.
+fn reserved(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row(
+        "SELECT data FROM sqlite_dbpage('main') WHERE pgno = 1",
+        [],
+        |row| {
+            Ok(row
+                .get_ref(0)?
+                .as_blob()
+                .ok()
+                .and_then(|page| page.get(20))
+                .map_or(0, |byte| u64::from(*byte)))
+        },
+    )
 }
 
 /// The list of free pages: trunks that name leaves (<https://sqlite.org/fileformat2.html#the_freelist>).
@@ -315,7 +410,7 @@ mod tests {
                 return false;
             };
             let mut all: Vec<_> = connections.iter_mut().collect();
-            problems(&mut all, path, &stop).is_ok_and(|found| found.is_empty())
+            full(&mut all, path, &stop).is_ok_and(|found| found.problems.is_empty())
         };
         (sound(1), sound(3))
     }
@@ -391,6 +486,58 @@ mod tests {
                 "{said}: {found:?}"
             );
             assert!(!verdicts(&path).1, "{said}");
+        }
+    }
+
+    /// A check that SQLite refuses for want of a collation is made of the other tables, and damage is seen wherever it is.
+    #[test]
+    fn what_only_the_application_can_check_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for pragma in ["PRAGMA auto_vacuum=0", "PRAGMA auto_vacuum=2"] {
+            let path = build(folder.path(), pragma);
+            Connection::open(&path)
+                .and_then(|connection| {
+                    connection.execute_batch(
+                        "CREATE TABLE own(x TEXT); INSERT INTO own VALUES ('a'); CREATE INDEX of_own ON own(x);
+                         PRAGMA writable_schema=ON;
+                         UPDATE sqlite_schema SET sql = 'CREATE INDEX of_own ON own(x COLLATE house)' WHERE name = 'of_own'",
+                    )
+                })
+                .expect("adds");
+            let stop = Stop::after(Duration::from_secs(60));
+            let both = || {
+                let mut all = open_private_at_once(&path, 2, &stop).expect("opens");
+                let mut all: Vec<_> = all.iter_mut().collect();
+                let quick = quick(all[0]).expect("checks");
+                [full(&mut all, &path, &stop).expect("checks"), quick]
+            };
+            for verdict in both() {
+                assert!(verdict.problems.is_empty(), "{pragma}: {verdict:?}");
+                let named: Vec<_> = verdict.unchecked.into_iter().collect();
+                let reason = "no such collation sequence: house".to_owned();
+                assert_eq!(named, [("own".to_owned(), reason)]);
+            }
+            let mut bytes = fs::read(&path).expect("reads");
+            let connection = Connection::open(&path).expect("opens");
+            let root: i64 = connection
+                .query_row(
+                    "SELECT rootpage FROM sqlite_schema WHERE name = 'a'",
+                    [],
+                    |row| row.get(0),
+                )
+                .expect("looks");
+            drop(connection);
+            bytes[(usize::try_from(root).expect("fits") - 1) * PAGE + 3] ^= 0x5a;
+            fs::write(&path, &bytes).expect("writes");
+            let mut all = open_private_at_once(&path, 2, &stop).expect("opens");
+            let mut all: Vec<_> = all.iter_mut().collect();
+            let seen =
+                |found: anyhow::Result<Verdict>| found.map_or(true, |one| !one.problems.is_empty());
+            assert!(
+                seen(quick(all[0]).map_err(Into::into)) && seen(full(&mut all, &path, &stop)),
+                "{pragma}"
+            );
+            fs::remove_file(&path).expect("removes");
         }
     }
 

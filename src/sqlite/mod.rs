@@ -1,9 +1,11 @@
 //! Live SQLite databases. Only SQLite ever opens one: another open and close of the file inside this process would silently
 //! drop the locks that SQLite holds on it (POSIX advisory locks belong to the process, <https://sqlite.org/howtocorrupt.html> §2.2).
 
+mod cascade;
 mod columns;
 mod facts;
 mod identifier;
+mod index_values;
 mod integrity;
 mod layout;
 mod moment;
@@ -19,6 +21,7 @@ mod vacuum;
 mod walk;
 mod writer;
 
+pub use cascade::Cascade;
 pub use columns::{Column, columns};
 pub use facts::{Facts, allocated, check_copy, facts, full_check, require_tables, row_counts};
 pub use identifier::quote;
@@ -36,7 +39,7 @@ pub use statistics::{Stale, stale_statistics};
 pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
 pub use vacuum::{Rehearsal, rehearse};
-pub use walk::{Row, Selection, Walk};
+pub use walk::{Old, Row, Selection, Walk};
 pub use writer::{Checkpoint, Held, Writer};
 
 /// The SQLite that is built in.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::integrity::is_the_applications;
 use crate::error::{Failure, Kind, missing};
 use crate::sys::{Stop, files};
 
@@ -221,6 +222,10 @@ pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Erro
                 .to_owned(),
         ),
         Some(ErrorCode::DiskFull) => Some("free some space".to_owned()),
+        _ if is_the_applications(&error).is_some() => Some(
+            "only the application has it, so only the application can read or change this table"
+                .to_owned(),
+        ),
         _ => None,
     };
     let failure = Failure {

@@ -23,9 +23,11 @@ const BREATH: Duration = Duration::from_millis(1);
 const ROUND: Duration = Duration::from_millis(50);
 const REST: Duration = Duration::from_millis(27);
 
-/// So many transactions, then what they wrote into the log is folded in. SQLite would do that at the end of a commit, when the write
-/// lock is gone already (`sqlite3_wal_hook`), and its time would count as the lock's.
+/// After so many transactions what they wrote into the log is folded in, in the next rest: its syncs hold up the others' commits.
 const CHECKPOINT: u64 = 16;
+
+/// Items of the first transaction that is announced.
+const FIRST_SHARE: usize = 64;
 
 /// The measure of one run's write transactions on one database.
 pub struct Pace {
@@ -34,7 +36,15 @@ pub struct Pace {
     budget: Duration,
     longest: Duration,
     turns: u64,
+    /// How many there were at the last checkpoint.
+    folded: u64,
     round: Duration,
+    /// Nothing is locked before.
+    free: Instant,
+    /// What the last transaction took.
+    last: Duration,
+    /// So many items of one that is announced.
+    share: usize,
 }
 
 impl Pace {
@@ -46,7 +56,11 @@ impl Pace {
             budget: FIRST,
             longest: Duration::ZERO,
             turns: 0,
+            folded: 0,
             round: Duration::ZERO,
+            free: Instant::now(),
+            last: Duration::ZERO,
+            share: FIRST_SHARE,
         }
     }
 
@@ -60,6 +74,11 @@ impl Pace {
         self.turns
     }
 
+    /// True while the lock is left alone for longer than a moment: the time to look ahead.
+    pub fn rests(&self) -> bool {
+        self.free.saturating_duration_since(Instant::now()) > BREATH
+    }
+
     /// One transaction: `work` on one item after another until all are done or the time is up. An error undoes the whole
     /// transaction. Says how many were done; at least one, if there is any.
     pub fn turn<T>(
@@ -69,7 +88,8 @@ impl Pace {
         mut work: impl FnMut(&T) -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
         self.stop.check()?;
-        self.batch(connection, "BEGIN IMMEDIATE")?;
+        std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
+        self.execute(connection, "BEGIN IMMEDIATE")?;
         let began = Instant::now();
         let mut done = 0;
         let mut worked = || -> anyhow::Result<()> {
@@ -80,16 +100,17 @@ impl Pace {
                     break;
                 }
             }
-            self.batch(connection, "COMMIT")
+            self.execute(connection, "COMMIT")
         };
         if let Err(error) = worked() {
             // Where SQLite has rolled back already there is nothing to undo.
             let _ = connection.execute_batch("ROLLBACK");
             return Err(error);
         }
-        self.took(began.elapsed());
-        if self.turns.is_multiple_of(CHECKPOINT) {
-            // Busy or not, the next one goes on with it.
+        if self.took(began.elapsed()) && self.turns - self.folded >= CHECKPOINT {
+            self.folded = self.turns;
+            // SQLite would do that at the end of a commit, when the write lock is gone already (`sqlite3_wal_hook`), and its time
+            // would count as the lock's. Busy or not, the next one goes on with it.
             connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
                 .map_err(|error| explain(error, &self.path, &self.stop))?;
@@ -97,24 +118,51 @@ impl Pace {
         Ok(done)
     }
 
-    fn batch(&self, connection: &Connection, sql: &str) -> anyhow::Result<()> {
+    /// One transaction over so many items as should fit into its time: `announce` hears which, while nothing is locked yet, then
+    /// `work` gets just these. So it is known before what a run that is killed may have done: all of them or none.
+    pub fn announced<T>(
+        &mut self,
+        connection: &Connection,
+        items: &[T],
+        announce: impl FnOnce(&[T]) -> anyhow::Result<()>,
+        mut work: impl FnMut(&[T]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
+        let some = items.get(..self.share).unwrap_or(items);
+        announce(some)?;
+        let wanted = self.budget;
+        self.turn(connection, &[some], |some| work(some))?;
+        if some.len() == self.share || self.last > wanted {
+            self.share = next_share(some.len(), wanted, self.last);
+        }
+        Ok(some.len())
+    }
+
+    fn execute(&self, connection: &Connection, sql: &str) -> anyhow::Result<()> {
         connection
             .execute_batch(sql)
             .map_err(|error| explain(error, &self.path, &self.stop))
     }
 
-    fn took(&mut self, held: Duration) {
+    /// Says whether a rest begins.
+    fn took(&mut self, held: Duration) -> bool {
         self.turns += 1;
+        self.last = held;
         self.longest = self.longest.max(held);
         self.budget = next_budget(self.budget, held);
         self.round += held + BREATH;
-        if self.round >= ROUND {
+        let rests = self.round >= ROUND;
+        if rests {
             self.round = Duration::ZERO;
-            std::thread::sleep(REST);
-        } else {
-            std::thread::sleep(BREATH);
         }
+        self.free = Instant::now() + if rests { REST } else { BREATH };
+        rests
     }
+}
+
+/// As many as would have taken the time that was wanted, and never more than twice as many as were tried.
+fn next_share(share: usize, wanted: Duration, took: Duration) -> usize {
+    let factor = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
+    ((share as f64 * factor.min(2.0)) as usize).max(1)
 }
 
 /// Shorter by as much as the last one was too long, longer step by step.
@@ -139,6 +187,48 @@ mod tests {
         assert_eq!(next_budget(ms(20), ms(21)), MOST);
         assert_eq!(next_budget(ms(20), ms(60)), ms(5));
         assert_eq!(next_budget(LEAST, ms(500)), LEAST);
+    }
+
+    #[test]
+    fn what_is_announced_is_done_as_a_whole() {
+        let ms = Duration::from_millis;
+        assert_eq!(next_share(64, ms(20), ms(1)), 128);
+        assert_eq!(next_share(100, ms(20), ms(40)), 50);
+        assert_eq!(next_share(1, LEAST, ms(900)), 1);
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch("CREATE TABLE t(x)")
+            .expect("creates");
+        let stop = Stop::after(Duration::from_secs(60));
+        let mut pace = Pace::new(Path::new("x.db"), &stop);
+        let items: Vec<i64> = (0..200).collect();
+        let mut rest = items.as_slice();
+        while !rest.is_empty() {
+            let mut said = 0;
+            let done = pace.announced(
+                &connection,
+                rest,
+                |some| {
+                    said = some.len();
+                    Ok(())
+                },
+                |some| {
+                    // However slow it is.
+                    std::thread::sleep(FIRST);
+                    for number in some {
+                        connection.execute("INSERT INTO t VALUES (?1)", [number])?;
+                    }
+                    Ok(())
+                },
+            );
+            let done = done.expect("commits");
+            assert!(done == said && done >= 1);
+            rest = &rest[done..];
+        }
+        let rows: i64 = connection
+            .query_row("SELECT count(DISTINCT x) FROM t", [], |row| row.get(0))
+            .expect("counts");
+        assert_eq!(rows, 200);
     }
 
     #[test]

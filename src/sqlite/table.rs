@@ -220,13 +220,27 @@ impl Reference {
 
     /// The same for one row of the child, which is called `"a child"`.
     pub fn same(&self, table: &Table) -> String {
-        let own = quote(&table.name);
+        self.matches(&quote(&table.name), "\"a child\"")
+    }
+
+    /// An SQL condition on a row of each, by their names in the statement, quoted: one points to the other.
+    pub fn matches(&self, parent: &str, child: &str) -> String {
         let pairs: Vec<_> = self
             .pairs
             .iter()
-            .map(|(from, to)| format!("{own}.{} = \"a child\".{}", quote(to), quote(from)))
+            .map(|(from, to)| format!("{parent}.{} = {child}.{}", quote(to), quote(from)))
             .collect();
         pairs.join(" AND ")
+    }
+
+    /// The same where both are of one table: they are not one row.
+    pub(super) fn is_another(&self, parent: &str, child: &str) -> String {
+        let pairs: Vec<_> = self
+            .pairs
+            .iter()
+            .map(|(_, to)| format!("{parent}.{0} IS {child}.{0}", quote(to)))
+            .collect();
+        format!("NOT ({})", pairs.join(" AND "))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which rows a rule means, as SQL, and a walk over them in pieces: no piece holds a lock or a snapshot while others are written.
 
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
 use super::{Table, quote};
@@ -13,19 +13,31 @@ pub struct Selection {
     table: Table,
 }
 
+/// What tells the old rows, in SQL.
+#[derive(Clone, Debug)]
+pub struct Old {
+    /// True for just these.
+    pub condition: String,
+    /// True for all of these, and perhaps for others; quickly told. A walk brings the rows of the range: whatever changes one asks
+    /// for the condition anyway, since the row may have changed.
+    pub range: String,
+}
+
 #[derive(Clone, Debug)]
 struct Part {
     condition: String,
+    /// The same or more, quickly told.
+    range: String,
     /// The rows are gone through along an index on this column, otherwise along the key.
     along: Option<String>,
 }
 
 impl Selection {
-    /// `old` is a condition on the column; `others` hold for every row of the selection.
+    /// `old` is about the column; `others` hold for every row of the selection.
     pub fn new(
         table: &Table,
         column: &str,
-        old: Option<String>,
+        old: Option<Old>,
         nulls: bool,
         others: &[String],
         indexed: bool,
@@ -38,13 +50,16 @@ impl Selection {
         };
         if let Some(old) = old {
             parts.push(Part {
-                condition: whole(old),
+                condition: whole(old.condition),
+                range: whole(old.range),
                 along: indexed.then(|| quote(column)),
             });
         }
         if nulls {
+            let condition = whole(format!("{} IS NULL", quote(column)));
             parts.push(Part {
-                condition: whole(format!("{} IS NULL", quote(column))),
+                range: condition.clone(),
+                condition,
                 along: None,
             });
         }
@@ -59,6 +74,7 @@ impl Selection {
         Self {
             parts: vec![Part {
                 condition: format!("({condition})"),
+                range: format!("({condition})"),
                 along: None,
             }],
             table: table.clone(),
@@ -127,13 +143,16 @@ impl Walk<'_> {
             let values = self.after.iter().flatten();
             let mut rows = statement.query(params_from_iter(values))?;
             let mut found: Vec<Row> = Vec::new();
+            let mut last = vec![Value::Null; places.len()];
             while let Some(row) = rows.next()? {
-                let read = |range: std::ops::Range<usize>| -> rusqlite::Result<Vec<Value>> {
-                    range.map(|at| row.get(at)).collect()
-                };
-                self.after = Some(read(0..places.len())?);
+                for (at, place) in last.iter_mut().enumerate() {
+                    take(place, row.get_ref(at)?)?;
+                }
                 let key = usize::from(part.along.is_some());
-                let row = read(key..places.len() + self.columns.len())?;
+                let values = key..places.len() + self.columns.len();
+                let row: Row = values
+                    .map(|at| row.get(at))
+                    .collect::<rusqlite::Result<_>>()?;
                 let stop = enough(&row);
                 found.push(row);
                 if stop {
@@ -141,6 +160,7 @@ impl Walk<'_> {
                 }
             }
             if !found.is_empty() {
+                self.after = Some(last);
                 return Ok(found);
             }
             self.part += 1;
@@ -160,7 +180,7 @@ impl Walk<'_> {
             "SELECT {} FROM main.{} WHERE {}",
             [places, &self.columns].concat().join(", "),
             quote(&self.selection.table.name),
-            part.condition
+            part.range
         );
         if self.after.is_some() {
             let marks: Vec<_> = (1..=places.len()).map(|at| format!("?{at}")).collect();
@@ -176,6 +196,18 @@ impl Walk<'_> {
         sql.push_str(&format!(" ORDER BY {} LIMIT {most}", places.join(", ")));
         sql
     }
+}
+
+/// The same value, without a new place for each text.
+fn take(place: &mut Value, value: ValueRef<'_>) -> rusqlite::Result<()> {
+    match (place, value) {
+        (Value::Text(own), ValueRef::Text(_)) => {
+            own.clear();
+            own.push_str(value.as_str()?);
+        }
+        (own, value) => *own = value.try_into()?,
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -203,7 +235,11 @@ mod tests {
             let table = Table::find(&connection, name, Path::new("x.db"), &stop)
                 .expect("no error")
                 .expect("is there");
-            let old = Some("\"c\" >= 0 AND \"c\" < 3".to_owned());
+            let condition = "\"c\" >= 0 AND \"c\" < 3".to_owned();
+            let old = Some(Old {
+                range: condition.clone(),
+                condition,
+            });
             let selection = Selection::new(
                 &table,
                 "c",

@@ -485,6 +485,62 @@ fn foreign_keys_are_kept_as_the_schema_has_them() {
     );
 }
 
+/// Through any number of tables, and with rows that point to rows of their own table: what the dry run says is what goes.
+#[test]
+fn what_goes_along_is_counted_before_or_the_rule_is_refused() {
+    let server = Server::new().config(&rule(
+        "table = \"posts\"\ncolumn = \"at\"\naction = \"delete\"\nmax_fraction = 1.0\n",
+    ));
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TABLE posts (id INTEGER PRIMARY KEY, at TEXT, parent REFERENCES posts ON DELETE CASCADE);
+         CREATE TABLE comments (id INTEGER PRIMARY KEY, post REFERENCES posts ON DELETE CASCADE);
+         CREATE TABLE likes (comment REFERENCES comments ON DELETE CASCADE);
+         CREATE TABLE pins (comment REFERENCES comments);
+         CREATE INDEX by_parent ON posts(parent);
+         INSERT INTO posts VALUES (1, '2025-01-01', NULL), (2, '2026-11-01', 1), (3, '2025-01-01', 2), (4, '2025-01-01', NULL), (5, '2025-01-01', NULL);
+         INSERT INTO comments VALUES (10, 3), (11, 3), (12, 4), (13, 5), (14, 2);
+         INSERT INTO likes VALUES (10), (10), (12), (14);
+         INSERT INTO pins VALUES (13);",
+    );
+    back_up(&server);
+    let (_, dry) = clean(&server, "--dry-run");
+    let before = ["posts", "comments", "likes"].map(|table| rows(&database, table));
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    let gone = ["posts", "comments", "likes"].map(|table| rows(&database, table));
+    // 1 has a young reply, which stays; 5 has a comment that is pinned.
+    assert_eq!(
+        number(
+            &database,
+            "SELECT group_concat(id, '') + 0 FROM (SELECT id FROM posts ORDER BY id)"
+        ),
+        125
+    );
+    let gone: Vec<_> = before.iter().zip(gone).map(|(a, b)| a - b).collect();
+    assert_eq!(gone, [2, 3, 3]);
+    assert_eq!(outcome(&dry)["chosen"], 2);
+    let reason = dry["actions"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.ends_with(
+            "with them go or change 3 rows of comments; with them go or change 3 rows of likes"
+        ),
+        "{reason}"
+    );
+    // Once 7 is gone 6 could go too: nobody can say before how many.
+    sql(
+        &database,
+        "INSERT INTO posts VALUES (6, '2025-01-01', NULL), (7, '2025-01-01', 6)",
+    );
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2);
+    let refused = finding(&report, "data-clean.refused");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("cannot be told before"), "{refused}");
+    assert_eq!(rows(&database, "posts"), 5);
+}
+
 #[test]
 fn what_is_archived_takes_no_child_along() {
     let server = Server::new().config(&rule(

@@ -302,6 +302,107 @@ fn killed_anywhere_while_rows_come_back() {
     }
 }
 
+/// Between a kill and the next run the application changes rows that are still there: the changed row is the one that is archived.
+#[test]
+fn killed_anywhere_and_changed_before_the_next_run() {
+    let rows = 2_000;
+    let server = server(FILE, rows, 40);
+    let start = server.path().join("start");
+    copy(&server.root(), &start);
+    let command = || server.command(["data-clean", "--now", NOW, "--json"]);
+    let faults = Faults::new([server.root()], &server.path().join("trash"));
+    let mut counted = command();
+    let counter = faults.count(&mut counted);
+    Ran::of(&mut counted).expect(0);
+    let mut changed = 0;
+    for (turn, at) in points(counter.total(), 24).into_iter().enumerate() {
+        fs::remove_dir_all(server.root()).unwrap();
+        copy(&start, &server.root());
+        let _ = fs::remove_dir_all(server.state());
+        let mut broken = command();
+        faults.inject(&mut broken, Kind::Kill, at);
+        let broken = Ran::of(&mut broken);
+        // Every second old row; each third time every one of them, the first of a transaction and its last among them.
+        let which = ["id % 4 = 0", "id % 4 = 2", "id % 2 = 0"][turn % 3];
+        let there: i64 = number(
+            &server.database(),
+            &format!("SELECT count(*) FROM trades WHERE {which}"),
+        );
+        changed += there;
+        sql(
+            &server.database(),
+            &format!("UPDATE trades SET note = 'changed' WHERE {which}"),
+        );
+        let again = Ran::of(&mut command());
+        let place = format!("{which} after a kill at {at}: {broken:?}\nand again: {again:?}");
+        let report = again.json();
+        let doubt = finding_ids(&report, "old-trades").contains(&"data-clean.doubt".to_owned());
+        if turn % 3 < 2 {
+            assert!(!doubt, "{place}");
+            require_done(&server, rows, FILE, &place);
+        }
+        let files: Vec<_> = packs(&server)
+            .iter()
+            .flat_map(|path| lines(&server, path))
+            .collect();
+        let new = files.iter().filter(|line| line["note"] == "changed");
+        assert_eq!(new.count() as i64, there, "{place}");
+        assert!(doubt || files.len() as u32 == rows / 2, "{place}");
+        assert!(files.len() as u32 >= rows / 2, "{place}");
+    }
+    assert!(changed > 500, "{changed}");
+}
+
+#[test]
+fn killed_anywhere_while_rows_come_back_and_changed_before_the_next_run() {
+    let rows = 1_000;
+    let server = server(FILE, rows, 40);
+    assert_eq!(server.json(&format!("data-clean --now {NOW}")).0, 0);
+    let start = server.path().join("start");
+    copy(&server.root(), &start);
+    let line = [
+        "data-clean",
+        "restore-archive",
+        "old-trades",
+        "--now",
+        NOW,
+        "--json",
+    ];
+    let command = || server.command(line);
+    let faults = Faults::new([server.root()], &server.path().join("trash"));
+    let mut counted = command();
+    let counter = faults.count(&mut counted);
+    Ran::of(&mut counted).expect(0);
+    let mut changed = 0;
+    for at in points(counter.total(), 20) {
+        fs::remove_dir_all(server.root()).unwrap();
+        copy(&start, &server.root());
+        let mut broken = command();
+        faults.inject(&mut broken, Kind::Kill, at);
+        let broken = Ran::of(&mut broken);
+        let count = |which: &str| {
+            let sql = format!("SELECT count(*) FROM trades WHERE {which}");
+            number(&server.database(), &sql)
+        };
+        let there = count("id % 4 = 0");
+        changed += there;
+        // One that came back goes for good: it does not come back again.
+        let gone = count("id = 2");
+        sql(
+            &server.database(),
+            "UPDATE trades SET note = 'changed' WHERE id % 4 = 0; DELETE FROM trades WHERE id = 2",
+        );
+        let again = Ran::of(&mut command());
+        let place = format!("killed at {at}: {broken:?}\nand again: {again:?}");
+        assert!(packs(&server).is_empty(), "{place}");
+        let sum = i64::from(rows);
+        let all = count("1");
+        assert!(all == sum || all == sum - gone, "{all}: {place}");
+        assert_eq!(count("note = 'changed'"), there, "{place}");
+    }
+    assert!(changed > 500, "{changed}");
+}
+
 /// Writers of the application: each inserts rows and changes old ones, and notes what it wrote last.
 struct Application {
     stop: Arc<AtomicBool>,

@@ -31,6 +31,7 @@ mod health;
 mod health_logs;
 mod health_peers;
 mod history;
+mod hostile_databases;
 mod input;
 mod layers;
 mod licences;

@@ -35,19 +35,24 @@ fn digits(text: &[u8]) -> Option<TimeFormat> {
 }
 
 fn iso(text: &[u8]) -> Option<TimeFormat> {
-    let number = |from: usize, to: usize| -> Option<u32> {
-        text.get(from..to)?.iter().try_fold(0, |sum, digit| {
-            digit
-                .is_ascii_digit()
-                .then(|| sum * 10 + u32::from(digit - b'0'))
-        })
+    // Two digits; more than any field may be where they are none.
+    let two = |at: usize| -> u32 {
+        match text.get(at..at + 2) {
+            Some([ten @ b'0'..=b'9', one @ b'0'..=b'9']) => {
+                u32::from(ten - b'0') * 10 + u32::from(one - b'0')
+            }
+            _ => 1_000,
+        }
     };
     let is = |at: usize, byte: u8| text.get(at) == Some(&byte);
-    let plausible = number(0, 4)? >= FIRST_YEAR
+    let (century, year) = (two(0), two(2));
+    let plausible = century < 100
+        && year < 100
+        && century * 100 + year >= FIRST_YEAR
         && is(4, b'-')
-        && (1..=12).contains(&number(5, 7)?)
+        && (1..=12).contains(&two(5))
         && is(7, b'-')
-        && (1..=31).contains(&number(8, 10)?);
+        && (1..=31).contains(&two(8));
     if !plausible {
         return None;
     }
@@ -63,11 +68,11 @@ fn iso(text: &[u8]) -> Option<TimeFormat> {
         Some(b'T') => 'T',
         Some(_) => return None,
     };
-    if !(number(11, 13)? < 24 && is(13, b':') && number(14, 16)? < 60) {
+    if !(two(11) < 24 && is(13, b':') && two(14) < 60) {
         return None;
     }
     let (resolution, mut at) = if is(16, b':') {
-        if number(17, 19)? >= 60 {
+        if two(17) >= 60 {
             return None;
         }
         (Resolution::Second, 19)
@@ -90,10 +95,10 @@ fn iso(text: &[u8]) -> Option<TimeFormat> {
 }
 
 fn zone(text: &[u8]) -> Option<Zone> {
-    let text = std::str::from_utf8(text).ok()?;
     if text.is_empty() {
         return Some(Zone::None);
     }
+    let text = std::str::from_utf8(text).ok()?;
     if text == "Z" {
         return Some(Zone::Utc);
     }

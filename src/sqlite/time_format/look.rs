@@ -10,6 +10,7 @@ use rusqlite::types::ValueRef;
 use super::form::form;
 use super::{TimeFormat, Zone};
 use crate::error::{missing, refused};
+use crate::sqlite::index_values::each_value;
 use crate::sqlite::moment::{JULIAN_EPOCH, moment};
 use crate::sqlite::{columns, explain, quote};
 use crate::sys::Stop;
@@ -54,11 +55,22 @@ impl TimeColumn<'_> {
         stop: &Stop,
     ) -> anyhow::Result<Times> {
         self.require(connection, path, stop)?;
+        self.tallies(connection, cutoff)
+            .map_err(|error| explain(error, path, stop))?
+            .verdict(self)
+    }
+
+    fn tallies(&self, connection: &Connection, cutoff: Timestamp) -> rusqlite::Result<Tallies> {
+        if self.filter.is_none() {
+            let mut tallies = Tallies::new(cutoff);
+            let add = &mut |value: ValueRef<'_>| tallies.add(value);
+            if each_value(connection, self.table, self.column, add)?.is_some() {
+                return Ok(tallies);
+            }
+        }
         let mut tallies = Tallies::new(cutoff);
-        tallies
-            .count(connection, &self.sql())
-            .map_err(|error| explain(error, path, stop))?;
-        tallies.verdict(self)
+        tallies.count(connection, &self.sql())?;
+        Ok(tallies)
     }
 
     /// The columns of the rows that are looked at.
@@ -105,6 +117,8 @@ struct Tally {
     first: Sample,
     least: Sample,
     most: Sample,
+    last: Sample,
+    last_is_older: bool,
     /// A number with a fraction, or that SQLite stores as one, was among them.
     real: bool,
 }
@@ -218,6 +232,8 @@ impl Tally {
             first: Sample::of(value),
             least: Sample::of(value),
             most: Sample::of(value),
+            last: Sample::of(value),
+            last_is_older: false,
             real: false,
         }
     }
@@ -226,11 +242,13 @@ impl Tally {
         use std::cmp::Ordering;
         self.rows += 1;
         self.real |= matches!(value, ValueRef::Real(_));
-        self.older += u64::from(match (&self.bound, value) {
+        self.last.take(value);
+        self.last_is_older = match (&self.bound, value) {
             (Bound::Text(bound), ValueRef::Text(text)) => text < bound.as_slice(),
             (Bound::Number(bound), value) => float(value).is_some_and(|number| number < *bound),
             _ => false,
-        });
+        };
+        self.older += u64::from(self.last_is_older);
         if self.form.is_none() {
             return;
         }
@@ -248,6 +266,8 @@ struct Tallies {
     cutoff: Timestamp,
     nulls: u64,
     all: Vec<Tally>,
+    /// The one that was added to last.
+    last: usize,
 }
 
 impl Tallies {
@@ -256,6 +276,7 @@ impl Tallies {
             cutoff,
             nulls: 0,
             all: Vec::new(),
+            last: 0,
         }
     }
 
@@ -273,6 +294,14 @@ impl Tallies {
             self.nulls += 1;
             return;
         }
+        // In an index the same moments stand side by side.
+        if let (ValueRef::Text(text), Some(tally)) = (value, self.all.get_mut(self.last))
+            && matches!(&tally.last, Sample::Text(last) if last == text)
+        {
+            tally.rows += 1;
+            tally.older += u64::from(tally.last_is_older);
+            return;
+        }
         let form = form(value);
         let at = match self.all.iter().position(|tally| tally.form == form) {
             Some(at) => at,
@@ -281,6 +310,7 @@ impl Tallies {
                 self.all.len() - 1
             }
         };
+        self.last = at;
         self.all[at].add(value);
     }
 

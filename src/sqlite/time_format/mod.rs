@@ -126,29 +126,27 @@ impl TimeFormat {
     /// seconds. Never for NULL or another form, also in a row that is written later. It begins with a plain range: an index on
     /// the column is used.
     pub fn older_than(&self, column: &str, cutoff: Timestamp) -> String {
-        let bound = self.bound(cutoff);
-        match self {
-            Self::Iso { zone, .. } => {
-                let mut sql = format!("{column} >= '{FIRST_YEAR}-01-01' AND {column} < {bound}");
-                sql.push_str(&self.shape(column));
-                if *zone == Zone::Varying {
-                    let seconds = cutoff.as_second();
-                    sql.push_str(&format!(" AND unixepoch({column}) < {seconds}"));
-                }
-                sql
-            }
-            Self::Epoch { unit, text: true } => format!(
-                "{column} >= '{}' AND {column} < {bound}{}",
-                unit.least(),
-                self.shape(column)
-            ),
-            Self::Epoch { unit, text: false } => {
-                format!("{column} >= {} AND {column} < {bound}", unit.least())
-            }
-            Self::Julian => {
-                format!("{column} >= {:?} AND {column} < {bound}", JULIAN.start)
-            }
+        let mut sql = self.range_before(column, cutoff) + &self.shape(column);
+        if let Self::Iso {
+            zone: Zone::Varying,
+            ..
+        } = self
+        {
+            let seconds = cutoff.as_second();
+            sql.push_str(&format!(" AND unixepoch({column}) < {seconds}"));
         }
+        sql
+    }
+
+    /// The range alone: true for every value for which [`Self::older_than`] is, and for others between.
+    pub fn range_before(&self, column: &str, cutoff: Timestamp) -> String {
+        let least = match self {
+            Self::Iso { .. } => format!("'{FIRST_YEAR}-01-01'"),
+            Self::Epoch { unit, text: true } => format!("'{}'", unit.least()),
+            Self::Epoch { unit, text: false } => unit.least().to_string(),
+            Self::Julian => format!("{:?}", JULIAN.start),
+        };
+        format!("{column} >= {least} AND {column} < {}", self.bound(cutoff))
     }
 
     /// The same for the values at or after `cutoff`.
@@ -242,8 +240,9 @@ impl TimeFormat {
                 };
                 let head = format!("????-??-??{separator}??:??{seconds}");
                 match zone {
+                    // The second half is only tried where there is a fraction.
                     Zone::None => format!(
-                        " AND {column} GLOB '{head}*' AND substr({column}, {length}) NOT GLOB '*[^.0-9]*'"
+                        " AND ({column} GLOB '{head}' OR {column} GLOB '{head}*' AND substr({column}, {length}) NOT GLOB '*[^.0-9]*')"
                     ),
                     Zone::Utc => format!(" AND {column} GLOB '{head}*Z'"),
                     Zone::Offset { .. } => format!(" AND {column} GLOB '{head}*{zone}'"),

@@ -104,11 +104,11 @@ impl Work<'_> {
                     source: source.path.display().to_string(),
                     content: Content::Sqlite,
                     journal_mode: Some(journal_mode),
-                    database: Some(facts),
                     checks: Checks {
-                        integrity: "quick_check".to_owned(),
+                        integrity: facts.checked_by("quick_check"),
                         expected_tables: source.expect_tables.clone(),
                     },
+                    database: Some(facts),
                     checks_took: took,
                 };
                 Ok((verified, about))

@@ -136,6 +136,7 @@ fn examined(report: &Reporter, series: &str, published: bool) {
             "backup.size",
             "backup.foreign-keys",
             "backup.foreign-keys-unchecked",
+            "backup.unchecked",
             "backup.not-wal",
         ] {
             report.examined(id, series);

@@ -336,6 +336,13 @@ impl Work<'_> {
                 .hint("give the columns that are pointed to a UNIQUE index; the backup is good as it is"),
             );
         }
+        if let Some(doubt) = manifest.database.as_ref().and_then(Facts::doubt) {
+            report.find(
+                Finding::new("backup.unchecked", Severity::Low, &manifest.series, doubt).hint(
+                    "the backup holds the data as it is; let the application run PRAGMA integrity_check on its own connection",
+                ),
+            );
+        }
         Outcome {
             database: manifest.series.clone(),
             file: published.name.gz(&self.store.folder).display().to_string(),

@@ -8,8 +8,11 @@ use super::run::{Done, Scene};
 use crate::error::refused;
 use crate::sqlite::{Pace, Row, Table, is_constraint, quote};
 
-/// Keys that are read ahead of the transactions.
+/// Keys that are read at a time.
 const PIECE: usize = 10_000;
+
+/// So many statements are made ready while the lock is left alone.
+const AHEAD: usize = 40_000;
 
 /// So many rows at most in one statement: the clock is looked at after each.
 const MOST_IN_RUN: i64 = 128;
@@ -43,25 +46,32 @@ pub fn apply(
         },
     };
     let mut walk = plan.selection.walk(&[]);
+    let mut ahead: Vec<Row> = Vec::new();
+    let mut at = 0;
     loop {
-        let piece = walk.piece(scene.reader, PIECE, |_| false).map_err(wrong)?;
-        if piece.is_empty() {
+        ahead.drain(..at);
+        at = 0;
+        let mut more = true;
+        while more && (ahead.is_empty() || (pace.rests() && ahead.len() < AHEAD)) {
+            let piece = walk.piece(scene.reader, PIECE, |_| false).map_err(wrong)?;
+            more = !piece.is_empty();
+            ahead.extend(match single {
+                true => runs(piece),
+                false => piece,
+            });
+        }
+        if ahead.is_empty() {
             return Ok(());
         }
-        let items = match single {
-            true => runs(piece),
-            false => piece,
-        };
-        let mut rest = items.as_slice();
-        while !rest.is_empty() {
+        while at < ahead.len() && (at == 0 || !pace.rests()) {
             if scene.must_give_way() {
                 done.gave_way = true;
                 return Ok(());
             }
+            let rest = ahead.get(at..).unwrap_or_default();
             let mut turn = Done::default();
-            let worked = pace.turn(scene.writer, rest, |item| work.item(item, &mut turn))?;
+            at += pace.turn(scene.writer, rest, |item| work.item(item, &mut turn))?;
             done.add(&turn);
-            rest = &rest[worked..];
             scene.progress(done.rows, plan);
         }
     }

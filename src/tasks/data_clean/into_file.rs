@@ -1,13 +1,16 @@
 //! Moves rows into a file. A file and a database have no common transaction, so: a piece is written, synced and read back; then its
-//! rows are removed, each only if it still is as it was written; the name is final once all are gone. Whatever ends that, the
-//! next run compares the unfinished file with the database: a row that is still there is not archived.
+//! rows are removed, each only if it still is as it was written; the name is final once all are gone. Which lines a transaction is
+//! about is noted before it begins. Whatever ends that, the next run compares the unfinished file with the notes and the database:
+//! a row that is still there, as it was or changed, is not archived.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, params_from_iter};
 
 use super::layout::Layout;
+use super::moves::{Known, Moves};
 use super::pack::{Pack, State, Writer};
 use super::plan::Plan;
 use super::run::{Done, Scene};
@@ -15,9 +18,12 @@ use crate::archive::Source;
 use crate::config::sections::Rule;
 use crate::context::Context;
 use crate::error::refused;
-use crate::report::{Permit, Reporter, Step};
-use crate::sqlite::{self, Pace, Table};
+use crate::report::{Finding, Permit, Reporter, Severity, Step};
+use crate::sqlite::{self, Pace, Row, Table};
 use crate::sys::files;
+use crate::units;
+
+const DOUBT: &str = "data-clean.doubt";
 
 const MOST_ROWS: usize = 20_000;
 const MOST_BYTES: usize = 4 << 20;
@@ -43,13 +49,14 @@ pub fn archive(
         plan,
         layout: Layout::of(&plan.table),
         writer: Writer::create(permit, &pack.now())?,
+        moves: Moves::create(permit, &pack.moves(), &Known::default())?,
         lines: 0,
         stayed: BTreeSet::new(),
     };
     moving.all(pace, done)?;
     let Moving { layout, stayed, .. } = moving;
     if stayed.is_empty() && done.rows > 0 {
-        return pack.turn(permit, State::Final).map(|_| ());
+        return pack.settle(permit, true, |_| true);
     }
     let ground = Ground {
         reader: scene.reader,
@@ -58,7 +65,8 @@ pub fn archive(
         table: &plan.table,
         layout: &layout,
     };
-    ground.settle(permit, pack, stayed)
+    let settled = ground.settle(permit, pack, Some(Known::all(stayed)));
+    settled.map(|_| ())
 }
 
 struct Moving<'a> {
@@ -66,6 +74,7 @@ struct Moving<'a> {
     plan: &'a Plan,
     layout: Layout,
     writer: Writer,
+    moves: Moves,
     lines: u64,
     /// Lines whose rows are still in the table.
     stayed: BTreeSet<u64>,
@@ -110,22 +119,29 @@ impl Moving<'_> {
                     self.stayed.extend(rest.iter().map(|(line, _)| *line));
                     return Ok(());
                 }
-                let mut turn = Done::default();
                 let mut stayed = Vec::new();
-                let layout = &self.layout;
-                let worked = pace.turn(scene.writer, rest, |(line, row)| {
-                    let row = &row[keys..];
-                    let same =
-                        layout.there(&mut select, row).map_err(wrong)?.as_deref() == Some(row);
-                    let key = layout.key_of(row);
-                    if same && delete.execute(params_from_iter(key)).map_err(wrong)? == 1 {
-                        turn.rows += 1;
-                    } else {
-                        stayed.push(*line); // changed, gone, or held by a trigger
+                let (layout, moves) = (&self.layout, RefCell::new(&mut self.moves));
+                let line_of = |item: Option<&(u64, &Row)>| item.map_or(0, |(line, _)| *line);
+                let announce = |some: &[(u64, &Row)]| {
+                    let (from, last) = (line_of(some.first()), line_of(some.last()));
+                    moves.borrow_mut().begin(from, last + 1)
+                };
+                let worked = pace.announced(scene.writer, rest, announce, |some| {
+                    for (line, row) in some {
+                        let row = &row[keys..];
+                        let there = layout.there(&mut select, row).map_err(wrong)?;
+                        let same = there.as_deref() == Some(row);
+                        let key = layout.key_of(row);
+                        if !same || delete.execute(params_from_iter(key)).map_err(wrong)? != 1 {
+                            stayed.push(*line); // changed, gone, or held by a trigger
+                        }
                     }
-                    Ok(())
+                    moves.borrow_mut().stay(&stayed)
                 })?;
-                done.add(&turn);
+                done.add(&Done {
+                    rows: (worked - stayed.len()) as u64,
+                    ..Done::default()
+                });
                 self.stayed.extend(stayed);
                 rest = &rest[worked..];
                 scene.progress(done.rows, self.plan);
@@ -144,21 +160,35 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Takes out of an unfinished file what is still in the table, and gives it its final name. `stayed` are lines that are known
-    /// to be in the table, as they were or changed.
-    fn settle(&self, permit: &Permit, pack: Pack, mut stayed: BTreeSet<u64>) -> anyhow::Result<()> {
+    /// Takes out of an unfinished file what is in the table, as it was or changed, and gives it its final name. Says how many rows
+    /// are in both because nobody can know.
+    fn settle(&self, permit: &Permit, pack: Pack, known: Option<Known>) -> anyhow::Result<u64> {
         let stop = &self.context.stop;
         let wrong = |error| sqlite::explain(error, &self.source.path, stop);
         let select = self.layout.select(self.reader, self.table, "1");
         let mut select = select.map_err(wrong)?;
+        let mut stayed = BTreeSet::new();
+        let mut changed = InFlight::default();
         let mut at = 0;
         let torn = pack.read(|text| {
             for line in text.lines() {
-                if !stayed.contains(&at) {
+                if known.as_ref().is_some_and(|one| one.stayed.contains(&at)) {
+                    stayed.insert(at);
+                } else {
                     let row = self.layout.names.values(line)?;
                     let there = self.layout.there(&mut select, &row).map_err(wrong)?;
-                    // One with another content may be another row with the same key: the line stays.
-                    if there.as_ref() == Some(&row) {
+                    let same = there.as_ref() == Some(&row);
+                    let other = there.is_some() && !same;
+                    match &known {
+                        Some(known) if known.in_flight(at) => changed.see(at, other, same),
+                        // Its row was never touched: what has its key now is the row, changed.
+                        Some(known) if at >= known.begun && other => {
+                            stayed.insert(at);
+                        }
+                        // It moved: what has its key now is another row.
+                        _ => {}
+                    }
+                    if same {
                         stayed.insert(at);
                     }
                 }
@@ -166,14 +196,38 @@ impl Ground<'_> {
             }
             stop.check()
         })?;
-        let some = match torn || !stayed.is_empty() {
-            true => pack.keep(permit, |line| !stayed.contains(&line))?,
-            false => at > 0,
-        };
-        match some {
-            true => pack.turn(permit, State::Final).map(|_| ()),
-            false => pack.remove(permit),
+        let doubtful = changed.judge(&mut stayed);
+        let all = !torn && stayed.is_empty() && at > 0;
+        pack.settle(permit, all, |line| !stayed.contains(&line))?;
+        Ok(doubtful)
+    }
+}
+
+/// What the table says about the transaction that may be undone: all of its rows moved, or none.
+#[derive(Default)]
+struct InFlight {
+    changed: Vec<u64>,
+    undone: bool,
+    committed: bool,
+}
+
+impl InFlight {
+    fn see(&mut self, line: u64, changed: bool, same: bool) {
+        match (changed, same) {
+            (true, _) => self.changed.push(line),
+            (_, true) => self.undone = true,
+            _ => self.committed = true,
         }
+    }
+
+    /// Adds the rows that are changed and did not move; counts those of which that cannot be known.
+    fn judge(self, stayed: &mut BTreeSet<u64>) -> u64 {
+        match (self.undone, self.committed) {
+            (true, _) => stayed.extend(self.changed),
+            (_, true) => {}
+            _ => return self.changed.len() as u64,
+        }
+        0
     }
 }
 
@@ -186,10 +240,24 @@ pub fn finish(
     source: &Source,
     reader: &Connection,
 ) -> anyhow::Result<()> {
+    report.examined(DOUBT, &rule.name);
+    for path in Pack::leftovers(folder, &rule.name)? {
+        let step = Step {
+            kind: "remove",
+            target: path.display().to_string(),
+            reason: "an earlier run was cut short behind its last step: it is needed no more"
+                .into(),
+        };
+        report.act(step, |permit| {
+            files::remove(permit, &path)?;
+            files::sync_directory(folder)
+        })?;
+    }
     for pack in Pack::list(folder, &rule.name)? {
         if pack.state != State::Pending {
             continue;
         }
+        let file = pack.path.display().to_string();
         let step = Step {
             kind: "finish",
             target: pack.now().display().to_string(),
@@ -197,7 +265,7 @@ pub fn finish(
                 "an earlier run was cut short: rows that are still in the table are taken out of it"
                     .into(),
         };
-        report.act(step, |permit| {
+        let doubtful = report.act(step, |permit| {
             let found = Table::find(reader, &rule.table, &source.path, &context.stop)?;
             let table = found
                 .ok_or_else(|| refused(format!("there is no table {} any more", rule.table)))?;
@@ -208,10 +276,25 @@ pub fn finish(
                 table: &table,
                 layout: &Layout::of(&table),
             };
-            ground.settle(permit, pack, BTreeSet::new())
+            let known = Known::read(&pack.moves())?;
+            ground.settle(permit, pack, known)
         })?;
+        if let Some(rows @ 1..) = doubtful {
+            report.find(in_both(rule, rows, &file));
+        }
     }
     Ok(())
+}
+
+/// Nothing is lost then, and it is told.
+fn in_both(rule: &Rule, rows: u64, file: &str) -> Finding {
+    let (rows, table) = (units::count(rows, "row"), &rule.table);
+    let message = format!(
+        "{rows} of {table} are in {file} and, with another content, in the table: all rows of the transaction that was cut short \
+were changed before this run, so nobody can tell whether they moved"
+    );
+    Finding::new(DOUBT, Severity::Medium, &rule.name, message)
+        .hint(format!("compare: zcat '{file}'"))
 }
 
 /// Refuses where rows of this rule are on their way back.

@@ -7,6 +7,8 @@ mod columns;
 mod into_file;
 mod layout;
 mod lines;
+mod moves;
+mod outcome;
 mod pack;
 mod plan;
 mod restore;
@@ -65,10 +67,10 @@ enum Command {
 pub struct Detail {
     /// One entry a rule that was looked at.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    rules: Vec<run::Outcome>,
+    rules: Vec<outcome::Outcome>,
     /// One entry a database.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    databases: Vec<run::Size>,
+    databases: Vec<outcome::Size>,
     /// For `restore-archive`: what came back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     restored: Option<restore::Restored>,

@@ -1,6 +1,8 @@
 //! A file of archived rows: gzip members one after another, each a few thousand lines of JSON. `zcat` reads it, and so does `jq`.
-//! While rows move it is called `….pending`, while they come back `….restoring`: then the database says which rows are where.
+//! While rows move it is called `….pending`, while they come back `….restoring`: then the database says which rows are where,
+//! together with `….moves` beside it. Once the final name is there, what is left of the others means nothing any more.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,11 @@ use crate::report::Permit;
 use crate::sys::files;
 
 const END: &str = ".jsonl.gz";
+const PENDING: &str = ".pending";
+const RESTORING: &str = ".restoring";
+const MOVES: &str = ".moves";
+const PART: &str = ".part";
+const MOVES_PART: &str = ".moves.part";
 
 /// In which state a file of a rule is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +49,8 @@ impl Pack {
     pub fn now(&self) -> PathBuf {
         match self.state {
             State::Final => self.path.clone(),
-            State::Pending => files::with_suffix(&self.path, ".pending"),
-            State::Restoring => files::with_suffix(&self.path, ".restoring"),
+            State::Pending => files::with_suffix(&self.path, PENDING),
+            State::Restoring => files::with_suffix(&self.path, RESTORING),
         }
     }
 
@@ -67,31 +74,37 @@ impl Pack {
         }
     }
 
+    /// Where is noted which of its lines are about to move.
+    pub fn moves(&self) -> PathBuf {
+        files::with_suffix(&self.path, MOVES)
+    }
+
     /// All files of a rule, oldest first.
     pub fn list(folder: &Path, rule: &str) -> anyhow::Result<Vec<Self>> {
-        let mut found = Vec::new();
-        for entry in files::list(folder)? {
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let (name, state) = if let Some(name) = name.strip_suffix(".pending") {
-                (name, State::Pending)
-            } else if let Some(name) = name.strip_suffix(".restoring") {
-                (name, State::Restoring)
-            } else {
-                (name, State::Final)
-            };
-            let middle = name
-                .strip_prefix(rule)
-                .and_then(|rest| rest.strip_prefix('_'))
-                .and_then(|rest| rest.strip_suffix(END));
-            if middle.is_some_and(is_time) {
-                found.push(Self {
-                    path: folder.join(name),
-                    state,
-                });
-            }
-        }
-        Ok(found)
+        let found = named(folder, rule)?;
+        let finals: BTreeSet<_> = found
+            .iter()
+            .filter(|one| one.state == Some(State::Final))
+            .map(|one| one.path.clone())
+            .collect();
+        Ok(found
+            .into_iter()
+            .filter_map(|one| Some((one.path, one.state?)))
+            .filter(|(path, state)| *state == State::Final || !finals.contains(path))
+            .map(|(path, state)| Self { path, state })
+            .collect())
+    }
+
+    /// What a run that was killed between two steps left over.
+    pub fn leftovers(folder: &Path, rule: &str) -> anyhow::Result<Vec<PathBuf>> {
+        let packs = Self::list(folder, rule)?;
+        let means_something = |one: &PathBuf| {
+            packs.iter().any(|pack| {
+                *one == pack.now() || (pack.state != State::Final && *one == pack.moves())
+            })
+        };
+        let found = named(folder, rule)?.into_iter().map(|one| one.name);
+        Ok(found.filter(|one| !means_something(one)).collect())
     }
 
     /// Renames it into another state, durably.
@@ -105,15 +118,28 @@ impl Pack {
         Ok(next)
     }
 
-    /// Removes it, durably.
-    pub fn remove(self, permit: &Permit) -> anyhow::Result<()> {
-        files::remove(permit, &self.now())?;
-        files::sync_directory(files::parent(&self.path))
+    /// Gives it its final name, without the lines that are not wanted; without any it is removed.
+    pub fn settle(
+        self,
+        permit: &Permit,
+        all: bool,
+        wanted: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<()> {
+        let moves = self.moves();
+        let now = self.now();
+        if all {
+            self.turn(permit, State::Final)?;
+        } else {
+            self.keep(permit, wanted)?;
+            files::remove(permit, &now)?;
+        }
+        files::remove(permit, &moves)?;
+        files::sync_directory(files::parent(&moves))
     }
 
-    /// Leaves out the lines that are not wanted any more, in one step; says whether any are left.
-    pub fn keep(&self, permit: &Permit, wanted: impl Fn(u64) -> bool) -> anyhow::Result<bool> {
-        let part = files::with_suffix(&self.path, ".part");
+    /// The lines that are wanted, under the final name, in one step. The numbers of lines mean something else afterwards.
+    fn keep(&self, permit: &Permit, wanted: impl Fn(u64) -> bool) -> anyhow::Result<()> {
+        let part = files::with_suffix(&self.path, PART);
         files::remove(permit, &part)?; // of a run that was killed here
         let mut writer = Writer::create(permit, &part)?;
         let mut at = 0;
@@ -132,9 +158,12 @@ impl Pack {
             kept = true;
             writer.append(&rest)
         })?;
-        files::rename_over(permit, &part, &self.now())?;
-        files::sync_directory(files::parent(&self.path))?;
-        Ok(kept)
+        if kept {
+            files::rename_new(permit, &part, &self.path)?;
+        } else {
+            files::remove(permit, &part)?;
+        }
+        files::sync_directory(files::parent(&self.path))
     }
 
     /// Goes through the members. What a killed run left unfinished at the end was never relied on and is skipped: true says so.
@@ -173,6 +202,46 @@ impl Pack {
         }
         Ok(false)
     }
+}
+
+/// A file of a rule.
+struct Named {
+    name: PathBuf,
+    /// The final name of the pack that it belongs to.
+    path: PathBuf,
+    /// `None`: it is no pack.
+    state: Option<State>,
+}
+
+fn named(folder: &Path, rule: &str) -> anyhow::Result<Vec<Named>> {
+    let mut found = Vec::new();
+    for entry in files::list(folder)? {
+        let name = entry.file_name();
+        let Some(whole) = name.to_str() else { continue };
+        let known = [
+            (PENDING, Some(State::Pending)),
+            (RESTORING, Some(State::Restoring)),
+            (MOVES_PART, None),
+            (MOVES, None),
+            (PART, None),
+        ];
+        let (name, state) = known
+            .into_iter()
+            .find_map(|(end, state)| Some((whole.strip_suffix(end)?, state)))
+            .unwrap_or((whole, Some(State::Final)));
+        let middle = name
+            .strip_prefix(rule)
+            .and_then(|rest| rest.strip_prefix('_'))
+            .and_then(|rest| rest.strip_suffix(END));
+        if middle.is_some_and(is_time) {
+            found.push(Named {
+                name: folder.join(whole),
+                path: folder.join(name),
+                state,
+            });
+        }
+    }
+    Ok(found)
 }
 
 fn is_time(text: &str) -> bool {
@@ -241,6 +310,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::moves::{Known, Moves};
     use super::*;
 
     fn pack(folder: &Path, state: State) -> Pack {
@@ -299,8 +369,24 @@ mod tests {
         let mut writer = Writer::create(&permit, &pack.now()).expect("creates");
         writer.append("1\n2\n").expect("writes");
         writer.append("3\n").expect("writes");
-        assert!(pack.keep(&permit, |line| line == 1).expect("rewrites"));
-        assert_eq!(lines(&pack).expect("reads").0, ["2"]);
+        drop(Moves::create(&permit, &pack.moves(), &Known::default()).expect("creates"));
+        let done = super::tests::pack(folder.path(), State::Final);
+        pack.keep(&permit, |line| line == 1).expect("rewrites");
+        assert_eq!(lines(&done).expect("reads").0, ["2"]);
+        // Killed here: the final name is what counts.
+        let listed = || Pack::list(folder.path(), "r").expect("lists");
+        assert_eq!(listed().len(), 1);
+        assert_eq!(listed()[0].state, State::Final);
+        assert_eq!(
+            Pack::leftovers(folder.path(), "r").expect("lists"),
+            [pack.moves(), pack.now()]
+        );
+        std::fs::remove_file(&done.path).expect("removes");
+        assert!(
+            Pack::leftovers(folder.path(), "r")
+                .expect("lists")
+                .is_empty()
+        );
         for other in [
             "r_x_20261109T041300Z.jsonl.gz",
             "r_2026.jsonl.gz",
@@ -315,6 +401,12 @@ mod tests {
         let time = "2026-11-09T04:13:00Z".parse().expect("a time");
         let next = Pack::free(folder.path(), "r", time).expect("finds");
         assert!(next.path.ends_with("r_20261109T041300Z-2.jsonl.gz"));
-        assert!(!pack.keep(&permit, |_| false).expect("rewrites"));
+        pack.settle(&permit, false, |_| false).expect("removes");
+        assert!(listed().is_empty());
+        assert!(
+            Pack::leftovers(folder.path(), "r")
+                .expect("lists")
+                .is_empty()
+        );
     }
 }

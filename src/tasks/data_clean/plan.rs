@@ -10,7 +10,7 @@ use crate::archive::Source;
 use crate::config::sections::{CleanAction, Nulls, Rule};
 use crate::context::Context;
 use crate::error::refused;
-use crate::sqlite::{self, Reference, Selection, Table, TimeColumn, Times, quote};
+use crate::sqlite::{self, Cascade, Old, Selection, Table, TimeColumn, Times, quote};
 use crate::units;
 
 /// A rule, looked at.
@@ -75,27 +75,36 @@ impl Plan {
         };
         let times = column.look(connection, cutoff, path, stop)?;
         let target = target(connection, rule, folder, &table, source, context)?;
-        let references = table.references(connection).map_err(wrong)?;
-        table
-            .require_short(connection, &references)
-            .map_err(wrong)??;
         // What is archived takes nothing along: a child that went with it would be lost.
-        let follows = |one: &&Reference| rule.action == CleanAction::Delete && one.has_action;
-        let (along, keeps): (Vec<_>, Vec<_>) = references.iter().partition(follows);
+        let takes = rule.action == CleanAction::Delete;
+        let cascade = Cascade::of(connection, &table, takes, path, stop)?;
         let selection = {
-            let mut others: Vec<_> = rule.filter.iter().cloned().collect();
-            let kept = keeps
-                .iter()
-                .map(|one| format!("NOT {}", one.points_to(&table)));
-            others.extend(kept);
-            let old = times
-                .format
-                .map(|format| format.older_than(&quote(&rule.column), cutoff));
+            let column = quote(&rule.column);
+            let old = times.format.map(|format| Old {
+                condition: format.older_than(&column, cutoff),
+                range: format.range_before(&column, cutoff),
+            });
             let nulls = rule.nulls == Nulls::Old;
             let indexed = table
                 .has_index(connection, &[&rule.column])
                 .map_err(wrong)?;
-            Selection::new(&table, &rule.column, old, nulls, &others, indexed)
+            let wanted: Vec<_> = rule.filter.iter().cloned().collect();
+            let kept = cascade.keeps.iter().map(|one| format!("NOT {one}"));
+            let free: Vec<_> = wanted.iter().cloned().chain(kept).collect();
+            let of = |others: &[String]| {
+                let old = old.clone();
+                Selection::new(&table, &rule.column, old, nulls, others, indexed)
+            };
+            let selection = of(&free);
+            cascade
+                .require_counted(
+                    connection,
+                    &table,
+                    &selection.condition(),
+                    &of(&wanted).condition(),
+                )
+                .map_err(wrong)??;
+            selection
         };
         let nulls = if rule.nulls == Nulls::Old {
             times.nulls
@@ -103,7 +112,7 @@ impl Plan {
             0
         };
         let old = times.older + nulls;
-        let chosen = match keeps.is_empty() {
+        let chosen = match cascade.keeps.is_empty() {
             true => old,
             false => selection.count(connection).map_err(wrong)?,
         };
@@ -111,10 +120,8 @@ impl Plan {
             None => times.rows,
             Some(_) => count(connection, &table.name).map_err(wrong)?,
         };
-        let along = along
-            .into_iter()
-            .map(|one| going_along(connection, &table, &selection, one))
-            .collect::<rusqlite::Result<Vec<_>>>()
+        let along = cascade
+            .count_along(connection, &selection.condition())
             .map_err(wrong)?;
         Ok(Some(Self {
             rule: rule.clone(),
@@ -125,7 +132,7 @@ impl Plan {
             total,
             chosen,
             referenced: old.saturating_sub(chosen),
-            along: along.into_iter().filter(|(_, rows)| *rows > 0).collect(),
+            along,
             target,
         }))
     }
@@ -205,22 +212,4 @@ fn count(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
     let sql = format!("SELECT count(*) FROM main.{}", quote(table));
     let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
     Ok(u64::try_from(rows).unwrap_or(0))
-}
-
-/// The rows of a child that go, or change, with those of the selection.
-fn going_along(
-    connection: &Connection,
-    table: &Table,
-    selection: &Selection,
-    reference: &Reference,
-) -> rusqlite::Result<(String, u64)> {
-    let sql = format!(
-        "SELECT count(*) FROM main.{} AS \"a child\" WHERE EXISTS (SELECT 1 FROM main.{} WHERE {} AND ({}))",
-        quote(&reference.child),
-        quote(&table.name),
-        reference.same(table),
-        selection.condition()
-    );
-    let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
-    Ok((reference.child.clone(), u64::try_from(rows).unwrap_or(0)))
 }

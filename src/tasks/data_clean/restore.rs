@@ -1,15 +1,16 @@
 //! `restore-archive`: archived rows back into their table. One that does not fit there any more stays archived.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::params_from_iter;
-use rusqlite::types::Value;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::copy_statement;
 use super::layout::Layout;
+use super::moves::{Known, Moves};
 use super::pack::{Pack, State};
 use super::run::{BUSY, Done, Run, Scene};
 use super::{Detail, PATIENCE, columns, into_file};
@@ -18,7 +19,7 @@ use crate::config::sections::Rule;
 use crate::context::Context;
 use crate::error::{missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
-use crate::sqlite::{self, Pace, Selection, Table, is_constraint, quote};
+use crate::sqlite::{self, Pace, Row, Selection, Table, is_constraint, quote};
 use crate::sys::files;
 use crate::units;
 
@@ -184,14 +185,7 @@ impl Back<'_> {
         let written: BTreeSet<_> = self.table.written().map(|one| quote(&one.name)).collect();
         let mut shared = columns::shared(self.table, &archive)?;
         shared.retain(|column| written.contains(column));
-        let all = Selection::new(
-            &archive,
-            &archive.key[0],
-            Some("1".into()),
-            false,
-            &[],
-            false,
-        );
+        let all = Selection::of(&archive, "1");
         self.restored.found = all.count(scene.reader).map_err(wrong)?;
         if self.restored.found == 0 {
             return Ok(());
@@ -244,40 +238,74 @@ impl Back<'_> {
         Ok(())
     }
 
-    /// Rows in short transactions; `one` says whether it fits. Returns those that do not, by their place.
-    fn turns<T>(
+    /// Rows in short transactions; `one` says whether it fits.
+    fn turns(
         &mut self,
-        rows: &[T],
-        mut one: impl FnMut(&T) -> anyhow::Result<bool>,
-    ) -> anyhow::Result<BTreeSet<usize>> {
-        let numbered: Vec<_> = rows.iter().enumerate().collect();
-        let mut rest = numbered.as_slice();
-        let mut conflicts = BTreeSet::new();
+        rows: &[Row],
+        mut one: impl FnMut(&Row) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let mut rest = rows;
         while !rest.is_empty() {
             if self.scene.must_give_way() {
                 self.done.gave_way = true;
                 break;
             }
-            let mut turn = Done::default();
-            let mut stay = Vec::new();
-            let worked = self.pace.turn(self.scene.writer, rest, |(at, row)| {
-                match one(row)? {
-                    true => turn.rows += 1,
-                    false => stay.push(*at),
-                }
+            let mut stay = 0;
+            let worked = self.pace.turn(self.scene.writer, rest, |row| {
+                stay += u64::from(!one(row)?);
                 Ok(())
             })?;
-            self.done.add(&turn);
-            self.restored.conflicts += stay.len() as u64;
+            self.count(worked, stay);
+            rest = &rest[worked..];
+        }
+        Ok(())
+    }
+
+    /// The same for lines of a file, in transactions that are noted before. Returns the lines that do not fit.
+    fn noted(
+        &mut self,
+        lines: &[(u64, Row)],
+        moves: &mut Moves,
+        mut one: impl FnMut(&Row) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Vec<u64>> {
+        let mut rest = lines;
+        let mut conflicts = Vec::new();
+        while !rest.is_empty() {
+            if self.scene.must_give_way() {
+                self.done.gave_way = true;
+                break;
+            }
+            let mut stay = Vec::new();
+            let notes = RefCell::new(&mut *moves);
+            let announce = |some: &[(u64, Row)]| match (some.first(), some.last()) {
+                (Some((first, _)), Some((last, _))) => notes.borrow_mut().begin(*first, last + 1),
+                _ => Ok(()),
+            };
+            let worked = self
+                .pace
+                .announced(self.scene.writer, rest, announce, |some| {
+                    for (line, row) in some {
+                        if !one(row)? {
+                            stay.push(*line);
+                        }
+                    }
+                    notes.borrow_mut().stay(&stay)
+                })?;
+            self.count(worked, stay.len() as u64);
             conflicts.extend(stay);
             rest = &rest[worked..];
-            self.scene.report.progress(
-                self.done.rows,
-                self.restored.found,
-                &format!("rows back in {}", self.table.name),
-            );
         }
         Ok(conflicts)
+    }
+
+    fn count(&mut self, worked: usize, stay: u64) {
+        self.done.rows += worked as u64 - stay;
+        self.restored.conflicts += stay;
+        self.scene.report.progress(
+            self.done.rows,
+            self.restored.found,
+            &format!("rows back in {}", self.table.name),
+        );
     }
 
     /// Out of files, oldest first. A file is removed once all its rows are durably in the table.
@@ -313,14 +341,17 @@ impl Back<'_> {
     fn file(&mut self, permit: &Permit, pack: Pack) -> anyhow::Result<()> {
         let scene = self.scene;
         let wrong = |error| scene.explain(error);
+        let mut known = match pack.state {
+            State::Restoring => Known::read(&pack.moves())?.unwrap_or_default(),
+            _ => Known::default(),
+        };
         let pack = match pack.state {
             State::Restoring => pack,
             _ => pack.turn(permit, State::Restoring)?,
         };
         let layout = Layout::of(self.table);
-        let mut select = layout
-            .select(scene.writer, self.table, "1")
-            .map_err(wrong)?;
+        let select = layout.select(scene.writer, self.table, "1");
+        let mut select = select.map_err(wrong)?;
         let marks: Vec<_> = (1..=layout.columns.len())
             .map(|at| format!("?{at}"))
             .collect();
@@ -331,10 +362,13 @@ impl Back<'_> {
             marks.join(", ")
         ));
         let mut insert = insert.map_err(wrong)?;
-        let mut one = |row: &Vec<Value>| match layout.there(&mut select, row).map_err(wrong)? {
-            // Brought back before this run was cut short.
-            Some(there) if there == *row => Ok(true),
-            Some(_) => Ok(false),
+        if known.done < known.begun {
+            self.judge(&pack, &layout, &mut known)?;
+        }
+        self.restored.conflicts += known.stayed.len() as u64;
+        let mut moves = Moves::create(permit, &pack.moves(), &known)?;
+        let mut one = |row: &Row| match layout.there(&mut select, row).map_err(wrong)? {
+            Some(there) => Ok(there == *row),
             None => match insert.execute(params_from_iter(row)) {
                 Ok(inserted) => Ok(inserted == 1),
                 Err(error) if is_constraint(&error) => Ok(false),
@@ -342,27 +376,51 @@ impl Back<'_> {
             },
         };
         let mut at = 0;
-        let mut stay = BTreeSet::new();
         pack.read(|text| {
-            let rows = text
-                .lines()
-                .map(|line| layout.names.values(line))
-                .collect::<anyhow::Result<Vec<_>>>()?;
             if self.done.gave_way {
                 return Ok(());
             }
-            let conflicts = self.turns(&rows, &mut one)?;
-            stay.extend(conflicts.into_iter().map(|row| at + row as u64));
-            at += rows.len() as u64;
+            let mut rows = Vec::new();
+            for line in text.lines() {
+                if at >= known.done {
+                    rows.push((at, layout.names.values(line)?));
+                }
+                at += 1;
+            }
+            let stay = self.noted(&rows, &mut moves, &mut one)?;
+            known.stayed.extend(stay);
             Ok(())
         })?;
         if self.done.gave_way {
             return Ok(()); // it stays as it is, and the same command goes on
         }
-        if stay.is_empty() {
-            return pack.remove(permit);
+        pack.settle(permit, false, |line| known.stayed.contains(&line))
+    }
+
+    /// Whether the transaction that was cut short is undone: before it none of its rows was in the table.
+    fn judge(&self, pack: &Pack, layout: &Layout, known: &mut Known) -> anyhow::Result<()> {
+        let wrong = |error| self.scene.explain(error);
+        let select = layout.select(self.scene.reader, self.table, "1");
+        let mut select = select.map_err(wrong)?;
+        let mut committed = false;
+        let mut at = 0;
+        pack.read(|text| {
+            for line in text.lines() {
+                if known.in_flight(at) && !known.stayed.contains(&at) && !committed {
+                    let row = layout.names.values(line)?;
+                    committed = layout.there(&mut select, &row).map_err(wrong)? == Some(row);
+                }
+                at += 1;
+            }
+            self.scene.context.stop.check()
+        })?;
+        match committed {
+            true => known.done = known.begun,
+            false => {
+                known.begun = known.done;
+                known.stayed.retain(|line| *line < known.done);
+            }
         }
-        pack.keep(permit, |line| stay.contains(&line))?;
-        pack.turn(permit, State::Final).map(|_| ())
+        Ok(())
     }
 }

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rusqlite::Connection;
-use schemars::JsonSchema;
-use serde::Serialize;
 
+use super::outcome::{Outcome, Size, reason, summarise};
 use super::plan::{Plan, Target};
 use super::{Detail, PATIENCE, apply, into_file, space};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{CleanAction, Rule};
 use crate::context::Context;
 use crate::error::{self, Kind};
-use crate::report::{Cell, Document, Finding, Permit, Reporter, Severity, Step, Table};
+use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, LONGEST_LOCK, Pace};
 use crate::sys::files;
 use crate::sys::lock::Held;
@@ -41,56 +40,6 @@ pub struct Run {
     pub backup_check: bool,
     /// The application's root.
     pub root: PathBuf,
-}
-
-/// What became of a rule.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Outcome {
-    /// Its name.
-    rule: String,
-    /// The database.
-    database: String,
-    /// The table.
-    table: String,
-    /// How its column writes time.
-    time_format: String,
-    /// Rows before this moment are old.
-    #[schemars(with = "String")]
-    cutoff: jiff::Timestamp,
-    /// The first moment in the column.
-    #[schemars(with = "Option<String>")]
-    oldest: Option<jiff::Timestamp>,
-    /// The last moment in the column.
-    #[schemars(with = "Option<String>")]
-    newest: Option<jiff::Timestamp>,
-    /// Rows of the table before.
-    rows: u64,
-    /// Rows without a time.
-    nulls: u64,
-    /// Rows that were to go.
-    chosen: u64,
-    /// Old rows that stay, because others point to them.
-    referenced: u64,
-    /// Rows that went.
-    done: u64,
-    /// Where archived rows are: a table, or a file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    archive: Option<String>,
-}
-
-/// A database after its rules.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Size {
-    /// The database.
-    database: String,
-    /// Bytes of its file, with everything folded in that is in the write-ahead log.
-    bytes: u64,
-    /// Bytes of it that hold nothing.
-    free_bytes: u64,
-    /// The longest that the write lock was held, ms.
-    longest_lock_ms: f64,
-    /// Write transactions.
-    transactions: u64,
 }
 
 /// What is committed.
@@ -188,65 +137,6 @@ impl Run {
     }
 }
 
-fn summarise(report: &Reporter, detail: &Detail) -> anyhow::Result<()> {
-    let done: u64 = detail.rules.iter().map(|one| one.done).sum();
-    let chosen: u64 = detail.rules.iter().map(|one| one.chosen).sum();
-    let archived: u64 = detail
-        .rules
-        .iter()
-        .filter(|one| one.archive.is_some())
-        .map(|one| one.done)
-        .sum();
-    let longest = detail
-        .databases
-        .iter()
-        .map(|one| one.longest_lock_ms)
-        .fold(0.0, f64::max);
-    report.summarise(match (report.dry_run(), done) {
-        (true, _) => format!("would remove {}", units::count(chosen, "row")),
-        (false, 0) if chosen == 0 => "nothing is older than the rules allow".to_owned(),
-        (false, _) => format!(
-            "{} removed, {archived} of them archived; the write lock was held for {longest:.0} ms at most",
-            units::count(done, "row")
-        ),
-    });
-    if !detail.rules.is_empty() {
-        report.document(table(&detail.rules, report.dry_run()));
-    }
-    report.detail(detail)
-}
-
-fn table(rules: &[Outcome], dry_run: bool) -> Document {
-    Document::Table(Table {
-        title: "Rules".to_owned(),
-        columns: vec![
-            "rule",
-            "table",
-            "rows",
-            "older than",
-            "how time is written",
-            "without time",
-            if dry_run { "would go" } else { "gone" },
-            "kept",
-        ],
-        rows: rules
-            .iter()
-            .map(|one| {
-                vec![
-                    Cell::Text(one.rule.clone()),
-                    Cell::Text(format!("{}.{}", one.database, one.table)),
-                    Cell::Count(one.rows),
-                    Cell::Time(one.cutoff),
-                    Cell::Text(one.time_format.clone()),
-                    Cell::Count(one.nulls),
-                    Cell::Count(if dry_run { one.chosen } else { one.done }),
-                    Cell::Count(one.referenced),
-                ]
-            })
-            .collect(),
-    })
-}
-
 struct Work<'a> {
     run: &'a Run,
     context: &'a Context,
@@ -340,7 +230,7 @@ impl Work<'_> {
             }
             Err(error) => return Err(error),
         };
-        let mut outcome = self.outcome(&plan);
+        let mut outcome = Outcome::of(&plan, &self.source.name);
         let mut done = Done::default();
         let result = self.act(&plan, reader, pace, &mut done);
         outcome.done = done.rows;
@@ -440,28 +330,6 @@ impl Work<'_> {
         .with_context(|| format!("after {}", units::count(done.rows, "row")))
     }
 
-    fn outcome(&self, plan: &Plan) -> Outcome {
-        Outcome {
-            rule: plan.rule.name.clone(),
-            database: self.source.name.clone(),
-            table: plan.table.name.clone(),
-            time_format: plan.format(),
-            cutoff: plan.cutoff,
-            oldest: plan.times.oldest,
-            newest: plan.times.newest,
-            rows: plan.total,
-            nulls: plan.times.nulls,
-            chosen: plan.chosen,
-            referenced: plan.referenced,
-            done: 0,
-            archive: match &plan.target {
-                Target::Nothing => None,
-                Target::Table { name, .. } => Some(name.clone()),
-                Target::Folder(folder) => Some(folder.display().to_string()),
-            },
-        }
-    }
-
     fn measure(&self, plan: &Plan, done: &Done) {
         let labels = [
             ("database", self.source.name.as_str()),
@@ -522,30 +390,4 @@ impl Work<'_> {
             transactions: pace.turns(),
         })
     }
-}
-
-/// One sentence with the numbers: how many, of how many, older than what, told how.
-fn reason(plan: &Plan) -> String {
-    let mut text = format!(
-        "{} of {} ({:.1}%) are older than {} ({}; {}: {})",
-        plan.chosen,
-        units::count(plan.total, "row"),
-        plan.fraction() * 100.0,
-        plan.cutoff,
-        plan.rule.older_than,
-        plan.rule.column,
-        plan.format()
-    );
-    match &plan.target {
-        Target::Nothing => {}
-        Target::Table { name, .. } => text.push_str(&format!("; into {name}")),
-        Target::Folder(folder) => text.push_str(&format!("; into {}", folder.display())),
-    }
-    for (child, rows) in &plan.along {
-        text.push_str(&format!(
-            "; with them go or change {} of {child}",
-            units::count(*rows, "row")
-        ));
-    }
-    text
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::{CORRUPT, FOREIGN_KEYS, Outcome, State, Work, millis};
+use super::{CORRUPT, FOREIGN_KEYS, Outcome, State, UNCHECKED, Work, millis};
 use crate::error::{self, Kind};
 use crate::report::{Finding, Severity};
 use crate::sqlite::{self, BareTable, Snapshot, Stale};
@@ -22,13 +22,19 @@ pub(super) struct Looked {
     pub bare: Vec<BareTable>,
 }
 
+/// Why a database is left alone.
+enum Bad {
+    ForeignKeys(u64),
+    Unchecked(String),
+}
+
 impl Work<'_> {
     /// Integrity and foreign keys first; `None`, with a critical finding, where they are bad.
     pub(super) fn look(&self, outcome: &mut Outcome) -> anyhow::Result<Option<Looked>> {
         let (name, path) = (&self.source.name, &self.source.path);
         let [wal, ..] = sqlite::side_files(path);
         let stop = self.giving_way(files::metadata(&wal)?.map_or(0, |meta| meta.len()));
-        for id in [CORRUPT, FOREIGN_KEYS] {
+        for id in [CORRUPT, FOREIGN_KEYS, UNCHECKED] {
             self.report.examined(id, name);
         }
         self.report.progress(0, 0, &format!("checking {name}"));
@@ -39,8 +45,11 @@ impl Work<'_> {
             let facts = sqlite::full_check(&mut all, path, &BTreeMap::new(), &stop)?;
             let connection = snapshot.connection();
             outcome.check_ms = millis(started.elapsed());
+            if let Some(doubt) = facts.doubt() {
+                return Ok(Err(Bad::Unchecked(doubt)));
+            }
             if facts.foreign_key_violations > 0 {
-                return Ok(Err(facts.foreign_key_violations));
+                return Ok(Err(Bad::ForeignKeys(facts.foreign_key_violations)));
             }
             let state = self.state(connection, &stop)?;
             let wrong = |error| sqlite::explain(error, path, &stop);
@@ -63,7 +72,16 @@ impl Work<'_> {
                 outcome.sound = true;
                 Ok(Some(looked))
             }
-            Ok(Err(violations)) => {
+            Ok(Err(Bad::Unchecked(doubt))) => {
+                let message = format!("{name} is left alone: {doubt}");
+                self.report.find(
+                    Finding::new(UNCHECKED, Severity::Low, name, message).hint(
+                        "let the application run PRAGMA integrity_check and PRAGMA optimize on its own connection",
+                    ),
+                );
+                Ok(None)
+            }
+            Ok(Err(Bad::ForeignKeys(violations))) => {
                 self.report.find(
                     Finding::new(
                         FOREIGN_KEYS,

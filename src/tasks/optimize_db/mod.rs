@@ -32,6 +32,7 @@ const FAILED: &str = "optimize.failed";
 const MISSING: &str = "optimize.missing";
 const CORRUPT: &str = "optimize.corrupt";
 const FOREIGN_KEYS: &str = "optimize.foreign-keys";
+const UNCHECKED: &str = "optimize.unchecked";
 const NO_BACKUP: &str = "optimize.no-backup";
 const PUT_OFF: &str = "optimize.put-off";
 const TOO_LONG: &str = "optimize.too-long";

@@ -5,6 +5,7 @@
 mod log;
 mod profile;
 mod review;
+mod tell;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -151,7 +152,7 @@ impl task::Task for Task {
         }
         // What a database that could not be read would have had is not known to be gone.
         if whole && self.databases.len() == reviewed.len() {
-            for id in review::PER_INDEX {
+            for id in tell::PER_INDEX {
                 report.examined_all(id);
             }
         }

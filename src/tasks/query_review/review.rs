@@ -7,29 +7,17 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::log::{self, Absent, Group, Log, Place};
+use super::log::{self, Group, Log, Place};
+use super::tell;
 use crate::archive::Source;
 use crate::config::sections::QueryReview;
 use crate::queries::{
     self, Advice, Copy, Explainer, FEW, Index, Plan, Step, advise, believed_rows, indices,
     needless, together,
 };
-use crate::report::{Finding, Reporter, Severity};
-use crate::sqlite::{self, quote};
+use crate::report::Reporter;
+use crate::sqlite;
 use crate::sys::Stop;
-use crate::text::shorten;
-use crate::units::{self, Length};
-
-const SLOW: &str = "query.slow";
-const NO_LOG: &str = "query.no-log";
-const LOG: &str = "query.log";
-const MISSING: &str = "query.index-missing";
-const NEEDLESS: &str = "query.index-needless";
-const UNUSED: &str = "query.index-unused";
-const STATISTICS: &str = "query.statistics";
-
-/// Findings whose subject is an index.
-pub const PER_INDEX: [&str; 3] = [MISSING, NEEDLESS, UNUSED];
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Slow shapes that are explained and shown.
@@ -64,22 +52,22 @@ pub struct Reviewed {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogDetail {
     /// The table.
-    table: String,
+    pub table: String,
     /// Entries that were looked at.
-    rows: u64,
+    pub rows: u64,
     /// From then on; null where the table does not say when.
     #[schemars(with = "Option<String>")]
-    since: Option<Timestamp>,
+    pub since: Option<Timestamp>,
     /// How its moments are written.
-    time_format: Option<String>,
+    pub time_format: Option<String>,
     /// Entries that were slow.
-    slow: u64,
+    pub slow: u64,
     /// Different queries among the slow ones.
-    slow_shapes: usize,
+    pub slow_shapes: usize,
     /// Entries without a number of milliseconds or without a query.
-    unreadable: u64,
+    pub unreadable: u64,
     /// Entries whose query is too long to be looked at.
-    too_long: u64,
+    pub too_long: u64,
 }
 
 /// Slow queries of one shape.
@@ -111,50 +99,50 @@ pub struct Slow {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Missing {
     /// Its table.
-    table: String,
+    pub table: String,
     /// Its columns.
-    columns: Vec<String>,
+    pub columns: Vec<String>,
     /// The statement to copy.
-    sql: String,
+    pub sql: String,
     /// The ids of the queries that would use it.
-    queries: Vec<String>,
+    pub queries: Vec<String>,
     /// The time that they took, ms.
-    total_ms: f64,
+    pub total_ms: f64,
 }
 
 /// An index that can go.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct NeedlessIndex {
     /// Its name.
-    index: String,
+    pub index: String,
     /// Its table.
-    table: String,
+    pub table: String,
     /// The index that does its work.
-    by: String,
+    pub by: String,
     /// Both have the same columns; otherwise the other begins with them.
-    same: bool,
+    pub same: bool,
 }
 
 /// What the planner knows.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Statistics {
     /// There is a `sqlite_stat1`.
-    present: bool,
+    pub present: bool,
     /// Tables with an index that have none.
-    missing: Vec<String>,
+    pub missing: Vec<String>,
     /// Tables whose number of rows is no longer near the one in the statistics.
-    stale: Vec<Stale>,
+    pub stale: Vec<Stale>,
 }
 
 /// One of them.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Stale {
     /// The table.
-    table: String,
+    pub table: String,
     /// Rows that it has.
-    rows: u64,
+    pub rows: u64,
     /// Rows that the statistics say.
-    believed: u64,
+    pub believed: u64,
 }
 
 impl Reviewed {
@@ -181,7 +169,7 @@ pub fn database(
     let believed = believed_rows(&live).map_err(wrong)?;
     let copy = Copy::of(&live, rows.clone(), path, stop)?;
     let log = log::read(&live, place, &copy, path, stop)?;
-    say_about_log(&log, source, settings, report);
+    tell::say_about_log(&log, source, settings, report);
     let log = log.ok();
     let mut reviewed = Reviewed {
         database: name.to_owned(),
@@ -211,7 +199,7 @@ pub fn database(
             .collect();
         reviewed.unused_indices = unused(log, &existing, &reviewed.needless_indices, &ask, stop)?;
     }
-    tell(&reviewed, source, place, settings, report);
+    tell::tell(&reviewed, source, place, settings, report);
     Ok(reviewed)
 }
 
@@ -378,183 +366,4 @@ fn detail(log: &Log, place: &Place) -> LogDetail {
         unreadable: log.unreadable,
         too_long: log.too_long,
     }
-}
-
-fn say_about_log(
-    log: &Result<Log, Absent>,
-    source: &Source,
-    settings: &QueryReview,
-    report: &Reporter,
-) {
-    let name = source.name.as_str();
-    for id in [NO_LOG, LOG] {
-        report.examined(id, name);
-    }
-    let low = |message: String, hint: &str| {
-        report.find(Finding::new(LOG, Severity::Low, name, message).hint(hint));
-    };
-    match log {
-        Err(Absent::NoTable) => report.find(
-            Finding::new(
-                NO_LOG,
-                Severity::Info,
-                name,
-                format!("{name} has no table {}: which queries are slow is not known", settings.table),
-            )
-            .hint("let the application write its queries down; [query_review] names table and columns"),
-        ),
-        Err(Absent::Unfit(why)) => low(why.clone(), "[query_review] names table and columns"),
-        Ok(log) => {
-            if let Some(doubt) = &log.doubt {
-                low(
-                    format!("all of {} was looked at, however old: {doubt}", log.table),
-                    "[query_review] time_column",
-                );
-            }
-            if log.unreadable + log.too_long > 0 {
-                low(
-                    format!(
-                        "{} of {} in {} could not be read: {} without a number of milliseconds or a query, {} too long",
-                        log.unreadable + log.too_long,
-                        units::count(log.rows, "entry"),
-                        log.table,
-                        log.unreadable,
-                        log.too_long
-                    ),
-                    "[query_review] query_column, duration_column",
-                );
-            }
-        }
-    }
-}
-
-fn tell(
-    reviewed: &Reviewed,
-    source: &Source,
-    place: &Place,
-    settings: &QueryReview,
-    report: &Reporter,
-) {
-    let name = reviewed.database.as_str();
-    let label = [("database", name)];
-    if let Some(log) = &reviewed.log {
-        report.examined(SLOW, name);
-        report.measure("query_slow", log.slow as f64, "", label);
-        report.measure("query_slow_shapes", log.slow_shapes as f64, "", label);
-        if let Some(worst) = reviewed.slow.first() {
-            let most = reviewed
-                .slow
-                .iter()
-                .map(|query| query.max_ms)
-                .fold(0.0, f64::max);
-            let when = match log.since {
-                Some(_) => format!(" in the last {}", settings.period),
-                None => String::new(),
-            };
-            let plan = match worst.problems.is_empty() {
-                true => String::new(),
-                false => format!("; {}", worst.problems.join(", ")),
-            };
-            report.find(
-                Finding::new(
-                    SLOW,
-                    Severity::Medium,
-                    name,
-                    format!(
-                        "{} of {}{when} took up to {most:.0} ms (limit {:.0} ms); most time: {} ({} times, p95 {:.0} ms{plan})",
-                        units::count(log.slow, "query"),
-                        units::count(log.slow_shapes as u64, "shape"),
-                        place.slow_ms,
-                        shorten(&worst.query, 160),
-                        worst.count,
-                        worst.p95_ms
-                    ),
-                )
-                .measured(most, "ms", place.slow_ms)
-                .hint("empire-maint query-review shows each with its plan"),
-            );
-        }
-    }
-    for one in &reviewed.missing_indices {
-        report.find(
-            Finding::new(
-                MISSING,
-                Severity::Low,
-                format!("{name}: {}({})", one.table, one.columns.join(", ")),
-                format!(
-                    "an index on {}({}) would serve {} that took {}: SQLite's planner takes it on a copy of the schema",
-                    one.table,
-                    one.columns.join(", "),
-                    units::count(one.queries.len() as u64, "slow query"),
-                    Length(Duration::from_secs_f64(one.total_ms / 1000.0))
-                ),
-            )
-            .hint(format!("in a quiet minute, since writers wait for it: {};", one.sql)),
-        );
-    }
-    for one in &reviewed.needless_indices {
-        let how = if one.same {
-            "has the same columns"
-        } else {
-            "begins with its columns"
-        };
-        report.find(
-            Finding::new(
-                NEEDLESS,
-                Severity::Low,
-                format!("{name}: {}", one.index),
-                format!(
-                    "the index {} of {} is needless: {} {how}",
-                    one.index, one.table, one.by
-                ),
-            )
-            .hint(format!("DROP INDEX {};", quote(&one.index))),
-        );
-    }
-    let queries = reviewed.log.as_ref().map_or(0, |log| log.rows);
-    for index in reviewed.unused_indices.iter().flatten() {
-        report.find(
-            Finding::new(
-                UNUSED,
-                Severity::Low,
-                format!("{name}: {index}"),
-                format!(
-                    "none of {} uses the index {index}, and every write keeps it up",
-                    units::count(queries, "logged query")
-                ),
-            )
-            .hint(format!(
-                "is it there for something rare? else: DROP INDEX {};",
-                quote(index)
-            )),
-        );
-    }
-    tell_statistics(reviewed, source, report);
-}
-
-fn tell_statistics(reviewed: &Reviewed, source: &Source, report: &Reporter) {
-    let (name, found) = (reviewed.database.as_str(), &reviewed.statistics);
-    report.examined(STATISTICS, name);
-    let message = if let Some(first) = found.stale.first() {
-        format!(
-            "the planner's statistics are stale for {}: {} has {} rows, they say {}",
-            units::count(found.stale.len() as u64, "table"),
-            first.table,
-            first.rows,
-            first.believed
-        )
-    } else if !found.missing.is_empty() {
-        format!(
-            "the planner has no statistics for {}",
-            found.missing.join(", ")
-        )
-    } else {
-        return;
-    };
-    report.find(
-        Finding::new(STATISTICS, Severity::Low, name, message).hint(format!(
-            "empire-maint optimize-db, or: sqlite3 '{}' 'PRAGMA analysis_limit=1000; ANALYZE'",
-            source.path.display()
-        )),
-    );
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Outcome, Task};
+use super::{Outcome, Task, UNCHECKED};
 use crate::archive::{
     self, Backup, Bad, Content, Extracted, Limits, Manifest, Standing, Verification, VerifiedLevel,
 };
@@ -192,6 +192,13 @@ impl Task {
                 ))
             );
         }
+        if let Some(doubt) = facts.doubt() {
+            report.find(
+                Finding::new(UNCHECKED, Severity::Low, &backup.name.series, doubt).hint(
+                    "restore it beside the live one and let the application run PRAGMA integrity_check: empire-maint restore --to FILE",
+                ),
+            );
+        }
         if let (Some(source), true) = (source, care.compared) {
             self.compare_with_live(context, report, source, backup, &facts)?;
         }
@@ -227,7 +234,10 @@ impl Task {
 fn with_verdict(mut manifest: Manifest, context: &Context, damage: Option<String>) -> Manifest {
     if damage.is_none() {
         if manifest.content == Content::Sqlite {
-            manifest.checks.integrity = "integrity_check".to_owned();
+            manifest.checks.integrity = match &manifest.database {
+                Some(facts) => facts.checked_by("integrity_check"),
+                None => "integrity_check".to_owned(),
+            };
         }
         manifest.verified = Some(Verification {
             level: VerifiedLevel::Restored,

@@ -27,6 +27,7 @@ use crate::units::{self, Length};
 
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const FAILED: &str = "verify.failed";
+const UNCHECKED: &str = "verify.unchecked";
 
 /// Restore backups into a scratch place, check everything, report RPO and RTO
 #[derive(Args)]
@@ -163,6 +164,7 @@ impl task::Task for Task {
                 let done =
                     report.attempt(FAILED, series, || self.series(context, report, series))?;
                 report.examined(FAILED, series);
+                report.examined(UNCHECKED, series);
                 outcomes.extend(done.into_iter().flatten());
             }
         }
