@@ -5,7 +5,7 @@
     judge FILE THRESHOLD FOUND precision and recall
 
 "Random" words come from a vocabulary of 50,000. "man" are this machine's manual pages (MAN, a folder), their commands left out, cut
-into pieces of 150 words: real text, with licences and options that many pages share.
+into pieces of 120 words: real text, with licences and options that many pages share.
 """
 
 import gzip
@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from math import ceil
 
-WORDS = 150
+WORDS = {"random": 150, "man": 120}
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -41,8 +41,8 @@ def manual(limit):
             text = " ".join(re.sub(r"^[.'][A-Za-z]+ ?", "", line) for line in lines)
             text = re.sub(r"\\f.|\\[&%|^ ]|\\\(..", " ", text).replace("\\-", "-")
             words = text.split()
-            for at in range(0, len(words), WORDS):
-                piece = words[at : at + WORDS]
+            for at in range(0, len(words), WORDS["man"]):
+                piece = words[at : at + WORDS["man"]]
                 if len(WORD.findall(" ".join(piece))) >= 20:
                     yield piece
                     seen += 1
@@ -60,7 +60,7 @@ def make(kind, count, path):
             sys.exit(f"only {len(texts)} pieces of manual pages are here, {fresh} are needed")
         texts = texts[:fresh]
     else:
-        texts = [[f"w{dice.randrange(50_000)}" for _ in range(WORDS)] for _ in range(fresh)]
+        texts = [[f"w{dice.randrange(50_000)}" for _ in range(WORDS[kind])] for _ in range(fresh)]
     for at in range(count // 10):
         copy = list(texts[dice.randrange(fresh)])
         # From nothing to a word in ten, which is a likeness of about a half.
@@ -144,7 +144,6 @@ def judge(path, threshold, found):
             both[other].add(at)
     right = sum(any(other not in gone for other in both[at]) for at in gone)
     missed = sum(at not in gone and any(other not in gone for other in twins[at]) for at in range(len(texts)))
-    # Those that were planted and are alike enough: the copy is gone or its original is, whoever else it is like.
     print(
         f"{len(gone)} go, precision {right / max(len(gone), 1):.4f}, recall {right / max(right + missed, 1):.4f}"
         f" ({len(gone) - right} without a twin that stays, {missed} stay beside one; {sum(map(bool, twins))} have one before them)"

@@ -32,10 +32,16 @@ fn main() -> anyhow::Result<()> {
     let signals = [(Kind::Same, &same), (Kind::Near, &near.sketches)];
     let stop = Stop::after(Duration::from_secs(3600));
     let mut compared = 0u64;
+    let (mut of, mut own, mut other) = (u32::MAX, Words::default(), Words::default());
     let groups = similar::groups(&order, &signals, threads, &stop, &mut |_, kept, item| {
         compared += 1;
-        let [a, b] = [kept, item].map(|at| Words::of(lines[at as usize]));
-        Ok(Some(similar::likeness(&a, &b)).filter(|found| *found >= least))
+        // One after another it is shown beside those that it may be like.
+        if of != item {
+            own.read(lines[item as usize]);
+            of = item;
+        }
+        other.read(lines[kept as usize]);
+        Ok(similar::likeness_of(&other, &own, least))
     })?;
     let mut output = std::io::stdout().lock();
     for group in &groups {

@@ -85,9 +85,9 @@ fn cut(same: f64, step: usize, most: usize) -> (usize, usize) {
         .unwrap_or((step, most / step))
 }
 
-/// Four standard deviations below what is expected: of a hundred thousand pairs three are lost by it.
+/// Three standard deviations below what is expected: of a thousand pairs that are just alike enough one is lost by it.
 fn slack(same: f64, rows: usize) -> f64 {
-    same - 4.0 * (same * (1.0 - same) / rows as f64).sqrt()
+    same - 3.0 * (same * (1.0 - same) / rows as f64).sqrt()
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ pub(super) const DIGEST: usize = 16;
 /// One seed, so that two runs find the same.
 const SEED: u64 = 0x656d_7069_7265;
 
+/// With fewer numbers, changed signs are too few to make many directions of.
+const LEAST_PADDED: usize = 64;
+
 /// What only the same bytes have, in the same group of texts (`apart` tells groups from each other).
 pub fn digest(apart: &[u8], text: &[u8]) -> [u8; DIGEST] {
     let mut hasher = blake3::Hasher::new();
@@ -141,7 +144,7 @@ impl Texts {
                 if words.len() < LEAST_WORDS {
                     continue;
                 }
-                words.runs(&mut runs);
+                words.short_runs(&mut runs);
                 firsts(&runs, factors, offsets, &mut least);
                 for (byte, least) in sketch.iter_mut().zip(&least) {
                     *byte = (least.wrapping_mul(0x9e37_79b1) >> 24) as u8;
@@ -188,7 +191,7 @@ impl Vectors {
     /// For vectors of this dimension that have at least this cosine.
     pub fn new(least: f64, dimension: usize, threads: usize) -> Self {
         let bands = Bands::of_vectors(least);
-        let padded = dimension.next_power_of_two().max(8);
+        let padded = dimension.next_power_of_two().max(LEAST_PADDED);
         let rotations = (bands.width() * 8).div_ceil(padded);
         let mut numbers = Numbers::new(SEED ^ 1);
         let mut sign = || if numbers.next() >> 63 == 0 { 1.0 } else { -1.0 };

@@ -19,6 +19,10 @@ pub fn normal(text: &str) -> String {
     let mut found = String::with_capacity(text.len());
     let mut blank = false;
     for one in text.chars() {
+        if one.is_ascii_graphic() && !blank {
+            found.push(one.to_ascii_lowercase());
+            continue;
+        }
         if one.is_whitespace() {
             blank = true;
             continue;
@@ -46,13 +50,14 @@ fn is_unseen(one: char) -> bool {
         || matches!(one, '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Case folding, as near as upper and then lower case come to it. A dotless i has no other case that means the same.
+/// Case folding, as near as lower, upper and again lower case come to it. A dotless i has no other case that means the same.
 fn fold(one: char, mut push: impl FnMut(char)) {
     match one {
         _ if one.is_ascii() => push(one.to_ascii_lowercase()),
         'ı' => push(one),
         _ => one
-            .to_uppercase()
+            .to_lowercase()
+            .flat_map(char::to_uppercase)
             .flat_map(char::to_lowercase)
             .for_each(push),
     }
@@ -85,8 +90,12 @@ impl Words {
         let mut at = 0;
         while let Some(&byte) = text.as_bytes().get(at) {
             if byte.is_ascii_alphanumeric() {
-                self.bytes.push(byte.to_ascii_lowercase());
-                at += 1;
+                let rest = text.as_bytes()[at..].iter();
+                let run = rest.take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                let from = self.bytes.len();
+                self.bytes.extend_from_slice(&text.as_bytes()[at..at + run]);
+                self.bytes[from..].make_ascii_lowercase();
+                at += run;
             } else if byte.is_ascii() {
                 self.end();
                 at += 1;
@@ -141,46 +150,66 @@ impl Words {
     }
 
     /// A number for each run of three words.
-    pub(super) fn runs(&self, into: &mut Vec<u32>) {
+    fn runs<T>(&self, of: impl Fn(u64) -> T, into: &mut Vec<T>) {
         into.clear();
         let (mut first, mut second) = (0u64, 0u64);
         for (at, word) in self.iter().enumerate() {
             let third = hash::bytes(word);
             if at + 1 >= RUN {
                 let run = hash::mix(hash::mix(first, second.rotate_left(21)), third);
-                into.push((run >> 32) as u32);
+                into.push(of(run));
             }
             (first, second) = (second, third);
         }
     }
+
+    /// The same in half the bits.
+    pub(super) fn short_runs(&self, into: &mut Vec<u32>) {
+        self.runs(|run| (run >> 32) as u32, into);
+    }
+}
+
+/// The likeness of two texts where it is at least that.
+pub fn likeness_of(a: &Words, b: &Words, least: f64) -> Option<f64> {
+    let numbers = |words: &Words| {
+        let mut runs = Vec::with_capacity(words.len());
+        words.runs(|run| run, &mut runs);
+        runs
+    };
+    // Mostly that is enough to say no. Somebody may have made two words meet: yes is said by the words.
+    if jaccard(numbers(a), numbers(b)) < least {
+        return None;
+    }
+    Some(likeness(a, b)).filter(|found| *found >= least)
 }
 
 /// How much of their runs of three words two texts have in common, from 0 to 1 (Jaccard): on the words themselves, so that nothing
 /// can look alike that is not.
 pub fn likeness(a: &Words, b: &Words) -> f64 {
-    let mut numbers = HashMap::new();
-    let mut runs = |words: &Words| -> Vec<[u32; RUN]> {
-        let numbered: Vec<u32> = words
-            .iter()
-            .map(|word| {
-                let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-                *numbers.entry(word.to_vec()).or_insert(next)
-            })
-            .collect();
-        let mut runs: Vec<_> = numbered
-            .windows(RUN)
-            .map(|run| [run[0], run[1], run[2]])
-            .collect();
-        runs.sort_unstable();
-        runs.dedup();
-        runs
-    };
-    let (a, b) = (runs(a), runs(b));
-    let (mut left, mut common) = (b.as_slice(), 0usize);
-    for run in &a {
-        let before = left.partition_point(|one| one < run);
-        left = &left[before..];
-        common += usize::from(left.first() == Some(run));
+    let mut numbers: HashMap<&[u8], u32> = HashMap::with_capacity(a.len() + b.len());
+    let mut numbered = Vec::with_capacity(a.len() + b.len());
+    for word in a.iter().chain(b.iter()) {
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        numbered.push(*numbers.entry(word).or_insert(next));
+    }
+    let (a, b) = numbered.split_at(a.len());
+    let [a, b] = [a, b].map(|numbers| -> Vec<[u32; RUN]> {
+        let runs = numbers.windows(RUN);
+        runs.map(|run| [run[0], run[1], run[2]]).collect()
+    });
+    jaccard(a, b)
+}
+
+/// What two sets have in common of what they have.
+fn jaccard<T: Ord>(mut a: Vec<T>, mut b: Vec<T>) -> f64 {
+    for set in [&mut a, &mut b] {
+        set.sort_unstable();
+        set.dedup();
+    }
+    let (mut left, mut common) = (b.iter().peekable(), 0usize);
+    for one in &a {
+        while left.next_if(|other| *other < one).is_some() {}
+        common += usize::from(left.next_if(|other| *other == one).is_some());
     }
     match a.len() + b.len() - common {
         0 => 0.0,
@@ -217,6 +246,7 @@ mod tests {
         for (a, b) in [
             ("  Hello,\n\tWorld \u{a0}!", "hello, world !"),
             ("STRASSE", "straße"),
+            ("STRASSE", "STRAẞE"),
             ("ΟΔΟΣ", "οδος"),
             ("“It’s” — ten…", "\"it's\" - ten..."),
             ("so\u{ad}ft\u{feff}\0", "soft"),

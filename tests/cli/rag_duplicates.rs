@@ -162,7 +162,7 @@ fn nearly_the_same_words_are_a_duplicate_unless_a_number_is_another() {
     // One word of sixty: 55 of 61 runs of three are the same.
     let one_word = |from: i64, to: i64, by: &str| {
         format!(
-            "UPDATE chunks SET text = (SELECT replace(text, substr(text, 151, 4), '{by}') FROM chunks WHERE id = {from}) WHERE id = {to};"
+            "UPDATE chunks SET text = (SELECT replace(text, substr(text, 151, 5), '{by}') FROM chunks WHERE id = {from}) WHERE id = {to};"
         )
     };
     let statements = format!("{}{}", one_word(1, 2, "more"), one_word(3, 4, "17"));

@@ -516,22 +516,17 @@ impl Look<'_> {
                 .chunk(&chunks.keys.get(item))
                 .map_err(|error| self.explain(error))
         };
-        // Mostly one of a group after another is compared with the same one.
+        // One after another is shown beside those that it may be like.
         let mut last: (Option<u32>, Option<Chunk>) = (None, None);
-        similar::groups(
-            &order,
-            &asked,
-            threads,
-            &self.context.stop,
-            &mut |kind, kept, item| {
-                if last.0 != Some(kept) {
-                    last = (Some(kept), read(kept)?);
-                }
-                let other = read(item)?;
-                let pair = last.1.as_ref().zip(other.as_ref());
-                Ok(pair.and_then(|(a, b)| measure.alike(kind, a, b)))
-            },
-        )
+        let mut compare = |kind, kept, item| {
+            if last.0 != Some(item) {
+                last = (Some(item), read(item)?);
+            }
+            let before = read(kept)?;
+            let pair = before.as_ref().zip(last.1.as_ref());
+            Ok(pair.and_then(|(kept, item)| measure.alike(kind, kept, item)))
+        };
+        similar::groups(&order, &asked, threads, &self.context.stop, &mut compare)
     }
 
     fn removal(

@@ -201,7 +201,7 @@ impl Measure {
                 if a.len().min(b.len()) < similar::LEAST_WORDS {
                     return None;
                 }
-                Some(similar::likeness(&a, &b)).filter(|found| *found >= self.near)
+                similar::likeness_of(&a, &b, self.near)
             }
             Kind::Vector => {
                 // One vector for two texts says nothing of the texts.
