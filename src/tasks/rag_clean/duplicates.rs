@@ -27,8 +27,8 @@ use crate::units::{self, Bytes};
 /// Chunks, and bytes of their texts and vectors, that are read at once.
 const PIECE: usize = 1_000;
 const PIECE_BYTES: usize = 8 << 20;
-/// What is kept of a chunk beside its sketches: its key, its rank, what keeps it apart, and a member of a group.
-const EACH: u64 = 16 + 40 + 16 + 24;
+/// What is kept of a chunk beside its sketches: its key and its rank; of one that goes also both keys, and its name in two sets.
+const EACH: u64 = 8 + 40 + 150 + 100;
 /// Groups that the report shows, and ids of each.
 const SHOWN: usize = 20;
 const SHOWN_IDS: usize = 20;
