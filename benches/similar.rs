@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use empire_maint::similar::{self, Kind, Sketches, Texts, Words};
+use empire_maint::similar::{self, Compared, Kind, Sketches, Texts};
 use empire_maint::sys::{Stop, machine};
 
 const USAGE: &str = "usage: similar FILE THRESHOLD";
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let signals = [(Kind::Same, &same), (Kind::Near, &near.sketches)];
     let stop = Stop::after(Duration::from_secs(3600));
     let mut compared = 0u64;
-    let (mut of, mut own, mut other) = (u32::MAX, Words::default(), Words::default());
+    let (mut of, mut own, mut other) = (u32::MAX, Compared::default(), Compared::default());
     let groups = similar::groups(&order, &signals, threads, &stop, &mut |_, kept, item| {
         compared += 1;
         // One after another it is shown beside those that it may be like.
@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
             of = item;
         }
         other.read(lines[kept as usize]);
-        Ok(similar::likeness_of(&other, &own, least))
+        Ok(other.likeness(&own, least))
     })?;
     let mut output = std::io::stdout().lock();
     for group in &groups {

@@ -63,13 +63,28 @@ impl Bands {
     /// The part of their rows in which two sketches agree.
     pub fn agreement(&self, a: &[u8], b: &[u8]) -> f64 {
         let rows = if self.bits { a.len() * 8 } else { a.len() };
-        let pairs = a.iter().zip(b);
-        let same: u32 = match self.bits {
-            true => pairs.map(|(a, b)| (a ^ b).count_zeros()).sum(),
-            false => pairs.map(|(a, b)| u32::from(a == b)).sum(),
+        let same = match self.bits {
+            true => a.iter().zip(b).map(|(a, b)| (a ^ b).count_zeros()).sum(),
+            false => same_bytes(a, b),
         };
         f64::from(same) / rows as f64
     }
+}
+
+/// In how many places two sketches have the same byte. In lanes, so that the compiler compares many at once.
+fn same_bytes(a: &[u8], b: &[u8]) -> u32 {
+    const LANES: usize = 16;
+    let mut sums = [0u8; LANES];
+    let (mut left, mut right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    // No sketch has so many bytes that a lane runs over.
+    for (a, b) in (&mut left).zip(&mut right) {
+        for lane in 0..LANES {
+            sums[lane] = sums[lane].wrapping_add(u8::from(a[lane] == b[lane]));
+        }
+    }
+    let rest = left.remainder().iter().zip(right.remainder());
+    let rest: u32 = rest.map(|(a, b)| u32::from(a == b)).sum();
+    rest + sums.iter().map(|&lane| u32::from(lane)).sum::<u32>()
 }
 
 /// Rows a band and bands, where each row is the same with probability `same`.

@@ -169,18 +169,43 @@ impl Words {
     }
 }
 
-/// The likeness of two texts where it is at least that.
-pub fn likeness_of(a: &Words, b: &Words, least: f64) -> Option<f64> {
-    let numbers = |words: &Words| {
-        let mut runs = Vec::with_capacity(words.len());
-        words.runs(|run| run, &mut runs);
-        runs
-    };
-    // Mostly that is enough to say no. Somebody may have made two words meet: yes is said by the words.
-    if jaccard(numbers(a), numbers(b)) < least {
-        return None;
+/// A text that is compared with several.
+#[derive(Default)]
+pub struct Compared {
+    words: Words,
+    /// Its runs as numbers, each once, in their order.
+    runs: Vec<u64>,
+}
+
+impl Compared {
+    /// Of a text.
+    pub fn of(text: &str) -> Self {
+        let mut found = Self::default();
+        found.read(text);
+        found
     }
-    Some(likeness(a, b)).filter(|found| *found >= least)
+
+    /// Another text, in the same place.
+    pub fn read(&mut self, text: &str) {
+        self.words.read(text);
+        self.words.runs(|run| run, &mut self.runs);
+        self.runs.sort_unstable();
+        self.runs.dedup();
+    }
+
+    /// Its words.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// How much it is like another one, where that is at least so much.
+    pub fn likeness(&self, other: &Self, least: f64) -> Option<f64> {
+        // Mostly the numbers are enough to say no. Somebody may have made two words meet: yes is said by the words.
+        if jaccard(&self.runs, &other.runs) < least {
+            return None;
+        }
+        Some(likeness(&self.words, &other.words)).filter(|found| *found >= least)
+    }
 }
 
 /// How much of their runs of three words two texts have in common, from 0 to 1 (Jaccard): on the words themselves, so that nothing
@@ -195,21 +220,21 @@ pub fn likeness(a: &Words, b: &Words) -> f64 {
     let (a, b) = numbered.split_at(a.len());
     let [a, b] = [a, b].map(|numbers| -> Vec<[u32; RUN]> {
         let runs = numbers.windows(RUN);
-        runs.map(|run| [run[0], run[1], run[2]]).collect()
+        let mut runs: Vec<_> = runs.map(|run| [run[0], run[1], run[2]]).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        runs
     });
-    jaccard(a, b)
+    jaccard(&a, &b)
 }
 
-/// What two sets have in common of what they have.
-fn jaccard<T: Ord>(mut a: Vec<T>, mut b: Vec<T>) -> f64 {
-    for set in [&mut a, &mut b] {
-        set.sort_unstable();
-        set.dedup();
-    }
-    let (mut left, mut common) = (b.iter().peekable(), 0usize);
-    for one in &a {
-        while left.next_if(|other| *other < one).is_some() {}
-        common += usize::from(left.next_if(|other| *other == one).is_some());
+/// What two sets in their order have in common of what they have.
+fn jaccard<T: Ord>(a: &[T], b: &[T]) -> f64 {
+    let (mut left, mut right, mut common) = (0, 0, 0);
+    while let (Some(one), Some(other)) = (a.get(left), b.get(right)) {
+        left += usize::from(one <= other);
+        right += usize::from(other <= one);
+        common += usize::from(one == other);
     }
     match a.len() + b.len() - common {
         0 => 0.0,

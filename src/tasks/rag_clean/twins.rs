@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params_from_iter};
 
 use super::memory::Memory;
 use crate::config::sections::Rag;
-use crate::similar::{self, Kind, Words};
+use crate::similar::{self, Compared, Kind};
 use crate::sqlite::{Row, Table, quote};
 
 /// A text, as far as it can be compared.
@@ -197,11 +197,11 @@ impl Measure {
                 if !similar::same_numbers(&similar::normal(a), &similar::normal(b)) {
                     return None;
                 }
-                let (a, b) = (Words::of(a), Words::of(b));
-                if a.len().min(b.len()) < similar::LEAST_WORDS {
+                let (a, b) = (Compared::of(a), Compared::of(b));
+                if a.words().len().min(b.words().len()) < similar::LEAST_WORDS {
                     return None;
                 }
-                similar::likeness_of(&a, &b, self.near)
+                a.likeness(&b, self.near)
             }
             Kind::Vector => {
                 // One vector for two texts says nothing of the texts.
