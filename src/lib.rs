@@ -7,7 +7,7 @@
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
 //! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
-//! npm, redis, nvml, secrets, faiss, queries → archive → journal → context →
+//! npm, redis, nvml, secrets, faiss, similar, queries → archive → journal → context →
 //! alert, output → task → tasks → demo → meta → cli → app.
 
 pub mod alert;
@@ -31,6 +31,7 @@ pub mod queries;
 pub mod redis;
 pub mod report;
 pub mod secrets;
+pub mod similar;
 pub mod sqlite;
 pub mod sys;
 pub mod task;

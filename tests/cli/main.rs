@@ -43,6 +43,7 @@ mod output;
 mod permissions;
 mod query_review;
 mod rag_clean;
+mod rag_duplicates;
 mod rag_index;
 mod restore;
 mod restore_app;

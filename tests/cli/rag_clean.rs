@@ -362,7 +362,7 @@ fn no_rowid_is_renumbered() {
 #[test]
 fn bad_input_is_told_and_changes_nothing() {
     for (extra, line, told) in [
-        ("steps = [\"duplicates\"]", "", "duplicates"),
+        ("steps = [\"dupes\"]", "", "dupes"),
         ("max_fraction = 2.0", "", "from 0 to 1"),
         ("database = \"other\"", "", "no database 'other'"),
         ("", "--step dupes", "dupes"),

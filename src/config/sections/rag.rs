@@ -6,7 +6,7 @@ use jiff::Zoned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Section;
+use super::{RagDuplicates, Section};
 use crate::error::{self, Failure};
 use crate::units::CalendarSpan;
 
@@ -16,7 +16,7 @@ use crate::units::CalendarSpan;
 pub struct Rag {
     /// the [[database]] that holds it
     pub database: String,
-    /// what a bare rag-clean does: idle, orphans, invalid
+    /// what a bare rag-clean does: idle, orphans, invalid; others: duplicates
     pub steps: Vec<RagStep>,
     /// an embedding that was not accessed for so long goes
     pub max_idle: CalendarSpan,
@@ -26,6 +26,11 @@ pub struct Rag {
     /// more than this part of a table is refused without --yes
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_fraction: f64,
+    /// texts with so much of their runs of three words in common (0.5 to 1) are duplicates; 1: only the same text is one
+    #[schemars(range(min = 0.5, max = 1.0))]
+    pub near_duplicate: f64,
+    /// chunks that say the same: the step `duplicates`, which has to be asked for
+    pub duplicates: RagDuplicates,
     /// what the application calls its tables and columns
     pub tables: RagTables,
     /// index files that are made from the embeddings
@@ -44,6 +49,8 @@ pub enum RagStep {
     Orphans,
     /// Vectors and texts that cannot be what they should be.
     Invalid,
+    /// Chunks that say the same as another one.
+    Duplicates,
 }
 
 /// What the application calls its tables and columns.
@@ -60,6 +67,8 @@ pub struct RagTables {
     pub last_accessed: String,
     /// the table of the chunks
     pub chunks: String,
+    /// its id, which other tables use
+    pub chunks_id: String,
     /// its column with the id of an embedding; NULL where there is none yet
     pub embedding_id: String,
     /// its column with the id of a document
@@ -89,6 +98,7 @@ impl Default for RagTables {
             vector: "vector".into(),
             last_accessed: "last_accessed".into(),
             chunks: "chunks".into(),
+            chunks_id: "id".into(),
             embedding_id: "embedding_id".into(),
             document_id: "document_id".into(),
             text: "text".into(),
@@ -106,6 +116,8 @@ impl Default for Rag {
             max_idle: CalendarSpan::days(90),
             min_text: 3,
             max_fraction: 0.25,
+            near_duplicate: 0.98,
+            duplicates: RagDuplicates::default(),
             tables: RagTables::default(),
             index: Vec::new(),
         }
@@ -135,6 +147,13 @@ impl Section for Rag {
                 self.max_idle
             )));
         }
+        if !(0.5..=1.0).contains(&self.near_duplicate) {
+            return Err(wrong(format!(
+                "near_duplicate = {} would take what only resembles: from 0.5 to 1",
+                self.near_duplicate
+            )));
+        }
+        self.duplicates.check()?;
         for (at, index) in self.index.iter().enumerate() {
             if self.index[..at]
                 .iter()
@@ -160,6 +179,10 @@ mod tests {
             ("max_fraction = 1.5", "from 0 to 1"),
             ("max_fraction = nan", "from 0 to 1"),
             ("min_text = 1001", "at most 1000"),
+            ("near_duplicate = 0.4", "from 0.5 to 1"),
+            ("near_duplicate = nan", "from 0.5 to 1"),
+            ("duplicates.cosine = 0.8", "from 0.9 to 1"),
+            ("duplicates.references = ['notes']", "table.column"),
             ("index = [{path = 'a'}, {path = 'a'}]", "two [[rag.index]]"),
         ] {
             let section: Rag = toml::from_str(lines).expect("reads");
@@ -167,6 +190,6 @@ mod tests {
             assert!(error.message.contains(told), "{lines}: {error}");
         }
         assert!(Rag::default().check().is_ok());
-        assert!(toml::from_str::<Rag>("steps = ['duplicates']").is_err());
+        assert!(toml::from_str::<Rag>("steps = ['dupes']").is_err());
     }
 }

@@ -3,9 +3,12 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params_from_iter};
 
+use super::duplicates::Twins;
 use super::memory::Memory;
+use super::merge;
 use super::plan::{Along, PIECE, Removal};
 use crate::archive::Source;
+use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::report::Reporter;
 use crate::sqlite::{self, Pace, Row, is_constraint, quote};
@@ -28,6 +31,10 @@ pub struct Scene<'a> {
     pub reader: &'a Connection,
     /// The lock of the series.
     pub held: Option<&'a Held>,
+    /// The settings.
+    pub rag: &'a Rag,
+    /// The chunks that say the same, where that step was planned.
+    pub twins: Option<&'a Twins>,
 }
 
 /// What is committed.
@@ -37,6 +44,10 @@ pub struct Done {
     pub rows: u64,
     /// Rows of the other table that went or wait with them.
     pub others: u64,
+    /// Rows elsewhere that point to another row since.
+    pub moved: u64,
+    /// Rows elsewhere that would then be there twice, and went.
+    pub dropped: u64,
     /// A backup or a restore waits: the rest is left to the next run.
     pub gave_way: bool,
 }
@@ -55,6 +66,9 @@ impl Scene<'_> {
         pace: &mut Pace,
         done: &mut Done,
     ) -> anyhow::Result<()> {
+        if let (RagStep::Duplicates, Some(twins)) = (removal.step, self.twins) {
+            return merge::apply(self, self.rag, twins, writer, removal, pace, done);
+        }
         let wrong = |error| self.explain(error);
         let mut work = Work::new(self, writer, removal).map_err(wrong)?;
         let columns: Vec<_> = removal

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::archive::Source;
 use crate::config::sections::RagTables;
 use crate::context::Context;
-use crate::error::missing;
+use crate::error::{missing, refused};
 use crate::sqlite::{self, Reference, Table, quote};
 
 /// What there is of the memory.
@@ -95,6 +95,26 @@ impl Memory {
             .require_short(connection, &all)
             .map_err(wrong)??;
         Ok(found)
+    }
+
+    /// Refuses where an embedding cannot be found by its id without going through all of them.
+    pub fn require_ids(&self, connection: &Connection) -> rusqlite::Result<anyhow::Result<()>> {
+        let (table, id) = (&self.embeddings, &self.names.id);
+        let is_key = matches!(table.key.as_slice(), [key] if key.eq_ignore_ascii_case(id));
+        if is_key || table.has_index(connection, &[id])? {
+            return Ok(Ok(()));
+        }
+        Ok(Err(refused(format!(
+            "no index finds {} by {id}",
+            table.name
+        ))
+        .hint(format!(
+            "CREATE UNIQUE INDEX {} ON {}({})",
+            quote(&format!("{}_by_{id}", table.name)),
+            quote(&table.name),
+            quote(id)
+        ))
+        .into()))
     }
 
     /// A chunk points to an embedding that is not there. One that points to none waits for its embedding.

@@ -3,11 +3,14 @@
 //! Never takes a row in doubt, never a text whose vector alone is wrong, never shows a reader half an index, never renumbers an id.
 
 mod apply;
+mod duplicates;
 mod index;
 mod judge;
 mod memory;
+mod merge;
 mod plan;
 mod run;
+mod twins;
 
 use std::time::Duration;
 
@@ -30,13 +33,16 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 #[command(
     after_long_help = "Steps: idle (embeddings not accessed for [rag] max_idle, with their chunks), orphans (chunks whose embedding \
 or document is gone, embeddings that no chunk points to), invalid (vectors with NaN, infinite or all zero numbers, of another \
-dimension or no floats at all, whose chunks then wait for a new one; chunks without text). An index of [[rag.index]] that holds what \
+dimension or no floats at all, whose chunks then wait for a new one; chunks without text), and only when asked for: duplicates (chunks \
+whose text, case and blanks aside, is that of another; that have [rag] near_duplicate of their runs of three words in common with it and \
+the same numbers; or, with [rag.duplicates] cosine, whose vectors lie so near. The one that has a vector, was used last, is longest or \
+came first stays; whatever a foreign key or [rag.duplicates] references says points to it then). An index of [[rag.index]] that holds what \
 is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has; the one before is kept as .bak. That takes about 160 bytes of memory a vector, for HNSW also twice the vectors and the graph; \
 what is not available is refused first. See what \
 would be done: empire-maint rag-clean --dry-run"
 )]
 pub struct Arguments {
-    /// Only this step (repeatable): idle, orphans, invalid
+    /// Only this step (repeatable): idle, orphans, invalid, duplicates
     #[arg(long, value_name = "STEP", value_enum, hide_possible_values = true)]
     step: Vec<RagStep>,
     /// Rebuild every index of [[rag.index]], whatever it holds
@@ -58,6 +64,9 @@ pub struct Arguments {
 pub struct Detail {
     /// One entry a kind of rows that a step looked for.
     steps: Vec<run::Outcome>,
+    /// Groups of chunks that say the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<duplicates::Outcome>,
     /// The database afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<run::Size>,
@@ -100,7 +109,12 @@ impl task::Arguments for Arguments {
                 .hint("name the file that the application writes: [[rag.index]] path = \"data/rag.faiss\"")
                 .into());
         }
-        let all = [RagStep::Idle, RagStep::Orphans, RagStep::Invalid];
+        let all = [
+            RagStep::Idle,
+            RagStep::Orphans,
+            RagStep::Invalid,
+            RagStep::Duplicates,
+        ];
         let wanted = match self.step.is_empty() {
             true => &rag.steps,
             false => &self.step,
@@ -151,5 +165,6 @@ fn word(step: RagStep) -> &'static str {
         RagStep::Idle => "idle",
         RagStep::Orphans => "orphans",
         RagStep::Invalid => "invalid",
+        RagStep::Duplicates => "duplicates",
     }
 }

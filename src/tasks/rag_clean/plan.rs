@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
+use super::duplicates::{Look, Twins};
 use super::judge::Judge;
 use super::memory::Memory;
 use crate::archive::Source;
@@ -87,6 +88,8 @@ pub struct Planner<'a> {
     pub yes: bool,
     /// Parts of steps that were refused.
     pub refusals: Vec<anyhow::Error>,
+    /// The chunks that say the same, once they were looked for.
+    pub twins: Option<Twins>,
     gone: Gone,
 }
 
@@ -108,18 +111,21 @@ impl<'a> Planner<'a> {
             context,
             yes,
             refusals: Vec::new(),
+            twins: None,
             gone: Gone::default(),
         }
     }
 
     /// What a step would take, in the order in which it goes; those without rows too. Refused where it is in doubt, or too much.
-    pub fn step(&mut self, step: RagStep) -> anyhow::Result<Vec<Removal>> {
+    /// `found` is what the steps before it take.
+    pub fn step(&mut self, step: RagStep, found: &[Removal]) -> anyhow::Result<Vec<Removal>> {
         let before = (self.gone.embeddings.len(), self.gone.chunks.len());
         let rows = (self.gone.embedding_rows, self.gone.chunk_rows);
         let planned = match step {
             RagStep::Idle => self.idle(),
             RagStep::Orphans => self.orphans(),
             RagStep::Invalid => self.invalid(),
+            RagStep::Duplicates => self.duplicates(found),
         };
         if planned.is_err() {
             // What is refused does not go, and the steps behind it must not count on that.
@@ -373,6 +379,31 @@ impl<'a> Planner<'a> {
             found.push(removal);
         }
         Ok(found)
+    }
+
+    fn duplicates(&mut self, before: &[Removal]) -> anyhow::Result<Vec<Removal>> {
+        let look = Look {
+            rag: self.rag,
+            memory: self.memory,
+            reader: self.reader,
+            source: self.source,
+            context: self.context,
+            left: self.but_gone("1", &self.gone.chunks),
+            before,
+        };
+        let (removal, twins) = look.look()?;
+        self.twins = Some(twins); // told also where it is too much
+        let embeddings = self.gone.embedding_rows + removal.others;
+        let total = self.count(&self.memory.embeddings.name, "1")?;
+        self.require_fraction(
+            embeddings,
+            total,
+            "embeddings of duplicate chunks",
+            RagStep::Duplicates,
+        )?;
+        self.require_chunks(removal.chosen, removal.what, RagStep::Duplicates)?;
+        self.gone.embedding_rows = embeddings;
+        Ok(vec![removal])
     }
 
     fn judged(

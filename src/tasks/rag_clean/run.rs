@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::{Done, Scene};
+use super::duplicates::{self, Twins};
 use super::index::{self, Looked};
 use super::memory::Memory;
 use super::plan::{Along, Planner, Removal};
@@ -121,6 +122,9 @@ impl Run {
         let (chosen, done) = (sum(|one| one.chosen), sum(|one| one.done));
         let rebuilt = detail.indices.iter().filter(|one| one.rebuilt()).count() as u64;
         let mut text = match (report.dry_run(), chosen) {
+            (_, 0) if detail.duplicates.is_some() => {
+                "nothing that a step looked for is there".to_owned()
+            }
             (_, 0) => "nothing is idle, orphaned or invalid".to_owned(),
             (true, _) => format!("would remove {}", units::count(chosen, "row")),
             (false, _) => format!(
@@ -141,6 +145,9 @@ impl Run {
         report.summarise(text);
         if !detail.steps.is_empty() {
             report.document(table(&detail.steps, report.dry_run()));
+        }
+        if let Some(outcome) = &detail.duplicates {
+            report.document(duplicates::table(outcome));
         }
         if !detail.indices.is_empty() {
             report.document(index::table(&detail.indices));
@@ -201,7 +208,8 @@ impl Work<'_> {
         )?;
         let memory = Memory::find(&reader, &self.run.rag.tables, self.source, self.context)?;
         let looked = self.look_at_indices()?;
-        let planned = self.plan(&reader, &memory, &looked)?;
+        let (planned, twins) = self.plan(&reader, &memory, &looked)?;
+        detail.duplicates = twins.as_ref().map(|twins| twins.outcome.clone());
         let mut pace = Pace::new(path, &self.context.stop);
         let scene = Scene {
             context: self.context,
@@ -210,6 +218,8 @@ impl Work<'_> {
             memory: &memory,
             reader: &reader,
             held: self.held,
+            rag: &self.run.rag,
+            twins: twins.as_ref(),
         };
         let mut gave_way = false;
         for removal in &planned {
@@ -272,7 +282,7 @@ impl Work<'_> {
         reader: &Connection,
         memory: &Memory,
         looked: &[Looked],
-    ) -> anyhow::Result<Vec<Removal>> {
+    ) -> anyhow::Result<(Vec<Removal>, Option<Twins>)> {
         let run = self.run;
         let mut planner =
             Planner::new(&run.rag, memory, reader, self.source, self.context, run.yes);
@@ -282,7 +292,7 @@ impl Work<'_> {
             for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
                 self.report.examined(id, subject);
             }
-            let planned = planner.step(step).and_then(|planned| {
+            let planned = planner.step(step, &found).and_then(|planned| {
                 let takes = planned.iter().any(|one| takes_embeddings(one, memory));
                 match looked
                     .iter()
@@ -312,7 +322,7 @@ impl Work<'_> {
                 }
             }
         }
-        Ok(found)
+        Ok((found, planner.twins))
     }
 
     /// Takes what was planned. True when a backup or a restore waits.
@@ -326,6 +336,10 @@ impl Work<'_> {
         let mut done = Done::default();
         let result = self.act(scene, removal, pace, &mut done);
         self.measure(removal, &done);
+        if let (RagStep::Duplicates, Some(outcome)) = (removal.step, &mut detail.duplicates) {
+            (outcome.moved, outcome.dropped) = (done.moved, done.dropped);
+            outcome.measure(self.report);
+        }
         detail.steps.push(Outcome {
             step: removal.step,
             what: removal.what.to_owned(),

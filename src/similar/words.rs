@@ -1,0 +1,326 @@
+//! What of a text counts: its normal form, its words and its numbers.
+
+use std::collections::HashMap;
+
+use super::hash;
+
+/// Shorter texts only match exactly: in few words each one says much.
+pub const LEAST_WORDS: usize = 20;
+/// Longer texts only match exactly, so that comparing two takes a few milliseconds at most.
+pub const MOST_BYTES: usize = 128 << 10;
+
+/// Words of a text that are looked at together.
+const RUN: usize = 3;
+
+/// What two texts have to have in common to be the same text: case folded, every run of blanks one blank, none at the ends,
+/// nothing that cannot be seen, and typographic quotes, dashes and dots as they are typed. All other punctuation stays: `-5` is not
+/// `5`, and `C++` is not `C`.
+pub fn normal(text: &str) -> String {
+    let mut found = String::with_capacity(text.len());
+    let mut blank = false;
+    for one in text.chars() {
+        if one.is_ascii_graphic() && !blank {
+            found.push(one.to_ascii_lowercase());
+            continue;
+        }
+        if one.is_whitespace() {
+            blank = true;
+            continue;
+        }
+        if is_unseen(one) {
+            continue;
+        }
+        if blank && !found.is_empty() {
+            found.push(' ');
+        }
+        blank = false;
+        match one {
+            '‘' | '’' | '‚' | '‛' => found.push('\''),
+            '“' | '”' | '„' | '‟' => found.push('"'),
+            '‐'..='―' | '−' => found.push('-'),
+            '…' => found.push_str("..."),
+            _ => fold(one, |one| found.push(one)),
+        }
+    }
+    found
+}
+
+fn is_unseen(one: char) -> bool {
+    one.is_control()
+        || matches!(one, '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Case folding, as near as lower, upper and again lower case come to it. A dotless i has no other case that means the same.
+fn fold(one: char, mut push: impl FnMut(char)) {
+    match one {
+        _ if one.is_ascii() => push(one.to_ascii_lowercase()),
+        'ı' => push(one),
+        _ => one
+            .to_lowercase()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase)
+            .for_each(push),
+    }
+}
+
+/// Scripts that put no blanks between words: each character counts as a word.
+fn stands_alone(one: char) -> bool {
+    matches!(one, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// The words of a text, folded: runs of letters and digits. Whatever stands between them does not count.
+#[derive(Default)]
+pub struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    /// Of a text.
+    pub fn of(text: &str) -> Self {
+        let mut words = Self::default();
+        words.read(text);
+        words
+    }
+
+    /// Those of another text, in the same place.
+    pub fn read(&mut self, text: &str) {
+        self.bytes.clear();
+        self.ends.clear();
+        let mut at = 0;
+        while let Some(&byte) = text.as_bytes().get(at) {
+            if byte.is_ascii_alphanumeric() {
+                let rest = text.as_bytes()[at..].iter();
+                let run = rest.take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                let from = self.bytes.len();
+                self.bytes.extend_from_slice(&text.as_bytes()[at..at + run]);
+                self.bytes[from..].make_ascii_lowercase();
+                at += run;
+            } else if byte.is_ascii() {
+                self.end();
+                at += 1;
+            } else {
+                let one = text[at..].chars().next().unwrap_or_default();
+                at += one.len_utf8();
+                self.push(one);
+            }
+        }
+        self.end();
+    }
+
+    fn push(&mut self, one: char) {
+        let alone = stands_alone(one);
+        if alone || !one.is_alphanumeric() {
+            self.end();
+        }
+        if one.is_alphanumeric() {
+            let mut buffer = [0; 4];
+            fold(one, |one| {
+                let folded = one.encode_utf8(&mut buffer);
+                self.bytes.extend_from_slice(folded.as_bytes());
+            });
+        }
+        if alone {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        if self.bytes.len() > self.ends.last().copied().unwrap_or(0) {
+            self.ends.push(self.bytes.len());
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// One after another.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts
+            .zip(&self.ends)
+            .map(|(from, &to)| &self.bytes[from..to])
+    }
+
+    /// A number for each run of three words.
+    fn runs<T>(&self, of: impl Fn(u64) -> T, into: &mut Vec<T>) {
+        into.clear();
+        let (mut first, mut second) = (0u64, 0u64);
+        for (at, word) in self.iter().enumerate() {
+            let third = hash::bytes(word);
+            if at + 1 >= RUN {
+                let run = hash::mix(hash::mix(first, second.rotate_left(21)), third);
+                into.push(of(run));
+            }
+            (first, second) = (second, third);
+        }
+    }
+
+    /// The same in half the bits.
+    pub(super) fn short_runs(&self, into: &mut Vec<u32>) {
+        self.runs(|run| (run >> 32) as u32, into);
+    }
+}
+
+/// A text that is compared with several.
+#[derive(Default)]
+pub struct Compared {
+    words: Words,
+    /// Its runs as numbers, each once, in their order.
+    runs: Vec<u64>,
+}
+
+impl Compared {
+    /// Of a text.
+    pub fn of(text: &str) -> Self {
+        let mut found = Self::default();
+        found.read(text);
+        found
+    }
+
+    /// Another text, in the same place.
+    pub fn read(&mut self, text: &str) {
+        self.words.read(text);
+        self.words.runs(|run| run, &mut self.runs);
+        self.runs.sort_unstable();
+        self.runs.dedup();
+    }
+
+    /// Its words.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// How much it is like another one, where that is at least so much.
+    pub fn likeness(&self, other: &Self, least: f64) -> Option<f64> {
+        // Mostly the numbers are enough to say no. Somebody may have made two words meet: yes is said by the words.
+        if jaccard(&self.runs, &other.runs) < least {
+            return None;
+        }
+        Some(likeness(&self.words, &other.words)).filter(|found| *found >= least)
+    }
+}
+
+/// How much of their runs of three words two texts have in common, from 0 to 1 (Jaccard): on the words themselves, so that nothing
+/// can look alike that is not.
+pub fn likeness(a: &Words, b: &Words) -> f64 {
+    let mut numbers: HashMap<&[u8], u32> = HashMap::with_capacity(a.len() + b.len());
+    let mut numbered = Vec::with_capacity(a.len() + b.len());
+    for word in a.iter().chain(b.iter()) {
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        numbered.push(*numbers.entry(word).or_insert(next));
+    }
+    let (a, b) = numbered.split_at(a.len());
+    let [a, b] = [a, b].map(|numbers| -> Vec<[u32; RUN]> {
+        let runs = numbers.windows(RUN);
+        let mut runs: Vec<_> = runs.map(|run| [run[0], run[1], run[2]]).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        runs
+    });
+    jaccard(&a, &b)
+}
+
+/// What two sets in their order have in common of what they have.
+fn jaccard<T: Ord>(a: &[T], b: &[T]) -> f64 {
+    let (mut left, mut right, mut common) = (0, 0, 0);
+    while let (Some(one), Some(other)) = (a.get(left), b.get(right)) {
+        left += usize::from(one <= other);
+        right += usize::from(other <= one);
+        common += usize::from(one == other);
+    }
+    match a.len() + b.len() - common {
+        0 => 0.0,
+        all => common as f64 / all as f64,
+    }
+}
+
+/// True where two texts in their normal form have the same figures, prices, dates and versions in the same order.
+pub fn same_numbers(a: &str, b: &str) -> bool {
+    fn numbers(text: &str) -> impl Iterator<Item = &str> {
+        const AROUND: &[char] = &[
+            '(', ')', '[', ']', '{', '}', '"', '\'', ',', '.', ';', ':', '!', '?',
+        ];
+        text.split(' ')
+            .map(|word| word.trim_matches(AROUND))
+            .filter(|word| word.chars().any(char::is_numeric))
+    }
+    numbers(a).eq(numbers(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        Words::of(text)
+            .iter()
+            .map(|word| String::from_utf8(word.to_vec()).expect("words are UTF-8"))
+            .collect()
+    }
+
+    #[test]
+    fn the_normal_form() {
+        for (a, b) in [
+            ("  Hello,\n\tWorld \u{a0}!", "hello, world !"),
+            ("STRASSE", "straße"),
+            ("STRASSE", "STRAẞE"),
+            ("ΟΔΟΣ", "οδος"),
+            ("“It’s” — ten…", "\"it's\" - ten..."),
+            ("so\u{ad}ft\u{feff}\0", "soft"),
+        ] {
+            assert_eq!(normal(a), normal(b));
+        }
+        for (a, b) in [
+            ("-5", "5"),
+            ("C++", "C"),
+            ("1.5", "15"),
+            ("ab", "a b"),
+            ("kır", "kir"),
+            ("e\u{301}", "e"),
+        ] {
+            assert_ne!(normal(a), normal(b));
+        }
+        assert_eq!(normal(" \n\0\u{200b} "), "");
+    }
+
+    #[test]
+    fn what_a_word_is() {
+        assert_eq!(words("Don't, 3.5 GROẞE!"), ["don", "t", "3", "5", "grosse"]);
+        assert_eq!(words("東京の abc都"), ["東", "京", "の", "abc", "都"]);
+        assert!(words("…\0 -- \u{301}").is_empty());
+    }
+
+    #[test]
+    fn likeness_is_that_of_the_sets_of_runs() {
+        let like = |a: &str, b: &str| likeness(&Words::of(a), &Words::of(b));
+        assert_eq!(like("a b c d", "A, b; c. D!"), 1.0);
+        // abc bcd | abc bce
+        assert_eq!(like("a b c d", "a b c e"), 1.0 / 3.0);
+        assert_eq!(like("a b c d", "d c b a"), 0.0);
+        assert_eq!(like("a b", "a b"), 0.0);
+        assert_eq!(like("a a a a a", "a a a"), 1.0);
+    }
+
+    #[test]
+    fn other_numbers_say_something_else() {
+        let same = |a: &str, b: &str| same_numbers(&normal(a), &normal(b));
+        assert!(same("of 5 (see 3.1), then", "then: 5 see 3.1."));
+        for (a, b) in [
+            ("5 mg", "50 mg"),
+            ("-5", "5"),
+            ("1 2", "2 1"),
+            ("1.5", "15"),
+            ("5", "none"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+    }
+}
