@@ -156,12 +156,7 @@ impl Builder<'_> {
         let net = &self.net;
         let level = usize::from(net.graph.levels[at as usize]);
         let query = self.query(at);
-        let wanted = usize::try_from(net.parameters.ef_construction).unwrap_or(1);
-        // Who is seen roughly looks at some more.
-        let most = match self.rough {
-            Some(_) => wanted + wanted / 10,
-            None => wanted,
-        };
+        let most = usize::try_from(net.parameters.ef_construction).unwrap_or(1);
         let mut found = vec![Vec::new(); level + 1];
         let Some(mut nearest) = search.descend(net, &query, level) else {
             return found;
@@ -172,7 +167,6 @@ impl Builder<'_> {
                 nearest = first;
             }
             self.measure(at, &mut near);
-            near.truncate(wanted);
             found[lower] = self.spread(near, net.parameters.most_at(lower));
         }
         found

@@ -81,7 +81,7 @@ impl Work<'_> {
             );
             self.report.find(
                 Finding::new(ON_TRUST, Severity::Info, subject, message)
-                    .hint("empire-maint rag-eval"),
+                    .hint("ask the application something whose answer is known"),
             );
         }
         Ok(())
