@@ -54,6 +54,7 @@ fn every_command_in_the_documentation_parses() {
         "docs/backup-format.md",
         "docs/findings.md",
         "docs/duplicates.md",
+        "docs/rag-index.md",
         "CONTRIBUTING.md",
     ] {
         for line in lines_of(&read(file)) {

@@ -45,6 +45,8 @@ mod query_review;
 mod rag_clean;
 mod rag_duplicates;
 mod rag_index;
+mod rag_index_live;
+mod rag_index_ways;
 mod restore;
 mod restore_app;
 mod restore_live;

@@ -1,124 +1,14 @@
 //! FAISS files beside the real FAISS: what we write is what it would write, or is searched as well; what is gone is gone from them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::support::faults::{Faults, Kind, points};
-use crate::support::{Ran, Server, actions, finding, finding_ids, number, sql};
-
-const NOW: &str = "2026-11-08T02:37:00Z";
-
-const TABLES: &str = "
-    PRAGMA journal_mode=WAL;
-    CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT);
-    CREATE TABLE embeddings (id INTEGER PRIMARY KEY, vector BLOB, last_accessed TEXT);
-    CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text TEXT);
-    CREATE INDEX chunks_by_embedding ON chunks(embedding_id);
-";
-
-/// Half an application: the database and the FAISS file that it made from it.
-struct Memory {
-    server: Server,
-    factory: String,
-    metric: &'static str,
-}
-
-/// The Python that `./test` has set up with the real FAISS.
-fn peer<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> String {
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python3");
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/cli/support/faiss_peer.py"
-    );
-    let output = Command::new(python).arg(script).args(words).output();
-    let output = output.unwrap_or_else(|error| panic!("{python}: {error}; ./test sets it up"));
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-impl Memory {
-    fn new(factory: &str, metric: &'static str, count: u32, dimension: u32) -> Self {
-        let server = Server::new().config(
-            "[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n[[rag.index]]\npath = \"data/rag.faiss\"\n",
-        );
-        let memory = Self {
-            server,
-            factory: factory.to_owned(),
-            metric,
-        };
-        sql(&memory.database(), TABLES);
-        peer([
-            "fill",
-            memory.database().to_str().unwrap(),
-            &count.to_string(),
-            &dimension.to_string(),
-        ]);
-        memory.make(&memory.index(), "plain");
-        memory.server.run(&format!("backup --now {NOW}")).expect(0);
-        memory
-    }
-
-    fn database(&self) -> PathBuf {
-        self.server.root().join("data/rag.db")
-    }
-
-    fn index(&self) -> PathBuf {
-        self.server.root().join("data/rag.faiss")
-    }
-
-    /// FAISS's own file of what is in the table now.
-    fn make(&self, path: &Path, how: &str) {
-        let text = |path: &Path| path.to_str().unwrap().to_owned();
-        peer([
-            "make".to_owned(),
-            text(&self.database()),
-            text(path),
-            self.factory.clone(),
-            self.metric.to_owned(),
-            how.to_owned(),
-        ]);
-    }
-
-    fn look(&self) -> Value {
-        let text = peer([
-            "look",
-            self.database().to_str().unwrap(),
-            self.index().to_str().unwrap(),
-        ]);
-        serde_json::from_str(&text).unwrap()
-    }
-
-    fn clean(&self, line: &str) -> (i32, Value) {
-        self.server.json(&format!("rag-clean --now {NOW} {line}"))
-    }
-
-    /// Some embeddings were not used for long.
-    fn idle(&self, which: &str) {
-        sql(
-            &self.database(),
-            &format!("UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE {which}"),
-        );
-    }
-
-    fn require_true(&self) -> Value {
-        let found = self.look();
-        let ids: Vec<i64> = serde_json::from_value(found["ids"].clone()).unwrap();
-        let connection = rusqlite::Connection::open(self.database()).unwrap();
-        let mut statement = connection
-            .prepare("SELECT id FROM embeddings ORDER BY id")
-            .unwrap();
-        let rows = statement.query_map([], |row| row.get(0)).unwrap();
-        assert_eq!(ids, rows.map(Result::unwrap).collect::<Vec<i64>>());
-        found
-    }
-}
+use crate::support::memory::{Memory, NOW, peer};
+use crate::support::{Ran, actions, finding, finding_ids, number, sql};
 
 #[test]
 fn a_flat_index_is_byte_for_byte_what_faiss_writes() {
@@ -154,22 +44,74 @@ fn a_flat_index_is_byte_for_byte_what_faiss_writes() {
     }
 }
 
+/// Also of no vector at all, and of one.
+#[test]
+fn a_flat_index_of_every_dimension_is_what_faiss_writes() {
+    let mut all: Vec<(u32, u32)> = [1, 2, 3, 7, 64, 384, 768, 1536]
+        .map(|one| (one, 37))
+        .to_vec();
+    all.extend([(1, 0), (384, 0), (3, 1), (1536, 1)]);
+    if std::env::var_os("SLOW_TESTS").is_some() {
+        all.push((384, 100_000));
+    }
+    let names = ["bare.L2", "bare.IP", "mapped.L2", "mapped.IP"];
+    let mut indices = String::new();
+    for name in &names[1..] {
+        indices.push_str(&format!("[[rag.index]]\npath = \"data/{name}\"\n"));
+    }
+    for (dimension, count) in all {
+        let memory = Memory::empty(&indices);
+        memory.fill(count, dimension);
+        let data = memory.server.root().join("data");
+        let words = [Path::new("flats"), &memory.database(), &data].map(Path::to_owned);
+        peer(
+            words
+                .iter()
+                .map(|one| one.as_os_str().to_owned())
+                .chain([dimension.to_string().into()]),
+        );
+        fs::rename(data.join(names[0]), memory.index()).unwrap();
+        let paths: Vec<_> = [memory.index()]
+            .into_iter()
+            .chain(names[1..].iter().map(|name| data.join(name)))
+            .collect();
+        let theirs: Vec<_> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+        let (code, report) = memory.clean("--rebuild-index --no-backup-check");
+        assert_eq!(code, 0, "{dimension} x {count}: {report:#}");
+        for (at, (path, theirs)) in paths.iter().zip(&theirs).enumerate() {
+            let place = format!("{} of {count} x {dimension}", path.display());
+            assert_eq!(report["data"]["indices"][at]["rebuilt"], true, "{place}");
+            assert!(fs::read(path).unwrap() == *theirs, "{place}");
+        }
+    }
+}
+
 #[test]
 fn an_ivf_index_keeps_its_lists_true() {
-    for (factory, metric) in [
-        ("IVF16,Flat", "L2"),
-        ("IVF16,Flat", "IP"),
-        ("IDMap2,IVF8,Flat", "L2"),
+    for (factory, metric, left) in [
+        ("IVF16,Flat", "L2", "full"),
+        ("IVF16,Flat", "IP", "full"),
+        ("IDMap2,IVF8,Flat", "L2", "full"),
+        // Most lists become empty, which FAISS writes in another form.
+        ("IVF64,Flat", "L2", "sprs"),
     ] {
         let memory = Memory::new(factory, metric, 2000, 24);
-        memory.idle("id % 9 = 0");
+        memory.idle(match left {
+            "full" => "id % 9 = 0",
+            _ => "id > 12",
+        });
         let before = memory.look();
-        let (code, report) = memory.clean("");
+        let (code, report) = memory.clean("--yes");
         assert_eq!(code, 0, "{factory}: {report:#}");
         assert_eq!(report["data"]["indices"][0]["rebuilt"], true);
         let after = memory.require_true();
         assert_eq!(after["type"], "IndexIVFFlat");
         assert_eq!(after["outer"], before["outer"]);
+        let bytes = fs::read(memory.index()).unwrap();
+        assert!(
+            bytes.windows(4).any(|four| four == left.as_bytes()),
+            "{left}"
+        );
         // With the centroids that it had, FAISS would write the same bytes.
         let expected = memory.server.path().join("expected");
         let kept = memory.server.root().join("data/rag.faiss.bak");
@@ -395,7 +337,17 @@ fn a_dry_run_lists_the_rebuild_and_writes_nothing() {
 
 /// Breaks a run at many points: at each the application finds a whole index and a sound database, and the next run finishes.
 fn survives(factory: &str, kind: Kind) {
-    let memory = Memory::new(factory, "L2", 300, 8);
+    let bare = matches!(factory, "Flat" | "HNSW8,Flat");
+    let lines = match bare {
+        true => "positions_map = \"data/rag.ids.npy\"\n",
+        false => "",
+    };
+    let memory = Memory::with(factory, "L2", 300, 8, lines);
+    let map = match bare {
+        true => memory.map("npy"),
+        false => memory.index(),
+    };
+    let old_map = fs::read(&map).unwrap();
     memory.idle("id % 7 = 3");
     let start = memory.server.path().join("start");
     let copy = |from: &Path, to: &Path| {
@@ -415,6 +367,7 @@ fn survives(factory: &str, kind: Kind) {
     Ran::of(&mut counted).expect(0);
     let new = fs::read(memory.index()).unwrap();
     assert!(new != old);
+    let new_map = fs::read(&map).unwrap();
     let most = match std::env::var_os("SLOW_TESTS") {
         Some(_) => usize::MAX,
         None => 30,
@@ -430,6 +383,12 @@ fn survives(factory: &str, kind: Kind) {
         assert!(!broken.out.contains("a defect of this program"), "{place}");
         let now = fs::read(memory.index()).unwrap();
         assert!(now == old || now == new, "half an index; {place}");
+        // The old map may be with the new index for a moment, never the new one with the old.
+        let its = fs::read(&map).unwrap();
+        assert!(
+            its == old_map || its == new_map && now == new,
+            "half a map; {place}"
+        );
         let sound = "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
         let look = memory.server.path().join("look");
         let _ = fs::remove_dir_all(&look);
@@ -439,7 +398,13 @@ fn survives(factory: &str, kind: Kind) {
         let place = format!("{place}\nand again: {again:?}");
         assert_eq!(again.code, i32::from(broken.code == -1), "{place}"); // a killed run is told of
         assert!(fs::read(memory.index()).unwrap() == new, "{place}");
-        for left in ["rag.faiss.new", "rag.faiss.bak.new"] {
+        assert!(fs::read(&map).unwrap() == new_map, "{place}");
+        for left in [
+            "rag.faiss.new",
+            "rag.faiss.bak.new",
+            "rag.ids.npy.new",
+            "rag.ids.npy.bak.new",
+        ] {
             assert!(
                 !memory.server.root().join("data").join(left).exists(),
                 "{left}; {place}"
@@ -452,9 +417,11 @@ fn survives(factory: &str, kind: Kind) {
 fn killed_anywhere_the_index_is_whole() {
     survives("IDMap2,Flat", Kind::Kill);
     survives("IVF4,Flat", Kind::Kill);
+    survives("HNSW8,Flat", Kind::Kill);
 }
 
 #[test]
 fn a_disk_that_fills_up_costs_neither_row_nor_index() {
     survives("IDMap2,Flat", Kind::Enospc { sticky: true });
+    survives("HNSW8,Flat", Kind::Enospc { sticky: true });
 }

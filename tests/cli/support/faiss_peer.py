@@ -1,6 +1,7 @@
 """The real FAISS beside ours: makes indices from a rag.db as an application would, and tells what it finds in a file."""
 
 import json
+import os
 import sqlite3
 import sys
 
@@ -99,7 +100,77 @@ def look(database, path):
         "ids": sorted(held),
         "recall": recall,
         "selves": selves,
+        "longest": max(inner.invlists.list_size(at) for at in range(inner.nlist)) if isinstance(inner, faiss.IndexIVF) else None,
     }))
+
+
+def spoil(path, database):
+    """Centroids of which one takes nearly everything."""
+    ids, vectors = rows(database)
+    quantizer = faiss.IndexFlatL2(vectors.shape[1])
+    far = np.random.default_rng(3).normal(size=(15, vectors.shape[1])).astype("float32") * 5
+    quantizer.add(np.concatenate([vectors.mean(0, keepdims=True), far]))
+    index = faiss.IndexIVFFlat(quantizer, vectors.shape[1], 16)
+    index.is_trained = True
+    index.add_with_ids(vectors, ids)
+    faiss.write_index(index, path)
+
+
+def flats(database, folder, dimension):
+    """What FAISS writes of the table, in each of the Flat kinds that keep its ids."""
+    ids, vectors = rows(database)
+    vectors = vectors.reshape(-1, int(dimension))
+    for name, metric in (("L2", faiss.METRIC_L2), ("IP", faiss.METRIC_INNER_PRODUCT)):
+        bare = faiss.IndexFlat(int(dimension), metric)
+        bare.add(vectors)
+        faiss.write_index(bare, f"{folder}/bare.{name}")
+        mapped = faiss.IndexIDMap2(faiss.IndexFlat(int(dimension), metric))
+        mapped.add_with_ids(vectors, ids)
+        faiss.write_index(mapped, f"{folder}/mapped.{name}")
+
+
+def positions(database, path, form):
+    """The ids of a bare index, in the order in which it was filled."""
+    ids, _ = rows(database)
+    if form == "npy":
+        np.save(open(path, "wb"), ids)
+    else:
+        json.dump(ids.tolist(), open(path, "w"))
+
+
+def pairs(database, *paths):
+    """For each index with its map: vectors, ids, and how many positions have the id of a row with another vector."""
+    ids, vectors = rows(database)
+    held = {int(one): vectors[at] for at, one in enumerate(ids)}
+    found = []
+    for index, positions in zip(paths[::2], paths[1::2]):
+        index = faiss.read_index(index)
+        with open(positions, "rb") as file:
+            known = np.load(file).tolist() if file.read(1) == b"\x93" and not file.seek(0) else json.load(open(positions))
+        wrong = sum(
+            1
+            for at, one in enumerate(known[: index.ntotal])
+            if one in held and not np.array_equal(index.reconstruct(at), held[one])
+        )
+        found.append({"ntotal": index.ntotal, "ids": known, "wrong": wrong})
+    print(json.dumps(found))
+
+
+def watch(path, stop):
+    """Reads and searches the file over and over until the other one is there."""
+    reads, failed, totals = 0, [], set()
+    print("ready", flush=True)
+    while not os.path.exists(stop):
+        try:
+            index = faiss.read_index(path)
+            query = np.full((1, index.d), 0.1, dtype="float32")
+            if index.search(query, 1)[1][0][0] < 0:
+                failed.append("found nothing")
+            totals.add(index.ntotal)
+        except Exception as error:
+            failed.append(str(error))
+        reads += 1
+    print(json.dumps({"reads": reads, "failed": failed, "totals": sorted(totals)}))
 
 
 def main():
@@ -112,6 +183,8 @@ def main():
         again(*words)
     elif verb == "look":
         look(*words)
+    elif verb in ("flats", "spoil", "positions", "pairs", "watch"):
+        globals()[verb](*words)
     else:
         sys.exit(f"no such verb: {verb}")
 

@@ -5,6 +5,7 @@
 pub mod faults;
 pub mod gpus;
 pub mod keys;
+pub mod memory;
 pub mod peers;
 pub mod pki;
 pub mod registry;
