@@ -34,9 +34,9 @@ pub struct Graph {
 
 /// A vector and how far it is; the furthest is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Near {
-    far: f32,
-    at: u32,
+pub struct Near {
+    pub far: f32,
+    pub at: u32,
 }
 
 impl Eq for Near {}
@@ -149,7 +149,7 @@ pub fn quality(
 }
 
 /// The graph of a file; none of an empty one.
-fn load<'a>(index: &Index, parameters: &'a Parameters) -> anyhow::Result<Option<Net<'a>>> {
+pub fn load<'a>(index: &Index, parameters: &'a Parameters) -> anyhow::Result<Option<Net<'a>>> {
     let Some(place) = index.graph.filter(|_| !index.entries.is_empty()) else {
         return Ok(None);
     };
@@ -214,8 +214,8 @@ fn random_level(probabilities: &[f64], state: &mut u64) -> usize {
 }
 
 /// A graph that is built, or searched.
-struct Net<'a> {
-    graph: Graph,
+pub struct Net<'a> {
+    pub graph: Graph,
     parameters: &'a Parameters,
     metric: Metric,
     dimension: usize,
@@ -300,7 +300,7 @@ impl Net<'_> {
     }
 
     /// The nearest of the whole graph, sorted, with so many candidates.
-    fn nearest(&self, query: &[f32], most: usize, marks: &mut Marks) -> Vec<Near> {
+    pub fn nearest(&self, query: &[f32], most: usize, marks: &mut Marks) -> Vec<Near> {
         match self.descend(query, 0) {
             Some(from) => self.search(query, from, 0, most, marks),
             None => Vec::new(),
@@ -518,13 +518,13 @@ impl Net<'_> {
 }
 
 /// Which vectors a search has seen.
-struct Marks {
+pub struct Marks {
     seen: Vec<u32>,
     round: u32,
 }
 
 impl Marks {
-    fn new(count: usize) -> Self {
+    pub fn new(count: usize) -> Self {
         Self {
             seen: vec![0; count],
             round: 0,

@@ -6,11 +6,14 @@ mod assign;
 mod hnsw;
 mod prove;
 mod read;
+mod search;
 mod write;
 
 use std::fmt;
 
+pub use assign::distance;
 pub use read::{Entry, Index};
+pub use search::{Effort, Nearest, Searcher};
 pub use write::{Rows, memory_needed, size_of, write};
 
 /// How near two vectors are.
