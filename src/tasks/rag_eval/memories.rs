@@ -11,7 +11,6 @@ use crate::harmful::{self, Harm, Phrases};
 use crate::report::{Cell, Document, Finding, Severity, Table};
 use crate::secrets::{Memory, Rules, Scanner};
 use crate::sqlite::quote;
-use crate::text::{clean, shorten};
 use crate::units;
 
 const HARMFUL: &str = "rag-eval.harmful";
@@ -170,7 +169,7 @@ fn describe(text: &str, harm: &Harm, may_show: bool) -> String {
 fn shown(key: &Value) -> String {
     match key {
         Value::Integer(number) => number.to_string(),
-        Value::Text(text) => clean(&shorten(text, 100)),
+        Value::Text(text) => text.clone(),
         other => format!("{other:?}"),
     }
 }

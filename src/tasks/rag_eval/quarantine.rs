@@ -241,12 +241,14 @@ enum Way {
     /// A column of the chunks.
     Column(Column),
     /// Tables beside.
-    Tables {
-        chunks: Beside,
-        /// Where the embeddings go along; none where an index knows them by position, and every one behind would move.
-        embeddings: Option<Beside>,
-        references: Vec<Reference>,
-    },
+    Tables(Box<Tables>),
+}
+
+struct Tables {
+    chunks: Beside,
+    /// Where the embeddings go along; none where an index knows them by position, and every one behind would move.
+    embeddings: Option<Beside>,
+    references: Vec<Reference>,
 }
 
 /// A table and the one beside it.
@@ -288,11 +290,11 @@ impl Place {
             _ => None,
         };
         Ok(Self {
-            way: Way::Tables {
+            way: Way::Tables(Box::new(Tables {
                 chunks: Beside::of(scene, &chunks, FOR)?,
                 embeddings,
                 references,
-            },
+            })),
             chunks,
         })
     }
@@ -300,7 +302,7 @@ impl Place {
     fn way(&self) -> String {
         match &self.way {
             Way::Column(column) => format!("{} is set to 1", column.name),
-            Way::Tables { chunks, .. } => format!("into {}", chunks.name),
+            Way::Tables(tables) => format!("into {}", tables.chunks.name),
         }
     }
 
@@ -336,11 +338,7 @@ impl Place {
                 writer.execute(&sql, [key])?;
                 return Ok(Outcome::Done);
             }
-            Way::Tables {
-                chunks,
-                embeddings,
-                references,
-            } => (chunks, embeddings, references),
+            Way::Tables(tables) => (&tables.chunks, &tables.embeddings, &tables.references),
         };
         for reference in references {
             let sql = format!(

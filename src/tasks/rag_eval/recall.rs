@@ -88,7 +88,7 @@ pub(super) fn look(scene: &Scene<'_>, swept: &mut Vec<Swept>) -> anyhow::Result<
     let least = own.map(|one| one.recall).fold(1.0, f64::min);
     Ok(format!(
         "{} measured, the least finds {:.1}% of the nearest",
-        units::count(swept.len() as u64, "index"),
+        units::count(swept.len() as u64, "index file"),
         least * 100.0
     ))
 }
