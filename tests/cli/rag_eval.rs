@@ -364,8 +364,11 @@ fn a_canary_that_is_not_found_is_a_finding_by_name() {
 fn searches_find_what_faiss_finds() {
     let indices =
         ["flat", "hnsw", "ivf"].map(|name| format!("[[rag.index]]\npath = \"{name}.faiss\"\n"));
-    let memory = Memory::with(&indices.concat(), "labels = \"eval.jsonl\"");
-    memory.fill(3000, 24);
+    let memory = Memory::with(
+        &indices.concat(),
+        "labels = \"eval.jsonl\"\nleast_recall = 0.99",
+    );
+    memory.fill(2000, 24);
     memory.make("flat.faiss", "IDMap2,Flat", "L2");
     memory.make("hnsw.faiss", "IDMap2,HNSW4,Flat", "L2");
     memory.make("ivf.faiss", "IVF64,Flat", "L2");
@@ -376,7 +379,7 @@ fn searches_find_what_faiss_finds() {
             "labels".to_owned(),
             text(&memory.database()),
             text(&labels),
-            "150".to_owned(),
+            "100".to_owned(),
             "10".to_owned(),
         ],
     );
@@ -389,8 +392,9 @@ fn searches_find_what_faiss_finds() {
             assert!(close(&mean[measure], 1.0), "{name} {measure}: {mean:#}");
         }
     }
+    // FAISS adds up distances in another order, so that a vector may be in the other of two lists that are equally near.
     for (name, parameter, tolerance) in [
-        ("ivf.faiss", "nprobe", 1e-9),
+        ("ivf.faiss", "nprobe", 0.002),
         ("hnsw.faiss", "efSearch", 0.02),
     ] {
         let swept = report["data"]["indices"].as_array().unwrap();
@@ -542,18 +546,19 @@ fn the_applications_own_search_is_asked() {
 #[test]
 fn drift_is_told_against_the_first_run() {
     let memory = Memory::new("");
-    memory.fill(2000, 16);
+    memory.fill(1200, 16);
     // A model has a direction of its own.
     let shift = |by: &str| {
         let connection = rusqlite::Connection::open(memory.database()).unwrap();
         let mut read = connection
-            .prepare("SELECT id, vector FROM embeddings")
+            .prepare("SELECT id, vector FROM embeddings WHERE length(vector) = 64")
             .unwrap();
         let rows: Vec<(i64, Vec<u8>)> = read
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap()
             .map(Result::unwrap)
             .collect();
+        connection.execute_batch("BEGIN").unwrap();
         for (id, bytes) in rows {
             let mut numbers: Vec<f32> = bytes
                 .chunks_exact(4)
@@ -572,6 +577,7 @@ fn drift_is_told_against_the_first_run() {
                 )
                 .unwrap();
         }
+        connection.execute_batch("COMMIT").unwrap();
     };
     shift("first");
     sql(
@@ -605,7 +611,7 @@ fn drift_is_told_against_the_first_run() {
     shift("second");
     sql(
         &memory.database(),
-        "UPDATE embeddings SET model = 'large-2' WHERE id > 1000",
+        "UPDATE embeddings SET model = 'large-2' WHERE id > 600",
     );
     let (code, report) = look("");
     assert_eq!(code, 1, "{report:#}");
@@ -633,10 +639,24 @@ fn drift_is_told_against_the_first_run() {
     assert_eq!((code, finding_ids(&after, "").len()), (0, 0), "{after:#}");
     sql(
         &memory.database(),
-        "UPDATE embeddings SET vector = vector || x'0000803f' WHERE length(vector) = 64",
+        "UPDATE embeddings SET vector = CAST(vector || x'0000803f' AS BLOB) WHERE length(vector) = 64",
     );
     let (_, wider) = look("");
     assert_eq!(subjects(&wider), ["dimension"]);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET vector = CAST(vector AS TEXT)",
+    );
+    let (code, none) = look("");
+    assert_eq!(code, 1);
+    let told = finding(&none, "rag-eval.refused")["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        told.contains("none of 801 vectors can be compared"),
+        "{told}"
+    );
 }
 
 /// Vectors all around have no common direction: that its rest moves is chance.
@@ -724,7 +744,7 @@ fn bad_input_is_told_and_nothing_begins() {
             "the canary 'x' is no labelled query",
         ),
         ("k = 0", "", "from 1 to 1000"),
-        ("metric = \"ndcg\"", "", "measure"),
+        ("metric = \"ndcg\"", "", "unknown key 'metric'"),
     ];
     for (eval, labels, told) in cases {
         let memory = Memory::new(eval);

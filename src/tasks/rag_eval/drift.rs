@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Scene;
 use super::vectors::norm;
+use crate::error::refused;
 use crate::report::{Finding, Severity};
 use crate::text::{clean, shorten};
 use crate::units;
@@ -96,6 +97,12 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Look>) -> anyhow::Resu
     })?;
     let all: u64 = sums.values().map(|sum| sum.count).sum();
     let Some((&dimension, sum)) = sums.iter().max_by_key(|(_, sum)| sum.count) else {
+        if broken > 0 {
+            let message = format!("none of {} can be compared", units::count(broken, "vector"));
+            return Err(refused(message)
+                .hint("is [rag.tables] vector the right column? empire-maint rag-clean --step invalid --dry-run")
+                .into());
+        }
         return Ok("no embeddings".to_owned());
     };
     let now = Baseline {
