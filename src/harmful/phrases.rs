@@ -87,7 +87,7 @@ const EXPRESSIONS: &[(Rule, Form, &str)] = &[
     (
         OVERRIDE,
         Latin,
-        r"(?:forget|disregard|ignore)(?:all|everything|anything)(?:of)?(?:that)?(?:you(?:know|knew|were(?:told|taught)|havebeen(?:told|taught)|learned)|wesaid|isaid|saidbefore|abovethisline|aboveandinstead|writtenabove|toldbefore)",
+        r"(?:forget|disregard|ignore)(?:all|everything|anything|of|the|text|that)*(?:you(?:know|knew|were(?:told|taught)|havebeen(?:told|taught)|learned)|wesaid|isaid|saidbefore|abovethisline|aboveand(?:instead|do|say|tell|output|write|print|answer|respond)|writtenabove|toldbefore)",
     ),
     (
         OVERRIDE,
@@ -207,7 +207,7 @@ const EXPRESSIONS: &[(Rule, Form, &str)] = &[
     (
         CONCEAL,
         Latin,
-        r"(?:donot|dont|never|withoutever)(?:ever)?(?:tell|inform|alert|warn|notify|letting|lettelling)(?:the)?(?:user|human|reader|customer|person)s?(?:about|of|that)?(?:this(?:instruction|message|text|prompt|note)?|theseinstructions|the(?:se)?instructions|youare|youhave|youwere|itcame|itis|what(?:you|was))",
+        r"(?:donot|dont|never|withoutever)(?:ever)?(?:tell|inform|alert|warn|notify|letting|lettelling)(?:the)?(?:user|human|reader|customer|person)s?(?:about|of|that)?(?:this(?:instruction|message|text|prompt|note)?|theseinstructions|the(?:se)?instructions|you(?:are|have|were|read|saw|got|received|found)|itcame|itis|what(?:you|was))",
     ),
     (
         CONCEAL,
@@ -253,6 +253,26 @@ const EXPRESSIONS: &[(Rule, Form, &str)] = &[
         ADDRESS,
         Latin,
         r"fromnowon(?:you(?:will|must|should|shall|are|have)?)(?:to)?(?:only|always|never|respond|answer|reply|act|obey|be|follow|ignore|speak|pretend|comply)",
+    ),
+    (
+        CONCEAL,
+        Latin,
+        r"without(?:lettingthe(?:user|human|reader|customer)(?:know|notice|see)|tellingthe(?:user|human|reader|customer))",
+    ),
+    (
+        REVEAL,
+        Latin,
+        r"(?:repeat|output|print|writeout|recite)(?:everything|all|the|text|words|content|contents|sentences)*above(?:this)?(?:line|message|prompt)?(?:startingwith|beginningwith|verbatim|wordforword)",
+    ),
+    (
+        REVEAL,
+        Latin,
+        r"(?:written|said|stated)(?:at|in)the(?:beginning|start|top)ofth(?:is|e)(?:conversation|prompt|chat|contextwindow)",
+    ),
+    (
+        ADDRESS,
+        Latin,
+        r"(?:attention|noteto|messageto|instructionsfor|instructionsto)(?:an|all|any|the|every)*(?:aiassistants?|aimodels?|aiagents?|llms|languagemodels?|largelanguagemodels?|chatbots?)",
     ),
 ];
 
