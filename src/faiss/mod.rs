@@ -11,7 +11,7 @@ mod write;
 
 use std::fmt;
 
-pub use assign::distance;
+pub use assign::{distance, numbers};
 pub use read::{Entry, Index};
 pub use search::{Effort, Nearest, Searcher};
 pub use write::{Rows, memory_needed, size_of, write};

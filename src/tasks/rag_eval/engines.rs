@@ -12,7 +12,7 @@ use super::vectors::{Memory, norm, unit};
 use crate::config::sections::RagNames;
 use crate::context::Context;
 use crate::error::{missing, refused};
-use crate::faiss::{Index, Metric, Nearest, Searcher, distance};
+use crate::faiss::{self, Index, Metric, Nearest, Searcher, distance};
 use crate::ranking::{Query, Ranking};
 use crate::sqlite::quote;
 use crate::sys::{files, machine, process};
@@ -228,7 +228,7 @@ impl Engine for IndexFile<'_> {
     fn find(&self, queries: &[&Query], k: usize) -> anyhow::Result<Vec<Vec<String>>> {
         let searcher = Searcher::load(self.index, &self.context.stop)?;
         let effort = searcher.effort().map_or(0, |effort| effort.own);
-        let is_unit = is_unit(&searcher);
+        let is_unit = is_unit(self.index)?;
         let mut found = Vec::with_capacity(queries.len());
         for vector in queries.iter().filter_map(|query| query.vector.as_ref()) {
             self.context.stop.check()?;
@@ -243,10 +243,18 @@ impl Engine for IndexFile<'_> {
 }
 
 /// True where all vectors of an index that are looked at have the length 1: then the application brings its queries to it too.
-pub fn is_unit(searcher: &Searcher<'_>) -> bool {
-    let count = searcher.count();
-    let mut sample = (0..count).step_by((count / 100).max(1));
-    count > 0 && sample.all(|at| (norm(searcher.vector(at)) - 1.0).abs() < UNIT)
+pub fn is_unit(index: &Index) -> anyhow::Result<bool> {
+    let step = (index.entries.len() / 100).max(1);
+    let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
+    for entry in index.entries.iter().step_by(step) {
+        index.vector(*entry, &mut bytes)?;
+        numbers.clear();
+        faiss::numbers(&bytes, &mut numbers);
+        if (norm(&numbers) - 1.0).abs() > UNIT {
+            return Ok(false);
+        }
+    }
+    Ok(!index.entries.is_empty())
 }
 
 /// From ids of embeddings to the names that labels use; each once, in its best place.

@@ -8,7 +8,6 @@ use super::engines::{self, Command, Engine, Exact, IndexFile, Near, RunFile};
 use super::{Scene, recall};
 use crate::config::sections::Measure;
 use crate::error::missing;
-use crate::faiss::Searcher;
 use crate::ranking::{self, Query, Scores};
 use crate::report::{Cell, Document, Finding, Severity, Table};
 use crate::text::shorten;
@@ -98,7 +97,7 @@ fn measure_all(scene: &Scene<'_>, ways: &mut Vec<Way>) -> anyhow::Result<()> {
         let Some(index) = recall::open(scene, path)? else {
             continue;
         };
-        if indices.is_empty() && !engines::is_unit(&Searcher::load(&index, &scene.context.stop)?) {
+        if indices.is_empty() && !engines::is_unit(&index)? {
             near = Near::Metric(index.shape.metric);
         }
         indices.push((path, index));

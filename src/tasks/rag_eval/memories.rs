@@ -119,8 +119,14 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
                 digest,
             });
         };
+        // What is hidden may be a secret as well.
+        let words = harmful::hidden_words(&text);
+        let may_show = secrets.is_empty()
+            && words
+                .as_deref()
+                .is_none_or(|words| scanner.scan(NAME, words.as_bytes(), &mut memory).is_empty());
         for harm in &harms {
-            let message = describe(&text, harm, secrets.is_empty());
+            let message = describe(harm, &text, words.as_deref(), may_show);
             add(harm.rule.to_owned(), harm.severity, message);
         }
         let mut told = Vec::new();
@@ -138,7 +144,6 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
         Ok(())
     })?;
     report.progress_done();
-    tell(scene, &chunks.name, &audit);
     let told = match audit.suspects.len() {
         0 => format!("{}: nothing suspicious", units::count(audit.texts, "text")),
         found => format!(
@@ -152,13 +157,13 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
 }
 
 /// Where a text holds a secret, nothing of it is shown: it could be in any part.
-fn describe(text: &str, harm: &Harm, may_show: bool) -> String {
+fn describe(harm: &Harm, text: &str, words: Option<&str>, may_show: bool) -> String {
     let mut message = harm.what.to_owned();
     if !may_show {
         return format!("{message} (not shown: the text holds a secret)");
     }
     if harm.rule == "hidden.tags"
-        && let Some(words) = harmful::hidden_words(text)
+        && let Some(words) = words
     {
         message.push_str(&format!(", which say \"{words}\""));
     }
@@ -182,8 +187,11 @@ fn number(rule: &str, digest: &blake3::Hash) -> String {
     hasher.finalize().to_hex()[..12].to_owned()
 }
 
-fn tell(scene: &Scene<'_>, table: &str, audit: &Audit) {
+/// Makes the findings: of all that is still there for the application to find.
+pub(super) fn tell(scene: &Scene<'_>, audit: &Audit) {
     let report = scene.report;
+    let table = scene.task.rag.tables.chunks.as_str();
+    let is_gone = |one: &&Suspect| !report.dry_run() && audit.moved.contains(&one.id);
     report.examined_all(HARMFUL);
     report.examined(MORE, table);
     report.measure("rag_memories_read", audit.texts as f64, "", []);
@@ -197,7 +205,7 @@ fn tell(scene: &Scene<'_>, table: &str, audit: &Audit) {
             [("kind", kind)],
         );
     }
-    let mut order: Vec<&Suspect> = audit.suspects.iter().collect();
+    let mut order: Vec<&Suspect> = audit.suspects.iter().filter(|one| !is_gone(one)).collect();
     order.sort_by_key(|one| std::cmp::Reverse(one.severity));
     for one in order.iter().take(MOST) {
         report.find(

@@ -207,6 +207,9 @@ impl task::Task for Task {
                 detail.memories.as_mut(),
             )?);
         }
+        if let Some(audit) = &detail.memories {
+            memories::tell(&scene, audit);
+        }
         report.progress_done();
         report.summarise(told.join("; "));
         report.detail(&detail)

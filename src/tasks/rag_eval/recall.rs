@@ -139,7 +139,7 @@ fn sweep(scene: &Scene<'_>, subject: &str, index: &Index) -> anyhow::Result<Opti
     if count == 0 {
         return Ok(None);
     }
-    let is_unit = is_unit(&searcher);
+    let is_unit = is_unit(index)?;
     let labelled = scene
         .input
         .queries

@@ -7,6 +7,7 @@ use crate::archive::Source;
 use crate::config::sections::Rag;
 use crate::context::Context;
 use crate::error::{missing, refused};
+use crate::faiss;
 use crate::sqlite::{self, Table, quote};
 
 /// The tables, found.
@@ -109,7 +110,8 @@ impl<'a> Memory<'a> {
                     return Ok(());
                 }
             };
-            read_numbers(bytes, &mut numbers);
+            numbers.clear();
+            faiss::numbers(bytes, &mut numbers);
             let norm = norm(&numbers);
             if bytes.len() % 4 != 0 || !norm.is_finite() || norm == 0.0 {
                 skipped += 1;
@@ -160,15 +162,6 @@ pub fn require(table: &Table, columns: &[&str]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn read_numbers(bytes: &[u8], into: &mut Vec<f32>) {
-    into.clear();
-    into.extend(
-        bytes
-            .chunks_exact(4)
-            .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])),
-    );
 }
 
 /// The length of a vector.
