@@ -54,6 +54,8 @@ pub struct Here {
     databases: Vec<String>,
     /// The database of the embeddings.
     memory: String,
+    /// An index is made from them.
+    has_index: bool,
     /// Certificate files; none where endpoints are there to be asked.
     certificates: Vec<PathBuf>,
     /// The Node project's package.json.
@@ -72,6 +74,7 @@ impl Here {
             false => Vec::new(),
         };
         let redis = config.get::<Redis>().unwrap_or_default();
+        let rag = config.peek::<Rag>().unwrap_or_default();
         Ok(Self {
             times: config.get::<Schedule>()?.at,
             root: config.app_root()?,
@@ -81,7 +84,8 @@ impl Here {
                 .collect::<anyhow::Result<_>>()?,
             package: config.path(&audit.project)?.join("package.json"),
             databases: databases.0.into_iter().map(|one| one.name).collect(),
-            memory: config.peek::<Rag>().unwrap_or_default().database,
+            memory: rag.database,
+            has_index: !rag.index.is_empty(),
             redis: redis::Server::address(&redis.url),
         })
     }
@@ -131,6 +135,9 @@ impl Here {
                 .then(|| "there is no NVIDIA driver".to_owned()),
             Need::Embeddings => (!self.databases.contains(&self.memory))
                 .then(|| format!("no [[database]] is named {}", self.memory)),
+            Need::Index => self
+                .idle(Need::Embeddings)
+                .or_else(|| (!self.has_index).then(|| "no [[rag.index]] is configured".to_owned())),
         }
     }
 
@@ -182,6 +189,7 @@ mod tests {
             root: root.to_owned(),
             databases: databases.iter().map(|&name| name.to_owned()).collect(),
             memory: "rag_db".to_owned(),
+            has_index: databases.contains(&"rag_db"),
             certificates: vec![root.join("certs/cert.pem")],
             package: root.join("package.json"),
         }
@@ -196,6 +204,7 @@ mod tests {
             Need::Certificates,
             Need::Node,
             Need::Embeddings,
+            Need::Index,
         ] {
             assert!(bare.idle(need).is_some(), "{need:?}");
         }
@@ -209,6 +218,7 @@ mod tests {
             Need::Certificates,
             Need::Node,
             Need::Embeddings,
+            Need::Index,
         ] {
             assert_eq!(full.idle(need), None, "{need:?}");
         }
@@ -223,6 +233,7 @@ mod tests {
             Need::Node,
             Need::Gpu,
             Need::Embeddings,
+            Need::Index,
         ] {
             assert_eq!(elsewhere.idle(need), None, "{need:?}");
         }

@@ -45,6 +45,8 @@ pub enum Need {
     Gpu,
     /// The database of the embeddings.
     Embeddings,
+    /// That, and an index made from it.
+    Index,
 }
 
 /// The line that a run answers, by the words it was called with: of the lines of its task the one with the most words of its own
@@ -186,7 +188,7 @@ pub const LINES: &[Line] = &[
     L::task_line("gpu", "§7.1", "GPU health", "gpu", When::daily(6, 53)).needs(Need::Gpu),
     L::manual("gpu-balance", "§7.2", "GPU load and benchmarks", When::weekly(Tuesday, 10, 0)),
     L::task_line("rag-clean", "§8.1", "vector database cleanup", "rag-clean", When::weekly(Sunday, 2, 37)).needs(Need::Embeddings),
-    L::manual("rag-index", "§8.2", "index optimization", When::monthly(EVERY_MONTH, 1, Tuesday, 10, 0)),
+    L::task_line("rag-index", "§8.2", "index optimization", "rag-clean --rebuild-index", When::monthly(EVERY_MONTH, 1, Tuesday, 2, 49)).needs(Need::Index),
     L::task_line("rag-eval", "§8.3", "retrieval quality", "rag-eval", When::monthly(QUARTERLY, 2, Tuesday, 11, 3)).needs(Need::Embeddings),
     L::manual("runbooks", "§9.1", "runbooks still true", When::monthly(QUARTERLY, 2, Wednesday, 10, 0)),
     L::manual("documentation", "§9.2", "documentation", When::monthly(QUARTERLY, 2, Thursday, 10, 0)),
@@ -261,6 +263,8 @@ mod tests {
             ("alerts flush", Some("alerts-flush")),
             ("alerts ack 3", None),
             ("review monthly", Some("review-monthly")),
+            ("rag-clean", Some("rag-clean")),
+            ("rag-clean --rebuild-index --quiet", Some("rag-index")),
             ("restore", None),
         ] {
             let typed: Vec<OsString> = words.split_whitespace().map(Into::into).collect();

@@ -1,52 +1,21 @@
-//! Distances between vectors, and the nearest of some centroids.
+//! Which of some centroids each vector is nearest to.
 
 use super::Metric;
+use super::distance::Space;
 use crate::sys::machine;
-
-const LANES: usize = 16;
-
-/// How far two vectors are from each other: the smaller, the nearer. In lanes, so that the compiler can use wide registers, and
-/// always in the same order, so that the same vectors give the same number everywhere.
-pub fn distance(metric: Metric, a: &[f32], b: &[f32]) -> f32 {
-    match metric {
-        Metric::L2 => in_lanes(a, b, |a, b| (a - b) * (a - b)),
-        Metric::InnerProduct => -in_lanes(a, b, |a, b| a * b),
-    }
-}
-
-#[inline]
-fn in_lanes(a: &[f32], b: &[f32], part: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut sums = [0f32; LANES];
-    let (mut left, mut right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    for (a, b) in (&mut left).zip(&mut right) {
-        for lane in 0..LANES {
-            sums[lane] += part(a[lane], b[lane]);
-        }
-    }
-    let mut sum: f32 = left
-        .remainder()
-        .iter()
-        .zip(right.remainder())
-        .map(|(&a, &b)| part(a, b))
-        .sum();
-    for lane in sums {
-        sum += lane;
-    }
-    sum
-}
 
 /// Vectors that are assigned at once.
 pub const PIECE: usize = 2048;
+
+/// Bytes of centroids that fit a processor's nearest cache beside a vector.
+const CACHED: usize = 24 << 10;
 
 /// For each of the vectors the nearest of the centroids; both follow each other. On all cores.
 pub fn assign(metric: Metric, dimension: usize, centroids: &[f32], vectors: &[f32]) -> Vec<usize> {
     let count = vectors.len() / dimension;
     let share = count.div_ceil(machine::threads(0).max(1)).max(1) * dimension;
-    let each = |part: &[f32]| -> Vec<usize> {
-        part.chunks_exact(dimension)
-            .map(|vector| nearest(metric, centroids, vector))
-            .collect()
-    };
+    let space = Space::new(metric, dimension, centroids);
+    let each = |part: &[f32]| nearest(&space, part);
     std::thread::scope(|scope| {
         let parts: Vec<_> = vectors
             .chunks(share)
@@ -62,16 +31,19 @@ pub fn assign(metric: Metric, dimension: usize, centroids: &[f32], vectors: &[f3
     })
 }
 
-/// The nearest of the centroids, which follow each other; the first of those that are equally near.
-fn nearest(metric: Metric, centroids: &[f32], vector: &[f32]) -> usize {
-    let mut best = (0, f32::INFINITY);
-    for (at, centroid) in centroids.chunks_exact(vector.len()).enumerate() {
-        let far = distance(metric, centroid, vector);
-        if far < best.1 {
-            best = (at, far);
+/// A part of the centroids that stays near while all the vectors pass by.
+fn nearest(space: &Space<'_>, vectors: &[f32]) -> Vec<usize> {
+    let dimension = space.dimension();
+    let step = (CACHED / (dimension * 4)).max(4);
+    let mut best = vec![(0, f32::INFINITY); vectors.len() / dimension];
+    let count = u32::try_from(space.count()).unwrap_or(u32::MAX);
+    for begin in (0..count).step_by(step) {
+        let end = count.min(begin + u32::try_from(step).unwrap_or(count));
+        for (vector, best) in vectors.chunks_exact(dimension).zip(&mut best) {
+            space.nearest(vector, begin..end, best);
         }
     }
-    best.0
+    best.into_iter().map(|(at, _)| at as usize).collect()
 }
 
 /// Numbers out of their bytes, behind those that are there.

@@ -3,17 +3,24 @@
 //! Only the vectors, ids and parameters are taken from a file, and no number in it is believed before it fits the file's length.
 
 mod assign;
+mod distance;
 mod hnsw;
+mod positions;
 mod prove;
+mod random;
 mod read;
+mod rough;
 mod search;
+mod train;
 mod write;
 
 use std::fmt;
 
-pub use assign::{distance, numbers};
-pub use read::{Entry, Index};
-pub use search::{Effort, Nearest, Searcher};
+pub use assign::numbers;
+pub use positions::Positions;
+pub use read::{Entry, Glance, Index};
+pub use search::{Effort, Nearest, Searcher, distances};
+pub use train::{memory_to_train, train};
 pub use write::{Rows, memory_needed, size_of, write};
 
 /// How near two vectors are.

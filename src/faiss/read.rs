@@ -1,6 +1,6 @@
 //! Reads an index file: its shape, and of each vector the id and the place.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,69 @@ pub struct Index {
     pub(super) lists: Vec<(u64, u64)>,
     file: File,
     path: PathBuf,
-    opened: (u64, u64, u64, i64, i64),
+    opened: Stamp,
+}
+
+/// Whether a file is still the one that was read, and as it was.
+pub(super) type Stamp = (u64, u64, u64, i64, i64);
+
+pub(super) fn stamp_of(meta: &Metadata) -> Stamp {
+    (
+        meta.dev(),
+        meta.ino(),
+        meta.len(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+    )
+}
+
+/// What every index file begins with, whatever its kind.
+#[derive(Debug)]
+pub struct Glance {
+    /// The four letters of its kind.
+    pub kind: String,
+    /// Numbers a vector.
+    pub dimension: usize,
+    /// Its vectors.
+    pub total: u64,
+    opened: Stamp,
+}
+
+impl Glance {
+    /// Of a file whose rest need not be known here.
+    pub fn at(path: &Path) -> anyhow::Result<Self> {
+        let file = files::open_regular(path)?;
+        let meta = file.metadata()?;
+        let mut bytes = Bytes {
+            reader: BufReader::new(&file),
+            at: 0,
+            length: meta.len(),
+            lists: Vec::new(),
+        };
+        let mut read = || -> anyhow::Result<Self> {
+            let fourcc: [u8; 4] = bytes.array()?;
+            let dimension = usize::try_from(bytes.i32()?).unwrap_or(0);
+            let total = u64::try_from(bytes.i64()?);
+            // Those of binary vectors begin otherwise.
+            let known = fourcc.starts_with(b"I") && !fourcc.starts_with(b"IB");
+            match total {
+                Ok(total) if known && (1..=WIDEST).contains(&dimension) => Ok(Self {
+                    kind: String::from_utf8_lossy(&fourcc).into_owned(),
+                    dimension,
+                    total,
+                    opened: stamp_of(&meta),
+                }),
+                _ => Err(damaged("it is no FAISS index of float vectors").into()),
+            }
+        };
+        read().with_context(|| path.display().to_string())
+    }
+
+    /// True while nobody else has put another file in its place, or written into it.
+    pub fn is_still(&self, path: &Path) -> anyhow::Result<bool> {
+        let now = files::metadata(path)?;
+        Ok(now.is_some_and(|now| stamp_of(&now) == self.opened))
+    }
 }
 
 /// Where the parts of an HNSW graph are.
@@ -76,13 +138,7 @@ impl Index {
             entries,
             graph,
             lists,
-            opened: (
-                meta.dev(),
-                meta.ino(),
-                meta.len(),
-                meta.mtime(),
-                meta.mtime_nsec(),
-            ),
+            opened: stamp_of(&meta),
             file,
             path: path.to_owned(),
         })
@@ -103,17 +159,8 @@ impl Index {
     /// True while nobody else has put another file in its place, or written into it.
     pub fn is_still(&self, path: &Path) -> anyhow::Result<bool> {
         let own = self.file.metadata()?;
-        let stamp = |meta: &std::fs::Metadata| {
-            (
-                meta.dev(),
-                meta.ino(),
-                meta.len(),
-                meta.mtime(),
-                meta.mtime_nsec(),
-            )
-        };
         let now = files::metadata(path)?;
-        Ok(self.opened == stamp(&own) && now.is_some_and(|now| stamp(&now) == self.opened))
+        Ok(self.opened == stamp_of(&own) && now.is_some_and(|now| stamp_of(&now) == self.opened))
     }
 }
 

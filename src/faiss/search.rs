@@ -1,9 +1,11 @@
 //! Searches an index as FAISS would, with its own settings or others, and exactly: how much of what is nearest an index finds.
 
+use std::cell::RefCell;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use super::hnsw::{self, Marks, Net};
+use super::distance::Space;
+use super::hnsw::{Net, Search};
 use super::read::Index;
 use super::{Kind, Metric, Shape, assign};
 use crate::error::{damaged, refused};
@@ -25,7 +27,7 @@ pub struct Searcher<'a> {
 
 enum Way<'a> {
     All,
-    Graph(Box<Net<'a>>),
+    Graph(Box<Net<'a>>, RefCell<Search>),
     Lists {
         centroids: &'a [f32],
         /// Where the vectors of each list are.
@@ -126,9 +128,10 @@ impl<'a> Searcher<'a> {
         };
         match &shape.kind {
             Kind::Hnsw(parameters) => {
-                if let Some(mut net) = hnsw::load(index, parameters)? {
+                if let Some(mut net) = Net::load(index, parameters)? {
                     searcher.ids = std::mem::take(&mut net.graph.ids);
-                    searcher.way = Way::Graph(Box::new(net));
+                    let search = RefCell::new(Search::new(searcher.ids.len()));
+                    searcher.way = Way::Graph(Box::new(net), search);
                 }
             }
             Kind::Flat => searcher.read(index, stop)?,
@@ -174,7 +177,7 @@ impl<'a> Searcher<'a> {
     /// A vector by its place in the file.
     pub fn vector(&self, at: usize) -> &[f32] {
         let vectors = match &self.way {
-            Way::Graph(net) => &net.graph.vectors,
+            Way::Graph(net, _) => &net.graph.vectors,
             _ => &self.vectors,
         };
         &vectors[at * self.shape.dimension..][..self.shape.dimension]
@@ -202,48 +205,65 @@ impl<'a> Searcher<'a> {
     pub fn search(&self, query: &[f32], wanted: usize, effort: usize) -> Vec<(i64, f32)> {
         match &self.way {
             Way::All => self.exact(query, wanted),
-            Way::Graph(net) => {
-                let mut marks = Marks::new(self.count());
-                let mut found = net.nearest(query, effort.max(wanted), &mut marks);
+            Way::Graph(net, search) => {
+                let mut found = search.borrow_mut().nearest(net, query, effort.max(wanted));
                 found.truncate(wanted);
                 let id = |at: u32| self.ids[at as usize];
                 found.iter().map(|one| (id(one.at), one.far)).collect()
             }
             Way::Lists { centroids, lists } => {
                 let mut near = Nearest::new(effort.max(1));
-                for (list, centroid) in (0..).zip(centroids.chunks_exact(self.shape.dimension)) {
-                    near.offer(self.far(query, centroid), list);
+                let mut far = Vec::new();
+                distances(self.shape.metric, query, centroids, &mut far);
+                for (list, far) in (0..).zip(far) {
+                    near.offer(far, list);
                 }
-                let places = near.sorted().into_iter().flat_map(|(list, _)| {
-                    usize::try_from(list).map_or(0..0, |list| lists[list].clone())
+                let lists = near.sorted().into_iter().filter_map(|(list, _)| {
+                    usize::try_from(list).ok().and_then(|list| lists.get(list))
                 });
-                self.among(places, query, wanted)
+                self.among(lists.cloned(), query, wanted)
             }
         }
     }
 
     /// The same of all its vectors.
     pub fn exact(&self, query: &[f32], wanted: usize) -> Vec<(i64, f32)> {
-        self.among(0..self.count(), query, wanted)
+        self.among(std::iter::once(0..self.count()), query, wanted)
     }
 
     fn among(
         &self,
-        places: impl Iterator<Item = usize>,
+        places: impl Iterator<Item = Range<usize>>,
         query: &[f32],
         wanted: usize,
     ) -> Vec<(i64, f32)> {
-        let mut nearest = Nearest::new(wanted);
-        for at in places {
-            nearest.offer(self.far(query, self.vector(at)), self.ids[at]);
+        let dimension = self.shape.dimension;
+        let vectors = match &self.way {
+            Way::Graph(net, _) => &net.graph.vectors,
+            _ => &self.vectors,
+        };
+        let (mut nearest, mut far) = (Nearest::new(wanted), Vec::new());
+        for range in places {
+            let part = &vectors[range.start * dimension..range.end * dimension];
+            for (ids, part) in self.ids[range]
+                .chunks(PIECE)
+                .zip(part.chunks(PIECE * dimension))
+            {
+                distances(self.shape.metric, query, part, &mut far);
+                for (id, far) in ids.iter().zip(&far) {
+                    nearest.offer(*far, *id);
+                }
+            }
         }
         nearest.sorted()
     }
+}
 
-    fn far(&self, query: &[f32], vector: &[f32]) -> f32 {
-        let metric: Metric = self.shape.metric;
-        assign::distance(metric, query, vector)
-    }
+/// How far each of these vectors, which follow each other, is from the query: the smaller, the nearer.
+pub fn distances(metric: Metric, query: &[f32], vectors: &[f32], into: &mut Vec<f32>) {
+    let space = Space::new(metric, query.len(), vectors);
+    let all: Vec<u32> = (0..u32::try_from(space.count()).unwrap_or(u32::MAX)).collect();
+    space.all(query, &all, into);
 }
 
 #[cfg(test)]

@@ -36,9 +36,9 @@ pub fn memory_needed(shape: &Shape, count: u64) -> u64 {
     const EACH: u64 = 160;
     let more = match &shape.kind {
         Kind::Flat | Kind::Ivf { .. } => 0,
-        // Loading one reads the bytes, then makes numbers of them.
+        // The vectors, also in a byte a number; the graph, also with how far each neighbour is.
         Kind::Hnsw(parameters) => {
-            2 * shape.width() as u64 + 16 * (parameters.neighbours() as u64 + 4)
+            shape.width() as u64 * 5 / 4 + 16 * (parameters.neighbours() as u64 + 4)
         }
     };
     count * (EACH + more) + (64 << 20)

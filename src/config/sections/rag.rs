@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RagEval, Section};
 use crate::error::{self, Failure};
-use crate::units::CalendarSpan;
+use crate::units::{CalendarSpan, Length};
 
 /// The application's memory: documents, chunks, embeddings, and the FAISS indices over them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -81,6 +81,22 @@ pub struct RagIndex {
     /// the file
     #[schemars(example = &"data/rag.faiss")]
     pub path: PathBuf,
+    /// the ids of the positions of a bare Flat or HNSW: a .npy of int64, or a JSON array; rewritten with the index, just after it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"data/rag.ids.npy")]
+    pub positions_map: Option<PathBuf>,
+    /// writes an index of a kind that is not written here (others than Flat, HNSW Flat and IVF Flat): an argument list, never a shell,
+    /// run as the owner of the file; what it is told and has to write is in docs/rag-index.md
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["/opt/agentic-empire/venv/bin/python", "/opt/agentic-empire/bin/build-index.py"])]
+    pub external_command: Option<Vec<String>>,
+    /// how long external_command may take
+    #[serde(default = "an_hour")]
+    pub external_timeout: Length,
+}
+
+fn an_hour() -> Length {
+    Length::from_millis(3_600_000)
 }
 
 impl Default for RagTables {
@@ -140,6 +156,21 @@ impl Section for Rag {
             )));
         }
         for (at, index) in self.index.iter().enumerate() {
+            if index.external_command.as_ref().is_some_and(Vec::is_empty) {
+                return Err(wrong(format!(
+                    "the external_command of {} is an empty list",
+                    index.path.display()
+                )));
+            }
+            if index.external_timeout.0.is_zero() {
+                return Err(wrong("external_timeout = \"0\" leaves no time".to_owned()));
+            }
+            if index.positions_map.as_ref() == Some(&index.path) {
+                return Err(wrong(format!(
+                    "{} cannot be both an index and its positions_map",
+                    index.path.display()
+                )));
+            }
             if self.index[..at]
                 .iter()
                 .any(|other| other.path == index.path)
@@ -165,6 +196,14 @@ mod tests {
             ("max_fraction = nan", "from 0 to 1"),
             ("min_text = 1001", "at most 1000"),
             ("index = [{path = 'a'}, {path = 'a'}]", "two [[rag.index]]"),
+            (
+                "index = [{path = 'a', positions_map = 'a'}]",
+                "both an index",
+            ),
+            (
+                "index = [{path = 'a', external_command = []}]",
+                "empty list",
+            ),
         ] {
             let section: Rag = toml::from_str(lines).expect("reads");
             let error = section.check().expect_err(lines);

@@ -31,7 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
     after_long_help = "Steps: idle (embeddings not accessed for [rag] max_idle, with their chunks), orphans (chunks whose embedding \
 or document is gone, embeddings that no chunk points to), invalid (vectors with NaN, infinite or all zero numbers, of another \
 dimension or no floats at all, whose chunks then wait for a new one; chunks without text). An index of [[rag.index]] that holds what \
-is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has; the one before is kept as .bak. That takes about 160 bytes of memory a vector, for HNSW also twice the vectors and the graph; \
+is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has, and proven before it is published; the \
+one before is kept as .bak. A bare Flat or HNSW calls its vectors by their positions: it is rebuilt where the ids of the table are \
+0, 1, 2 and so on, or positions_map names the file with the ids. The lists of an IVF keep their centroids unless --retrain is given, \
+most of its vectors are new, or its lists are very unequal (4 times the square of even ones). Other kinds are written by \
+external_command. Rebuilding takes about 160 bytes of memory a vector, for HNSW also one and a quarter times the vectors and twice the graph; \
 what is not available is refused first. See what \
 would be done: empire-maint rag-clean --dry-run"
 )]
@@ -45,6 +49,9 @@ pub struct Arguments {
     /// Rebuild an index once this part of it (0 to 1) differs from the table
     #[arg(long, value_name = "FRACTION", conflicts_with = "rebuild_index")]
     rebuild_if_stale: Option<f64>,
+    /// Where an IVF is rebuilt, find new centroids for its lists
+    #[arg(long)]
+    retrain: bool,
     /// Also where a step takes more of its table than max_fraction
     #[arg(long)]
     yes: bool,
@@ -93,7 +100,18 @@ impl task::Arguments for Arguments {
         let indices = rag
             .index
             .iter()
-            .map(|index| config.path(&index.path))
+            .map(|one| {
+                Ok(index::Wanted {
+                    path: config.path(&one.path)?,
+                    map: one
+                        .positions_map
+                        .as_ref()
+                        .map(|path| config.path(path))
+                        .transpose()?,
+                    command: one.external_command.clone(),
+                    limit: one.external_timeout.0,
+                })
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         if indices.is_empty() && (self.rebuild_index || self.rebuild_if_stale.is_some()) {
             return Err(missing("there is no [[rag.index]] to rebuild")
@@ -122,6 +140,7 @@ impl task::Arguments for Arguments {
                     (false, Some(fraction)) => index::When::Differs(fraction),
                     (false, None) => index::When::Stale,
                 },
+                retrain: self.retrain,
                 yes: self.yes,
                 backup_check: !self.no_backup_check,
                 root: config.app_root()?,

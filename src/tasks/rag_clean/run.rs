@@ -40,9 +40,11 @@ pub struct Run {
     /// What it does, in its order.
     pub steps: Vec<RagStep>,
     /// The index files.
-    pub indices: Vec<PathBuf>,
+    pub indices: Vec<index::Wanted>,
     /// When they are rebuilt.
     pub rebuild: index::When,
+    /// `--retrain`
+    pub retrain: bool,
     /// `--yes`
     pub yes: bool,
     /// False with `--no-backup-check`.
@@ -226,6 +228,7 @@ impl Work<'_> {
             memory: &memory,
             reader: &reader,
             when: self.run.rebuild,
+            retrain: self.run.retrain,
             unlinked,
         };
         for one in &looked {
@@ -259,9 +262,11 @@ impl Work<'_> {
         self.run
             .indices
             .iter()
-            .map(|path| {
-                files::require_own_links(path, &self.run.root)?;
-                Looked::at(path, self.report)
+            .map(|wanted| {
+                for path in std::iter::once(&wanted.path).chain(&wanted.map) {
+                    files::require_own_links(path, &self.run.root)?;
+                }
+                Looked::at(wanted, self.report)
             })
             .collect()
     }

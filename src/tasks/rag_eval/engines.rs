@@ -1,7 +1,7 @@
 //! Whatever can be asked what it finds: a run file, the application's own search, exact search, an index. Another vector engine
 //! would be one more [`Engine`], and nothing else of this command would know.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::vectors::{Memory, norm, unit};
 use crate::config::sections::RagNames;
 use crate::context::Context;
 use crate::error::{missing, refused};
-use crate::faiss::{self, Index, Metric, Nearest, Searcher, distance};
+use crate::faiss::{self, Index, Metric, Nearest, Searcher, distances};
 use crate::ranking::{Query, Ranking};
 use crate::sqlite::quote;
 use crate::sys::{files, machine, process};
@@ -149,22 +149,31 @@ impl Engine for Exact<'_> {
             })
             .collect();
         let mut nearest = vec![Nearest::new(k); vectors.len()];
-        let mut piece: Vec<(i64, Vec<f32>)> = Vec::with_capacity(PIECE);
+        let mut pieces: BTreeMap<usize, Piece> = vectors
+            .iter()
+            .map(|query| (query.len(), Piece::default()))
+            .collect();
         let mut fitting = false;
         self.memory.each_vector(&mut |vector| {
-            let numbers = match self.near {
-                Near::Cosine => unit(vector.numbers),
-                Near::Metric(_) => vector.numbers.to_vec(),
+            let Some(piece) = pieces.get_mut(&vector.numbers.len()) else {
+                return Ok(());
             };
-            fitting |= vectors.iter().any(|query| query.len() == numbers.len());
-            piece.push((vector.id, numbers));
-            if piece.len() == PIECE {
-                self.compare(&vectors, &piece, &mut nearest);
-                piece.clear();
+            fitting = true;
+            piece.ids.push(vector.id);
+            match self.near {
+                Near::Cosine => piece.numbers.extend(unit(vector.numbers)),
+                Near::Metric(_) => piece.numbers.extend_from_slice(vector.numbers),
+            }
+            if piece.ids.len() == PIECE {
+                self.compare(&vectors, piece, &mut nearest);
+                piece.ids.clear();
+                piece.numbers.clear();
             }
             Ok(())
         })?;
-        self.compare(&vectors, &piece, &mut nearest);
+        for piece in pieces.values() {
+            self.compare(&vectors, piece, &mut nearest);
+        }
         if !fitting {
             return Err(refused(
                 "no embedding of the table has the dimension of the labelled vectors",
@@ -179,8 +188,15 @@ impl Engine for Exact<'_> {
     }
 }
 
+/// Vectors of one dimension, which follow each other.
+#[derive(Default)]
+struct Piece {
+    ids: Vec<i64>,
+    numbers: Vec<f32>,
+}
+
 impl Exact<'_> {
-    fn compare(&self, queries: &[Vec<f32>], piece: &[(i64, Vec<f32>)], nearest: &mut [Nearest]) {
+    fn compare(&self, queries: &[Vec<f32>], piece: &Piece, nearest: &mut [Nearest]) {
         let metric = match self.near {
             Near::Cosine => Metric::InnerProduct,
             Near::Metric(metric) => metric,
@@ -189,9 +205,14 @@ impl Exact<'_> {
         std::thread::scope(|scope| {
             for (queries, nearest) in queries.chunks(share).zip(nearest.chunks_mut(share)) {
                 scope.spawn(move || {
+                    let mut far = Vec::new();
                     for (query, nearest) in queries.iter().zip(nearest) {
-                        for (id, numbers) in piece.iter().filter(|one| one.1.len() == query.len()) {
-                            nearest.offer(distance(metric, query, numbers), *id);
+                        if query.len() * piece.ids.len() != piece.numbers.len() {
+                            continue; // of another dimension
+                        }
+                        distances(metric, query, &piece.numbers, &mut far);
+                        for (far, id) in far.iter().zip(&piece.ids) {
+                            nearest.offer(*far, *id);
                         }
                     }
                 });

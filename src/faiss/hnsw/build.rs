@@ -1,0 +1,298 @@
+//! Builds a graph. The same vectors give the same one on every machine and any number of threads: neighbours are looked for in pieces
+//! against a graph that stands still, then each list that gets new ones is made anew from what was found, in a fixed order.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::search::{Query, Search};
+use super::{Graph, Near, Net};
+use crate::error::refused;
+use crate::faiss::random::Random;
+use crate::faiss::rough::Rough;
+use crate::faiss::write::Rows;
+use crate::faiss::{Parameters, Shape, assign};
+use crate::sys::{Stop, machine};
+
+/// Vectors that are looked for at once, at most: they don't see each other.
+const PIECE: usize = 256;
+/// Work that a thread takes at a time, and less than which one thread does alone.
+const SHARE: usize = 8;
+
+/// Takes all vectors in and links them.
+pub fn build(
+    shape: &Shape,
+    parameters: &Parameters,
+    count: u64,
+    rows: &Rows<'_>,
+    stop: &Stop,
+) -> anyhow::Result<Graph> {
+    let count = usize::try_from(count)?;
+    if i32::try_from(count).is_err() {
+        return Err(refused(format!("{count} vectors are more than a graph can hold")).into());
+    }
+    let mut graph = Graph {
+        ids: Vec::with_capacity(count),
+        vectors: Vec::with_capacity(count * shape.dimension),
+        levels: Vec::with_capacity(count),
+        offsets: vec![0],
+        neighbours: Vec::new(),
+        entry: -1,
+        top: -1,
+    };
+    let mut random = Random::new();
+    rows(&mut |id, bytes| {
+        assign::numbers(bytes, &mut graph.vectors);
+        graph.ids.push(id);
+        let level = random_level(&parameters.probabilities, random.next());
+        let most = parameters.cumulative.len().saturating_sub(2);
+        let level = level.min(most);
+        graph.levels.push(u8::try_from(level)?);
+        let end = graph.offsets.last().copied().unwrap_or(0) + parameters.end_of(level + 1);
+        graph.offsets.push(end);
+        Ok(())
+    })?;
+    let links = graph.offsets.last().copied().unwrap_or(0);
+    graph.neighbours = vec![-1; links];
+    let mut builder = Builder {
+        net: Net {
+            graph,
+            parameters,
+            metric: shape.metric,
+            dimension: shape.dimension,
+        },
+        far: vec![0.0; links],
+        rough: None,
+    };
+    builder.rough = Rough::faithful(&builder.net.space());
+    builder.link_all(random, stop)?;
+    builder.net.connect(stop)?;
+    Ok(builder.net.graph)
+}
+
+/// By the share that each level has.
+fn random_level(probabilities: &[f64], bits: u64) -> usize {
+    let mut left = (bits >> 11) as f64 / (1u64 << 53) as f64;
+    for (level, &share) in probabilities.iter().enumerate() {
+        if left < share {
+            return level;
+        }
+        left -= share;
+    }
+    probabilities.len().saturating_sub(1)
+}
+
+struct Builder<'a> {
+    net: Net<'a>,
+    /// How far each neighbour is, slot by slot.
+    far: Vec<f32>,
+    /// To search in; none where only the vectors themselves can be told apart.
+    rough: Option<Rough>,
+}
+
+/// One that has become a neighbour, and has to learn of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Back {
+    level: usize,
+    of: u32,
+    near: Near,
+}
+
+impl Builder<'_> {
+    fn link_all(&mut self, mut random: Random, stop: &Stop) -> anyhow::Result<()> {
+        // The highest first, as the way in leads from above; among them in no order, as those whose ids follow each other are often
+        // near to each other, and would not see each other.
+        let levels = &self.net.graph.levels;
+        let mut order: Vec<(u8, u64, u32)> = (0..u32::try_from(levels.len())?)
+            .map(|at| (u8::MAX - levels[at as usize], random.next(), at))
+            .collect();
+        order.sort_unstable();
+        let order: Vec<u32> = order.into_iter().map(|(_, _, at)| at).collect();
+        let Some((&first, mut rest)) = order.split_first() else {
+            return Ok(());
+        };
+        self.net.graph.entry = first.cast_signed();
+        self.net.graph.top = i32::from(levels[first as usize]);
+        let mut hands: Vec<Search> = (0..machine::threads(0).max(1))
+            .map(|_| Search::new(order.len()))
+            .collect();
+        let mut done = 1;
+        while !rest.is_empty() {
+            stop.check()?;
+            // A small graph grows in small steps: who is linked at once does not see the others.
+            let size = (done / 50).clamp(1, PIECE).min(rest.len());
+            let (piece, others) = rest.split_at(size);
+            self.link(piece, &mut hands);
+            done += size;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// Finds the neighbours of each of these, then tells the neighbours.
+    fn link(&mut self, piece: &[u32], hands: &mut [Search]) {
+        let found = share(hands, piece, |search, &at| self.choose(at, search));
+        let mut backs = Vec::new();
+        for (&at, levels) in piece.iter().zip(found) {
+            for (level, chosen) in levels.into_iter().enumerate() {
+                self.set(at, level, &chosen);
+                backs.extend(chosen.into_iter().map(|one| Back {
+                    level,
+                    of: one.at,
+                    near: Near { far: one.far, at },
+                }));
+            }
+        }
+        backs.sort_unstable();
+        let lists: Vec<&[Back]> = backs
+            .chunk_by(|a, b| (a.level, a.of) == (b.level, b.of))
+            .collect();
+        let changed = share(hands, &lists, |_, backs| self.with_new(backs));
+        for (backs, list) in lists.iter().zip(changed) {
+            self.set(backs[0].of, backs[0].level, &list);
+        }
+    }
+
+    /// The neighbours of a new one on each of its levels, from the lowest.
+    fn choose(&self, at: u32, search: &mut Search) -> Vec<Vec<Near>> {
+        let net = &self.net;
+        let level = usize::from(net.graph.levels[at as usize]);
+        let query = self.query(at);
+        let wanted = usize::try_from(net.parameters.ef_construction).unwrap_or(1);
+        // Who is seen roughly looks at some more.
+        let most = match self.rough {
+            Some(_) => wanted + wanted / 10,
+            None => wanted,
+        };
+        let mut found = vec![Vec::new(); level + 1];
+        let Some(mut nearest) = search.descend(net, &query, level) else {
+            return found;
+        };
+        for lower in (0..=level.min(net.top())).rev() {
+            let mut near = search.along(net, &query, nearest, lower, most);
+            if let Some(&first) = near.first() {
+                nearest = first;
+            }
+            self.measure(at, &mut near);
+            near.truncate(wanted);
+            found[lower] = self.spread(near, net.parameters.most_at(lower));
+        }
+        found
+    }
+
+    /// One to look from.
+    fn query(&self, at: u32) -> Query<'_> {
+        let space = self.net.space();
+        match &self.rough {
+            Some(rough) => Query::Rough(rough, at),
+            None => Query::Exact(space, space.vector(at)),
+        }
+    }
+
+    /// How far those that were found are from one, exactly.
+    fn measure(&self, at: u32, near: &mut [Near]) {
+        if self.rough.is_none() {
+            return;
+        }
+        let which: Vec<u32> = near.iter().map(|one| one.at).collect();
+        let mut exact = Vec::with_capacity(which.len());
+        let space = self.net.space();
+        space.all(space.vector(at), &which, &mut exact);
+        for (one, far) in near.iter_mut().zip(exact) {
+            one.far = far;
+        }
+        near.sort_unstable();
+    }
+
+    /// Of the near ones, sorted, those that lead into different directions; all where there are fewer than have room.
+    fn spread(&self, near: Vec<Near>, most: usize) -> Vec<Near> {
+        if near.len() < most {
+            return near;
+        }
+        let mut chosen = Vec::with_capacity(most);
+        let mut which: Vec<u32> = near.iter().map(|one| one.at).collect();
+        if let Some(rough) = &self.rough {
+            rough.fetch(&which);
+        }
+        which.clear();
+        for one in near {
+            if !self.query(one.at).any_within(&which, one.far) {
+                chosen.push(one);
+                which.push(one.at);
+                if chosen.len() >= most {
+                    break;
+                }
+            }
+        }
+        chosen
+    }
+
+    /// The neighbours of one with those that are new, all of one level: as they are where there is room, else the best of them.
+    fn with_new(&self, backs: &[Back]) -> Vec<Near> {
+        let (of, level) = (backs[0].of, backs[0].level);
+        let slots = self.net.slots(of, level);
+        let most = slots.len();
+        let mut near: Vec<Near> = slots
+            .take_while(|&slot| self.net.graph.neighbours[slot] >= 0)
+            .map(|slot| Near {
+                far: self.far[slot],
+                at: self.net.graph.neighbours[slot].cast_unsigned(),
+            })
+            .collect();
+        near.extend(backs.iter().map(|back| back.near));
+        if near.len() <= most {
+            return near;
+        }
+        near.sort_unstable();
+        self.spread(near, most)
+    }
+
+    fn set(&mut self, at: u32, level: usize, list: &[Near]) {
+        let slots = self.net.slots(at, level);
+        for (place, slot) in slots.enumerate() {
+            let one = list.get(place);
+            self.net.graph.neighbours[slot] = one.map_or(-1, |one| one.at.cast_signed());
+            self.far[slot] = one.map_or(0.0, |one| one.far);
+        }
+    }
+}
+
+/// Work on all items, by as many threads as there are hands; what comes of it in the order of the items.
+fn share<T: Sync, R: Send>(
+    hands: &mut [Search],
+    items: &[T],
+    work: impl Fn(&mut Search, &T) -> R + Sync,
+) -> Vec<R> {
+    if items.len() < SHARE {
+        let hand = &mut hands[0];
+        return items.iter().map(|item| work(hand, item)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let (next, work) = (&next, &work);
+    let mut parts: Vec<(usize, Vec<R>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = hands
+            .iter_mut()
+            .map(|hand| {
+                scope.spawn(move || {
+                    let mut parts = Vec::new();
+                    loop {
+                        let begin = next.fetch_add(SHARE, Ordering::Relaxed);
+                        let Some(left) = items.get(begin..).filter(|left| !left.is_empty()) else {
+                            return parts;
+                        };
+                        let own = left.iter().take(SHARE);
+                        parts.push((begin, own.map(|item| work(hand, item)).collect()));
+                    }
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    });
+    parts.sort_unstable_by_key(|(begin, _)| *begin);
+    parts.into_iter().flat_map(|(_, part)| part).collect()
+}

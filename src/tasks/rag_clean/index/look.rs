@@ -1,0 +1,151 @@
+//! What is there of a configured index, before anything goes.
+
+use std::path::PathBuf;
+
+use super::foreign::Foreign;
+use super::{ABSENT, REFUSED, UNUSABLE, Wanted};
+use crate::error::{self, Kind, refused};
+use crate::faiss::{Glance, Index, Positions};
+use crate::report::{Finding, Reporter, Severity};
+use crate::sys::files;
+
+/// A configured index, looked at before anything goes.
+pub struct Looked {
+    path: PathBuf,
+    pub(super) found: Found,
+}
+
+pub(super) enum Found {
+    Held(Box<Held>),
+    Foreign(Box<Foreign>),
+    Absent,
+    Unusable(String),
+}
+
+/// An index that can be read and written here, with the ids of its vectors.
+pub struct Held {
+    /// The file.
+    pub path: PathBuf,
+    /// Its entries have the ids of the map, where there is one.
+    pub index: Index,
+    /// The ids of its positions.
+    pub map: Option<Positions>,
+    /// Vectors at positions that the map does not have.
+    pub nameless: u64,
+    /// Ids of the map for positions that the index does not have.
+    pub surplus: u64,
+}
+
+impl Held {
+    /// With the ids of the map. The two differ in length where a run was killed between them, or an application was.
+    pub fn new(path: PathBuf, mut index: Index, map: Option<Positions>) -> Self {
+        let (mut nameless, mut surplus) = (0, 0);
+        if let Some(map) = &map {
+            let (vectors, ids) = (index.entries.len(), map.ids.len());
+            nameless = vectors.saturating_sub(ids) as u64;
+            surplus = ids.saturating_sub(vectors) as u64;
+            index.entries.truncate(ids);
+            for (entry, &id) in index.entries.iter_mut().zip(&map.ids) {
+                entry.id = id;
+            }
+        }
+        Self {
+            path,
+            index,
+            map,
+            nameless,
+            surplus,
+        }
+    }
+}
+
+impl Looked {
+    /// Reads what is there, and tells where that is nothing to build from.
+    pub fn at(wanted: &Wanted, report: &Reporter) -> anyhow::Result<Self> {
+        let path = &wanted.path;
+        let subject = path.display().to_string();
+        for id in [UNUSABLE, REFUSED, ABSENT] {
+            report.examined(id, &subject);
+        }
+        let found = if files::metadata(path)?.is_none() {
+            let message =
+                "there is no file yet: the kind of an index is read from the one that is there";
+            report.find(
+                Finding::new(ABSENT, Severity::Info, &subject, message)
+                    .hint("have the application write it once, or take it out of [[rag.index]]"),
+            );
+            Found::Absent
+        } else {
+            match read(wanted) {
+                Ok(found) => found,
+                Err(error) if error::ends_the_run(&error) => return Err(error),
+                Err(error) => {
+                    let message = format!("{error:#}");
+                    let own = error::failure_in(&error).and_then(|failure| failure.hint.clone());
+                    let hint = own.unwrap_or_else(|| {
+                        "have the application write it anew; its vectors are in the table"
+                            .to_owned()
+                    });
+                    report.find(
+                        Finding::new(UNUSABLE, Severity::High, &subject, &message).hint(hint),
+                    );
+                    Found::Unusable(message)
+                }
+            }
+        };
+        Ok(Self {
+            path: path.clone(),
+            found,
+        })
+    }
+
+    /// What findings about it are about.
+    pub fn subject(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Why it would go on to return embeddings that are gone; none where it can be rebuilt.
+    pub fn cannot_follow(&self) -> Option<String> {
+        match &self.found {
+            Found::Absent | Found::Foreign(_) => None,
+            Found::Unusable(why) => Some(why.clone()),
+            Found::Held(held) => (held.index.shape.is_positional() && held.map.is_none()).then(|| {
+                format!(
+                    "{}: {} has positions for ids, and every row that goes would move those behind it",
+                    self.path.display(),
+                    held.index.shape
+                )
+            }),
+        }
+    }
+}
+
+fn read(wanted: &Wanted) -> anyhow::Result<Found> {
+    let path = &wanted.path;
+    let index = match (Index::open(path), &wanted.command) {
+        (Err(error), Some(command)) if error::kind_of(&error) == Kind::Refused => {
+            return Ok(Found::Foreign(Box::new(Foreign {
+                path: path.clone(),
+                glance: Glance::at(path)?,
+                command: command.clone(),
+                limit: wanted.limit,
+            })));
+        }
+        (Err(error), None) if error::kind_of(&error) == Kind::Refused => {
+            return Err(error.context(refused("not written here").hint(
+                "external_command of [[rag.index]] can write it; or have the application write it anew",
+            )));
+        }
+        (index, _) => index?,
+    };
+    let map = wanted.map.as_deref().map(Positions::open).transpose()?;
+    if map.is_some() && !index.shape.is_positional() {
+        return Err(refused(format!(
+            "{} has ids of its own, and a positions_map is configured",
+            index.shape
+        ))
+        .hint("take positions_map out of [[rag.index]]")
+        .into());
+    }
+    Ok(Found::Held(Box::new(Held::new(path.clone(), index, map))))
+}

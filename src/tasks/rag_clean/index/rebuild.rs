@@ -1,0 +1,206 @@
+//! Builds an index anew from the rows of the table, and shows that it is right before anybody sees it.
+
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use super::Work;
+use super::drift::{Drift, normalise};
+use super::look::Held;
+use super::publish::{keep, publish, require_unchanged, waiting};
+use crate::error::refused;
+use crate::faiss::{self, Index, Kind, Positions, Shape};
+use crate::report::Permit;
+use crate::sys::{files, load, space};
+use crate::units::Bytes;
+
+/// Lists so unequal are trained anew.
+const UNEQUAL: f64 = 4.0;
+
+impl Work<'_> {
+    pub(super) fn rebuild(
+        &self,
+        permit: &Permit,
+        held: &Held,
+        drift: &Drift,
+    ) -> anyhow::Result<()> {
+        let shape = &held.index.shape;
+        let retrain = self.is_to_train(held, drift);
+        let trained = match retrain {
+            true => faiss::memory_to_train(shape, drift.rows),
+            false => 0,
+        };
+        let needed = faiss::memory_needed(shape, drift.rows) + trained;
+        let available = load::memory()?.available;
+        if needed > available {
+            return Err(refused(format!(
+                "building it takes {} of memory, {} are available",
+                Bytes(needed),
+                Bytes(available)
+            ))
+            .into());
+        }
+        let size = faiss::size_of(shape, drift.rows);
+        space::require(files::parent(&held.path), size, "the new index")?;
+        let new = waiting(&held.path);
+        let ids = held.map.as_ref().map(|map| waiting(map.path()));
+        // Of a run that was killed.
+        files::remove(permit, &new)?;
+        ids.iter().try_for_each(|ids| files::remove(permit, ids))?;
+        let built = self.build(permit, held, drift, retrain);
+        if built.is_err() {
+            let _ = files::remove(permit, &new);
+            let _ = ids.iter().try_for_each(|ids| files::remove(permit, ids));
+        }
+        built
+    }
+
+    /// The centroids of an IVF stay, as FAISS itself would keep them, unless they are asked to go, most vectors are others than
+    /// those that they were made from, or their lists have become very unequal.
+    fn is_to_train(&self, held: &Held, drift: &Drift) -> bool {
+        let Kind::Ivf { centroids, .. } = &held.index.shape.kind else {
+            return false;
+        };
+        let lists = (centroids.len() / held.index.shape.dimension) as u64;
+        drift.rows >= lists
+            && (self.retrain
+                || drift.missing * 2 > drift.rows
+                || held.index.imbalance().is_some_and(|by| by > UNEQUAL))
+    }
+
+    fn build(
+        &self,
+        permit: &Permit,
+        held: &Held,
+        drift: &Drift,
+        retrain: bool,
+    ) -> anyhow::Result<()> {
+        let new = &waiting(&held.path);
+        let file = files::create_new(permit, new)?;
+        if let Some(old) = files::metadata(&held.path)? {
+            files::own_like(&file, &old)?;
+            files::set_mode(&file, old.mode())?;
+        }
+        let width = held.index.shape.width();
+        let order = match &held.map {
+            Some(map) => Some(map.after(&self.ids(width)?)),
+            None => None,
+        };
+        let rows = |each: &mut dyn FnMut(i64, &[u8]) -> anyhow::Result<()>| -> anyhow::Result<()> {
+            let mut scaled = Vec::new();
+            let mut done = 0;
+            let mut each = |id: i64, bytes: &[u8]| {
+                done += 1;
+                self.report.progress(done, drift.rows, "vectors");
+                if !drift.normalised {
+                    return each(id, bytes);
+                }
+                normalise(bytes, &mut scaled);
+                each(id, &scaled)
+            };
+            match &order {
+                Some(order) => self.rows_of(order, &mut each),
+                None => self.rows(width, &mut each).map(|_| ()),
+            }
+        };
+        let stop = &self.context.stop;
+        let shape = match retrain {
+            true => faiss::train(&held.index.shape, drift.rows, &rows, stop)?,
+            false => held.index.shape.clone(),
+        };
+        faiss::write(&file, new, &shape, drift.rows, &rows, stop)?;
+        files::sync(&file, new)?;
+        files::drop_cache(&file);
+        drop(file);
+        if let (Some(map), Some(order)) = (&held.map, &order) {
+            self.write_map(permit, map, order)?;
+        }
+        self.prove(held, &shape, drift)?;
+        let _shield = stop.shield();
+        require_unchanged(held)?;
+        keep(permit, &held.path)?;
+        if let Some(map) = &held.map {
+            keep(permit, map.path())?;
+        }
+        publish(permit, &held.path)?;
+        // The old map goes with the new index as well as it can ([`Positions::after`]); the new one does not go with the old index.
+        held.map
+            .as_ref()
+            .map_or(Ok(()), |map| publish(permit, map.path()))
+    }
+
+    pub(super) fn ids(&self, width: usize) -> anyhow::Result<Vec<i64>> {
+        let mut ids = Vec::new();
+        self.rows(width, &mut |id, _| {
+            ids.push(id);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    fn write_map(&self, permit: &Permit, map: &Positions, order: &[i64]) -> anyhow::Result<()> {
+        let new = &waiting(map.path());
+        let mut file = files::create_new(permit, new)?;
+        if let Some(old) = files::metadata(map.path())? {
+            files::own_like(&file, &old)?;
+            files::set_mode(&file, old.mode())?;
+        }
+        file.write_all(&map.encode(order)?)
+            .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", new.display()))?;
+        files::sync(&file, new)
+    }
+
+    /// The new one, read from the disk: of the same shape, with every row's vector under its id and nothing else, and found.
+    fn prove(&self, old: &Held, shape: &Shape, before: &Drift) -> anyhow::Result<()> {
+        let path: &Path = &waiting(&old.path);
+        let index = Index::open(path)?;
+        anyhow::ensure!(
+            index.shape == *shape,
+            "the new index is {} instead of {shape}",
+            index.shape
+        );
+        let map = old.map.as_ref().map(|map| waiting(map.path()));
+        let map = map.as_deref().map(Positions::open).transpose()?;
+        let new = Held::new(path.to_owned(), index, map);
+        let drift = self.drift(&new)?;
+        anyhow::ensure!(
+            drift.differing() == 0 && drift.rows == before.rows && drift.vectors == before.rows,
+            "the new index does not hold what the table holds: {} missing, {} stale, {} with another vector",
+            drift.missing,
+            drift.stale,
+            drift.moved
+        );
+        new.index.require_found(&old.index, &self.context.stop)
+    }
+}
+
+/// Refuses what would call a vector by another's id, and what is not made from this table.
+pub fn require_possible(held: &Held, drift: &Drift) -> anyhow::Result<()> {
+    let shape = &held.index.shape;
+    let positions = drift.skipped == 0 && drift.last.unwrap_or(-1) + 1 == drift.rows.cast_signed();
+    if shape.is_positional() && held.map.is_none() && !positions {
+        return Err(refused(format!(
+            "{shape} has positions for ids, and the ids of the table are not 0 to {}: built anew, it would call every vector by another's id",
+            drift.rows.cast_signed() - 1
+        ))
+        .hint("positions_map of [[rag.index]] names the file with the id of each position; or have the application keep it in an IDMap2")
+        .into());
+    }
+    if drift.common > 0 && drift.moved * 2 > drift.common {
+        return Err(refused(format!(
+            "{} of {} vectors in it are others than those of the table: it was not made from them",
+            drift.moved, drift.common
+        ))
+        .hint("are [rag.tables] vector and id the right columns? else have the application write it anew")
+        .into());
+    }
+    if drift.rows == 0 && drift.skipped > 0 {
+        return Err(refused(format!(
+            "no vector of the table has its {} dimensions",
+            shape.dimension
+        ))
+        .hint("have the application write it anew with the new model")
+        .into());
+    }
+    Ok(())
+}
