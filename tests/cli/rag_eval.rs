@@ -485,6 +485,33 @@ fn without_labels_an_index_is_measured_on_what_it_holds() {
     assert_eq!(report["data"]["indices"].as_array().unwrap().len(), 1);
 }
 
+/// A bare index calls its vectors by position; a map says whose they are.
+#[test]
+fn positions_are_taken_for_ids_through_their_map() {
+    for (map, expected) in [("", 0.0), ("positions_map = \"ids.json\"", 1.0)] {
+        let memory = Memory::with(
+            &format!("[[rag.index]]\npath = \"i.faiss\"\n{map}\n"),
+            "labels = \"eval.jsonl\"",
+        );
+        memory.fill(300, 16);
+        sql(&memory.database(), "UPDATE embeddings SET id = id + 10000");
+        memory.make("i.faiss", "HNSW32,Flat", "L2");
+        let ids: Vec<i64> = (10_000..10_300).collect();
+        fs::write(memory.path("ids.json"), format!("{ids:?}")).unwrap();
+        let words = [
+            "labels".to_owned(),
+            text(&memory.database()),
+            text(&memory.path("eval.jsonl")),
+            "20".to_owned(),
+            "10".to_owned(),
+        ];
+        python("eval_peer.py", words);
+        let (_, report) = memory.eval("--only labels");
+        let recall = way(&report, "i.faiss")["mean"]["recall"].as_f64().unwrap();
+        assert!((recall - expected).abs() < 0.05, "{map}: {recall}");
+    }
+}
+
 #[test]
 fn documents_and_chunks_are_found_through_their_embeddings() {
     for (names, relevant) in [("documents", "\"guide\""), ("chunks", "12")] {

@@ -382,6 +382,26 @@ fn what_the_schema_holds_on_to_stays() {
     );
 }
 
+/// Where an index knows its vectors by position, every embedding behind one that goes would be another's.
+#[test]
+fn an_embedding_that_an_index_knows_by_its_position_stays() {
+    let server = server();
+    let config = fs::read_to_string(server.config_path()).unwrap();
+    let config = config.replace(
+        "[rag.eval]",
+        "[[rag.index]]\npath = \"i.faiss\"\n[rag.eval]",
+    );
+    let server = server.raw_config(&config);
+    // An empty Flat index of two dimensions.
+    let flat = b"IxF2\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\x10\0\0\0\0\0\x01\x01\0\0\0\0\0\0\0\0\0\0\0";
+    fs::write(server.root().join("i.faiss"), flat).unwrap();
+    eval(&server, "--quarantine 71");
+    assert_eq!(ids(&rag(&server), "chunks"), [72, 73, 74, 75, 76]);
+    assert_eq!(ids(&rag(&server), "embeddings"), [71, 75, 76, 100]);
+    assert_eq!(eval(&server, "--unquarantine 71").0, 0);
+    assert_eq!(ids(&rag(&server), "chunks").len(), 6);
+}
+
 /// Whose table has no id of its own is told apart by the rowid, which comes back too.
 #[test]
 fn rows_without_an_id_come_back_in_their_place() {

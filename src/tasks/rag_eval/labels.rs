@@ -93,14 +93,14 @@ fn measure_all(scene: &Scene<'_>, ways: &mut Vec<Way>) -> anyhow::Result<()> {
         return Ok(());
     }
     let (mut near, mut indices) = (Near::Cosine, Vec::new());
-    for path in &scene.task.indices {
-        let Some(index) = recall::open(scene, path)? else {
+    for at in &scene.task.indices {
+        let Some(index) = recall::open(scene, at)? else {
             continue;
         };
         if indices.is_empty() && !engines::is_unit(&index)? {
             near = Near::Metric(index.shape.metric);
         }
-        indices.push((path, index));
+        indices.push((&at.path, index));
     }
     let exact = Exact {
         memory: scene.memory,

@@ -113,7 +113,7 @@ pub struct Task {
     backup_check: bool,
     labels: Option<PathBuf>,
     run: Option<PathBuf>,
-    indices: Vec<PathBuf>,
+    indices: Vec<IndexAt>,
     root: PathBuf,
 }
 
@@ -153,7 +153,12 @@ impl task::Arguments for Arguments {
             indices: rag
                 .index
                 .iter()
-                .map(|index| config.path(&index.path))
+                .map(|index| {
+                    Ok(IndexAt {
+                        path: config.path(&index.path)?,
+                        map: path(&index.positions_map)?,
+                    })
+                })
                 .collect::<anyhow::Result<_>>()?,
             root: config.app_root()?,
             store,
@@ -214,6 +219,13 @@ impl task::Task for Task {
         report.summarise(told.join("; "));
         report.detail(&detail)
     }
+}
+
+/// A configured index.
+struct IndexAt {
+    path: PathBuf,
+    /// Which id each position has, where it has no ids of its own.
+    map: Option<PathBuf>,
 }
 
 /// What the operator has written down.

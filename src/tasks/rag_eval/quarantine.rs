@@ -399,10 +399,10 @@ impl Place {
 
 /// True where the ids of an index are positions, or nobody can say.
 fn positional(scene: &Scene<'_>) -> anyhow::Result<bool> {
-    for path in &scene.task.indices {
-        if files::metadata(path)?.is_some() {
-            match Index::open(path) {
-                Ok(index) if !index.shape.is_positional() => {}
+    for at in &scene.task.indices {
+        if files::metadata(&at.path)?.is_some() {
+            match Index::open(&at.path) {
+                Ok(index) if !index.shape.is_positional() || at.map.is_some() => {}
                 Err(error) if error::ends_the_run(&error) => return Err(error),
                 _ => return Ok(true),
             }

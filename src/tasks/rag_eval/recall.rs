@@ -2,7 +2,6 @@
 //! truth is an exact search over the same vectors.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::Instant;
 
 use schemars::JsonSchema;
@@ -10,8 +9,8 @@ use serde::Serialize;
 
 use super::engines::is_unit;
 use super::vectors::unit;
-use super::{REFUSED, Scene};
-use crate::faiss::{Index, Searcher};
+use super::{IndexAt, REFUSED, Scene};
+use crate::faiss::{Index, Positions, Searcher};
 use crate::report::{Cell, Document, Finding, Severity, Table};
 use crate::sys::files;
 use crate::{error, units};
@@ -21,6 +20,8 @@ const NO_INDEX: &str = "rag-eval.no-index";
 
 /// Settings that are tried besides the index's own.
 const EFFORTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+/// The id of a position that its map does not have.
+const NOBODY: i64 = i64::MIN;
 /// A graph is never searched with less than this.
 const LEAST_GRAPH: usize = 16;
 
@@ -71,9 +72,9 @@ pub(super) fn look(scene: &Scene<'_>, swept: &mut Vec<Swept>) -> anyhow::Result<
         ));
         return Ok("no index".to_owned());
     }
-    for path in &scene.task.indices {
-        let subject = path.display().to_string();
-        let Some(index) = open(scene, path)? else {
+    for at in &scene.task.indices {
+        let subject = at.path.display().to_string();
+        let Some(index) = open(scene, at)? else {
             continue;
         };
         scene.report.examined(LOW, &subject);
@@ -94,7 +95,8 @@ pub(super) fn look(scene: &Scene<'_>, swept: &mut Vec<Swept>) -> anyhow::Result<
 }
 
 /// An index that can be read; else a finding says why not.
-pub(super) fn open(scene: &Scene<'_>, path: &Path) -> anyhow::Result<Option<Index>> {
+pub(super) fn open(scene: &Scene<'_>, at: &IndexAt) -> anyhow::Result<Option<Index>> {
+    let path = &at.path;
     let subject = path.display().to_string();
     // Two parts open each: one finding is enough.
     let snapshot = scene.report.snapshot();
@@ -119,7 +121,7 @@ pub(super) fn open(scene: &Scene<'_>, path: &Path) -> anyhow::Result<Option<Inde
         ));
         return Ok(None);
     }
-    match Index::open(path) {
+    match read(at) {
         Ok(index) => Ok(Some(index)),
         Err(error) if error::ends_the_run(&error) => Err(error),
         Err(error) => {
@@ -130,6 +132,18 @@ pub(super) fn open(scene: &Scene<'_>, path: &Path) -> anyhow::Result<Option<Inde
             Ok(None)
         }
     }
+}
+
+/// The file, with the ids of its positions where a map has them.
+fn read(at: &IndexAt) -> anyhow::Result<Index> {
+    let mut index = Index::open(&at.path)?;
+    if let Some(map) = at.map.as_ref().filter(|_| index.shape.is_positional()) {
+        let ids = Positions::open(map)?.ids;
+        for (at, entry) in index.entries.iter_mut().enumerate() {
+            entry.id = ids.get(at).copied().unwrap_or(NOBODY);
+        }
+    }
+    Ok(index)
 }
 
 fn sweep(scene: &Scene<'_>, subject: &str, index: &Index) -> anyhow::Result<Option<Swept>> {
