@@ -58,6 +58,7 @@ complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "audit" -d
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "certs" -d 'Check certificates in files and as they are served: expiry, chain, names, keys; on request renew them and prove it'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "gpu" -d 'Look at the GPUs: memory, heat, ECC, throttling, balance; keep the driver\'s state with --set-persistence'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "rag-clean" -d 'Remove idle, orphaned and invalid embeddings and chunks; keep FAISS indices true to them'
+complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "rag-eval" -d 'Measure retrieval: labelled queries, indices against exact search, drift, harmful memories'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "alerts" -d 'Show, acknowledge, silence, test and send alerts'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "maintenance" -d 'Mute alerts during a deployment'
 complete -c empire-maint -n "__fish_empire_maint_needs_command" -f -a "history" -d 'Show past runs and their findings'
@@ -514,6 +515,34 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s 
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l only -d 'Only this part (repeatable): labels, recall, drift, memories' -r -f -a "labels\t'Labelled queries'
+recall\t'Indices against exact search'
+drift\t'The embeddings against those of the first run'
+memories\t'What a person should look at'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l quarantine -d 'Take memories out of the application\'s sight: these of those that are found (repeatable), or all of medium severity and up' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l unquarantine -d 'Bring a quarantined memory back (repeatable)' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -s c -l config -d 'The configuration file' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l root -d 'The application\'s root, instead of [app] root' -r -F
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l format -d 'What standard output carries' -r -f -a "human\t'For people'
+json\t'One JSON object'
+nagios\t'One line with performance data, as monitoring plugins print it'
+prometheus\t'Metrics in the text format'
+sarif\t'SARIF 2.1.0, for audit'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l lock-wait -d 'How long to wait for a lock, as in 10m' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l timeout -d 'How long the whole run may take, as in 2h' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l now -d 'The time that the run believes in, for tests' -r
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l accept -d 'Take what this run measures for the new baseline'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l yes -d 'Also where more than [rag] max_fraction of the chunks would be quarantined'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l no-backup-check -d 'Quarantine also without a verified backup from the last 24 hours'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l json -d 'Short for --format json'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -s v -l verbose -d 'Print info findings and metrics too'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -s n -l dry-run -d 'Change nothing, list what would be done'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -l no-alert -d 'Send no alert for this run'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-eval" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l root -d 'The application\'s root, instead of [app] root' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand alerts; and not __fish_seen_subcommand_from list ack silence test flush send" -l format -d 'What standard output carries' -r -f -a "human\t'For people'

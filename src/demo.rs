@@ -194,6 +194,10 @@ impl Server {
                 vec!["rag-clean"],
             ),
             (
+                "Is the memory found well, is it still what it was, and what of it should a person look at? One text has a link to a bare address.",
+                vec!["rag-eval"],
+            ),
+            (
                 "Is the server well? Here only what a demonstration has: its databases and their backups.",
                 vec!["health", "--check", "database,backups"],
             ),
@@ -359,6 +363,7 @@ fn create_rag(path: &Path) -> rusqlite::Result<()> {
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 8000)
            INSERT INTO embeddings SELECT n, NULL, datetime('now', '-' || (n % 120) || ' days') FROM c;
          INSERT INTO chunks SELECT id, id % 400 + 1, id, 'chunk ' || id || ' of a document that somebody will ask about' FROM embeddings;
+         UPDATE chunks SET text = text || ': http://9.9.9.9/more' WHERE id = 4000;
          COMMIT;",
     )?;
     let together = connection.transaction()?;

@@ -7,7 +7,8 @@
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
 //! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
-//! npm, redis, nvml, secrets, faiss, similar, queries → archive → journal → context →
+//! npm, redis, nvml, secrets, faiss, similar, ranking, harmful,
+//! queries → archive → journal → context →
 //! alert, output → task → tasks → demo → meta → cli → app.
 
 pub mod alert;
@@ -22,12 +23,14 @@ pub mod demo;
 pub mod error;
 pub mod exit;
 pub mod faiss;
+pub mod harmful;
 pub mod journal;
 pub mod meta;
 pub mod npm;
 pub mod nvml;
 pub mod output;
 pub mod queries;
+pub mod ranking;
 pub mod redis;
 pub mod report;
 pub mod secrets;

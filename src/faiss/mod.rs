@@ -10,13 +10,16 @@ mod prove;
 mod random;
 mod read;
 mod rough;
+mod search;
 mod train;
 mod write;
 
 use std::fmt;
 
+pub use assign::numbers;
 pub use positions::Positions;
 pub use read::{Entry, Glance, Index};
+pub use search::{Effort, Nearest, Searcher, distances};
 pub use train::{memory_to_train, train};
 pub use write::{Rows, memory_needed, size_of, write};
 

@@ -32,6 +32,8 @@ pub struct Index {
     pub entries: Vec<Entry>,
     /// The graph of an HNSW.
     pub(super) graph: Option<Graph>,
+    /// How many vectors each list of an IVF holds; empty lists may be left out.
+    pub(super) lists: Vec<(u64, u64)>,
     file: File,
     path: PathBuf,
     opened: Stamp,
@@ -71,6 +73,7 @@ impl Glance {
             reader: BufReader::new(&file),
             at: 0,
             length: meta.len(),
+            lists: Vec::new(),
         };
         let mut read = || -> anyhow::Result<Self> {
             let fourcc: [u8; 4] = bytes.array()?;
@@ -114,16 +117,19 @@ impl Index {
         let file = files::open_regular(path)?;
         let meta = file.metadata()?;
         let length = meta.len();
-        let read = || -> anyhow::Result<(Shape, Vec<Entry>, Option<Graph>)> {
+        let mut lists = Vec::new();
+        let mut read = || -> anyhow::Result<(Shape, Vec<Entry>, Option<Graph>)> {
             let mut bytes = Bytes {
                 reader: BufReader::with_capacity(1 << 18, &file),
                 at: 0,
                 length,
+                lists: Vec::new(),
             };
             let found = bytes.index()?;
             if bytes.at != length {
                 return Err(damaged(format!("{} bytes behind its end", length - bytes.at)).into());
             }
+            lists = bytes.lists;
             Ok(found)
         };
         let (shape, entries, graph) = read().with_context(|| path.display().to_string())?;
@@ -131,6 +137,7 @@ impl Index {
             shape,
             entries,
             graph,
+            lists,
             opened: stamp_of(&meta),
             file,
             path: path.to_owned(),
@@ -161,6 +168,7 @@ struct Bytes<'a> {
     reader: BufReader<&'a File>,
     at: u64,
     length: u64,
+    lists: Vec<(u64, u64)>,
 }
 
 struct Header {
@@ -379,7 +387,7 @@ impl Bytes<'_> {
             _ => return Err(damaged("lists of an unknown layout").into()),
         };
         let mut entries = Vec::new();
-        for (list, size) in sizes {
+        for &(list, size) in &sizes {
             if list >= lists {
                 return Err(damaged(format!("list {list} of {lists}")).into());
             }
@@ -406,6 +414,7 @@ impl Bytes<'_> {
             ))
             .into());
         }
+        self.lists = sizes;
         Ok((Kind::Ivf { nprobe, centroids }, entries, None))
     }
 

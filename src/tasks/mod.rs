@@ -15,6 +15,7 @@ mod maintenance;
 mod optimize_db;
 mod query_review;
 mod rag_clean;
+mod rag_eval;
 mod restore;
 mod runbook;
 mod schedule;
@@ -38,6 +39,7 @@ pub const TASKS: &[Entry] = &[
     entry::<certs::Arguments>(),
     entry::<gpu::Arguments>(),
     entry::<rag_clean::Arguments>(),
+    entry::<rag_eval::Arguments>(),
     entry::<alerts::Arguments>(),
     entry::<maintenance::Arguments>(),
     entry::<history::Arguments>(),

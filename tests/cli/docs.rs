@@ -55,6 +55,7 @@ fn every_command_in_the_documentation_parses() {
         "docs/findings.md",
         "docs/duplicates.md",
         "docs/rag-index.md",
+        "docs/rag.md",
         "CONTRIBUTING.md",
     ] {
         for line in lines_of(&read(file)) {
@@ -203,6 +204,7 @@ fn findings_are_documented() {
                     "firewall.",
                     "ids.",
                     "baseline.",
+                    "rag-eval.",
                 ];
                 let plain = !word.ends_with('.')
                     && word

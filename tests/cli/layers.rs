@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &[
         "sqlite", "weblog", "x509", "npm", "redis", "nvml", "calendar", "secrets", "faiss",
-        "queries", "similar",
+        "queries", "similar", "ranking", "harmful",
     ],
     &["archive"],
     &["journal"],

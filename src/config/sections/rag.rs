@@ -6,7 +6,7 @@ use jiff::Zoned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RagDuplicates, Section};
+use super::{RagDuplicates, RagEval, Section};
 use crate::error::{self, Failure};
 use crate::units::{CalendarSpan, Length};
 
@@ -35,6 +35,8 @@ pub struct Rag {
     pub tables: RagTables,
     /// index files that are made from the embeddings
     pub index: Vec<RagIndex>,
+    /// how the quality of retrieval is measured
+    pub eval: RagEval,
 }
 
 /// A step of `rag-clean`.
@@ -136,6 +138,7 @@ impl Default for Rag {
             duplicates: RagDuplicates::default(),
             tables: RagTables::default(),
             index: Vec::new(),
+            eval: RagEval::default(),
         }
     }
 }
@@ -145,6 +148,7 @@ impl Section for Rag {
 
     fn check(&self) -> Result<(), Failure> {
         let wrong = |what: String| error::config(format!("[rag]: {what}"));
+        self.eval.check()?;
         if !(0.0..=1.0).contains(&self.max_fraction) {
             return Err(wrong(format!(
                 "max_fraction = {} is no part of a table: from 0 to 1",

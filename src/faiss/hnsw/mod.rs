@@ -15,6 +15,7 @@ use crate::error::damaged;
 
 pub use build::build;
 pub use quality::quality;
+pub use search::Search;
 
 /// A graph with its vectors.
 pub struct Graph {
