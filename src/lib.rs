@@ -7,7 +7,7 @@
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
 //! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
-//! npm, redis, nvml, secrets, faiss, queries → archive → journal → context →
+//! npm, redis, nvml, secrets, faiss, embedding, queries → archive → journal → context →
 //! alert, output → task → tasks → demo → meta → cli → app.
 
 pub mod alert;
@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod demo;
+pub mod embedding;
 pub mod error;
 pub mod exit;
 pub mod faiss;

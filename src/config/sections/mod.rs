@@ -40,7 +40,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use optimize::Optimize;
 pub use query_review::QueryReview;
-pub use rag::{Rag, RagStep, RagTables};
+pub use rag::{EmbeddingApi, Rag, RagEmbedding, RagHash, RagQuality, RagStep, RagTables};
 pub use redis::Redis;
 pub use reports::Reports;
 pub use runbooks::Runbooks;

@@ -2,12 +2,20 @@
 //! Changes the tables of `[rag.tables]`, in transactions of a few milliseconds after a verified backup, and the files of `[[rag.index]]`.
 //! Never takes a row in doubt, never a text whose vector alone is wrong, never shows a reader half an index, never renumbers an id.
 
+mod ahead;
 mod apply;
+mod changed;
+mod digest;
+mod embed;
 mod index;
 mod judge;
 mod memory;
 mod plan;
+mod probe;
+mod quality;
+mod renew;
 mod run;
+mod vectors;
 
 use std::time::Duration;
 
@@ -36,7 +44,7 @@ what is not available is refused first. See what \
 would be done: empire-maint rag-clean --dry-run"
 )]
 pub struct Arguments {
-    /// Only this step (repeatable): idle, orphans, invalid
+    /// Only this step (repeatable): idle, orphans, invalid, quality, changed
     #[arg(long, value_name = "STEP", value_enum, hide_possible_values = true)]
     step: Vec<RagStep>,
     /// Rebuild every index of [[rag.index]], whatever it holds
@@ -61,6 +69,12 @@ pub struct Detail {
     /// The database afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<run::Size>,
+    /// What became of the documents, where the step changed was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    documents: Option<changed::Outcome>,
+    /// What became of the texts without a vector of theirs, where the step changed was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<embed::Outcome>,
     /// One entry an index.
     indices: Vec<index::Outcome>,
 }
@@ -100,7 +114,13 @@ impl task::Arguments for Arguments {
                 .hint("name the file that the application writes: [[rag.index]] path = \"data/rag.faiss\"")
                 .into());
         }
-        let all = [RagStep::Idle, RagStep::Orphans, RagStep::Invalid];
+        let all = [
+            RagStep::Idle,
+            RagStep::Orphans,
+            RagStep::Invalid,
+            RagStep::Quality,
+            RagStep::Changed,
+        ];
         let wanted = match self.step.is_empty() {
             true => &rag.steps,
             false => &self.step,
@@ -125,6 +145,7 @@ impl task::Arguments for Arguments {
                 yes: self.yes,
                 backup_check: !self.no_backup_check,
                 root: config.app_root()?,
+                documents_root: config.path(&rag.documents_root)?,
                 rag,
             },
         })
@@ -151,5 +172,7 @@ fn word(step: RagStep) -> &'static str {
         RagStep::Idle => "idle",
         RagStep::Orphans => "orphans",
         RagStep::Invalid => "invalid",
+        RagStep::Quality => "quality",
+        RagStep::Changed => "changed",
     }
 }

@@ -9,9 +9,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::{Done, Scene};
+use super::changed::Place;
+use super::embed;
 use super::index::{self, Looked};
 use super::memory::Memory;
 use super::plan::{Along, Planner, Removal};
+use super::renew::Renewal;
 use super::{Detail, PATIENCE, word};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{Rag, RagStep};
@@ -23,10 +26,10 @@ use crate::sys::files;
 use crate::sys::lock::Held;
 use crate::units::{self, Length};
 
-const FAILED: &str = "rag-clean.failed";
+pub(super) const FAILED: &str = "rag-clean.failed";
 const REFUSED: &str = "rag-clean.refused";
 const NO_BACKUP: &str = "rag-clean.no-backup";
-const GAVE_WAY: &str = "rag-clean.gave-way";
+pub(super) const GAVE_WAY: &str = "rag-clean.gave-way";
 const KEPT: &str = "rag-clean.kept";
 const LOCK: &str = "rag-clean.lock";
 
@@ -49,6 +52,8 @@ pub struct Run {
     pub backup_check: bool,
     /// The application's root.
     pub root: PathBuf,
+    /// Where documents are.
+    pub documents_root: PathBuf,
 }
 
 /// What became of the rows that a step looked for.
@@ -107,6 +112,7 @@ impl Run {
             context,
             report,
             source,
+            store,
             folder: &store.folder,
             held: held.as_ref(),
         };
@@ -176,11 +182,12 @@ fn table(steps: &[Outcome], dry_run: bool) -> Document {
     })
 }
 
-struct Work<'a> {
-    run: &'a Run,
-    context: &'a Context,
-    report: &'a Reporter,
-    source: &'a Source,
+pub(super) struct Work<'a> {
+    pub(super) run: &'a Run,
+    pub(super) context: &'a Context,
+    pub(super) report: &'a Reporter,
+    pub(super) source: &'a Source,
+    store: &'a Store,
     folder: &'a Path,
     held: Option<&'a Held>,
 }
@@ -201,7 +208,7 @@ impl Work<'_> {
         )?;
         let memory = Memory::find(&reader, &self.run.rag.tables, self.source, self.context)?;
         let looked = self.look_at_indices()?;
-        let planned = self.plan(&reader, &memory, &looked)?;
+        let (planned, renewal) = self.plan(&reader, &memory, &looked)?;
         let mut pace = Pace::new(path, &self.context.stop);
         let scene = Scene {
             context: self.context,
@@ -218,7 +225,11 @@ impl Work<'_> {
             }
             gave_way = self.take(&scene, removal, &mut pace, detail)?;
         }
-        let unlinked = planned.iter().any(|one| takes_embeddings(one, &memory));
+        let unlinked =
+            planned.iter().any(|one| takes_embeddings(one, &memory)) | renewal.writes_vectors();
+        if !gave_way {
+            self.renew(&scene, renewal, &mut pace, detail)?;
+        }
         let indices = index::Work {
             context: self.context,
             report: self.report,
@@ -255,6 +266,16 @@ impl Work<'_> {
         self.report.find(finding);
     }
 
+    fn place(&self) -> anyhow::Result<Place<'_>> {
+        let root = &self.run.documents_root;
+        files::require_own_links(root, &self.run.root)?;
+        Ok(Place {
+            rag: &self.run.rag,
+            root: root.clone(),
+            untouchable: self.store.untouchable(&self.context.state)?,
+        })
+    }
+
     fn look_at_indices(&self) -> anyhow::Result<Vec<Looked>> {
         self.run
             .indices
@@ -272,17 +293,18 @@ impl Work<'_> {
         reader: &Connection,
         memory: &Memory,
         looked: &[Looked],
-    ) -> anyhow::Result<Vec<Removal>> {
+    ) -> anyhow::Result<(Vec<Removal>, Renewal)> {
         let run = self.run;
         let mut planner =
             Planner::new(&run.rag, memory, reader, self.source, self.context, run.yes);
         let mut found = Vec::new();
+        let mut renewal = Renewal::default();
         for &step in &run.steps {
             let subject = word(step);
             for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
                 self.report.examined(id, subject);
             }
-            let planned = planner.step(step).and_then(|planned| {
+            let planned = planner.step(step, &found).and_then(|planned| {
                 let takes = planned.iter().any(|one| takes_embeddings(one, memory));
                 match looked
                     .iter()
@@ -302,17 +324,41 @@ impl Work<'_> {
             }
             match planned {
                 Ok(planned) => found.extend(planned),
-                Err(error) if matches!(error::kind_of(&error), Kind::Refused | Kind::Missing) => {
-                    self.refuse(REFUSED, subject, &error);
+                Err(error) => self.in_doubt(subject, error)?,
+            }
+            if step == RagStep::Changed {
+                match self
+                    .place()
+                    .and_then(|place| place.look(memory, reader, self.source, self.context))
+                {
+                    Ok(looked) => renewal.documents = Some(looked),
+                    Err(error) => self.in_doubt(subject, error)?,
                 }
-                Err(error) if error::ends_the_run(&error) => return Err(error),
-                Err(error) => {
-                    self.report
-                        .attempt(FAILED, subject, || anyhow::Result::<()>::Err(error))?;
+                let texts = || -> anyhow::Result<_> {
+                    let endpoint = embed::endpoint(&run.rag)?;
+                    let looked = embed::look(&planner, &found, endpoint.as_ref())?;
+                    Ok((looked, endpoint))
+                };
+                match texts() {
+                    Ok(looked) => renewal.texts = Some(looked),
+                    Err(error) => self.in_doubt(subject, error)?,
                 }
             }
         }
-        Ok(found)
+        Ok((found, renewal))
+    }
+
+    /// What is refused is a finding, and the other steps are done.
+    fn in_doubt(&self, subject: &str, error: anyhow::Error) -> anyhow::Result<()> {
+        match error::kind_of(&error) {
+            Kind::Refused | Kind::Missing => self.refuse(REFUSED, subject, &error),
+            _ if error::ends_the_run(&error) => return Err(error),
+            _ => {
+                self.report
+                    .attempt(FAILED, subject, || anyhow::Result::<()>::Err(error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes what was planned. True when a backup or a restore waits.
