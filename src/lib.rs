@@ -8,7 +8,7 @@
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
 //! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
 //! npm, redis, nvml, secrets, faiss, embedding, queries → archive → journal → context →
-//! alert, output → task → tasks → demo → meta → cli → app.
+//! alert, output, optimize → task → tasks → demo → meta → cli → app.
 
 pub mod alert;
 pub mod app;
@@ -27,6 +27,7 @@ pub mod journal;
 pub mod meta;
 pub mod npm;
 pub mod nvml;
+pub mod optimize;
 pub mod output;
 pub mod queries;
 pub mod redis;

@@ -28,7 +28,7 @@ const FLOORS: &[&[&str]] = &[
     &["archive"],
     &["journal"],
     &["context"],
-    &["alert", "output", "board"],
+    &["alert", "output", "board", "optimize"],
     &["task"],
     &["tasks"],
     &["cli", "meta", "demo"],

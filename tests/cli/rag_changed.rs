@@ -540,43 +540,113 @@ fn texts_that_share_an_embedding_part_where_one_changes() {
     );
 }
 
-/// The others change while the endpoint is asked: what was sent is not what is there, so it is not written.
 #[test]
-fn a_text_that_changes_meanwhile_keeps_what_it_has() {
+fn a_run_that_is_killed_while_it_writes_leaves_a_memory_that_is_whole() {
     let embedder = Embedder::start();
     let server = memory(&embedder, &endpoint(&embedder.url(), ""));
     let mut command = server.command(["rag-clean", "--now", NOW, "--json"]);
     let paused = Paused::before("write", "rag.db-wal", &server.root(), &mut command);
     drop(paused); // kill -9 in the first transaction
+    let sound = "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'";
+    assert_eq!(number(&rag(&server), sound), 1);
+    let dangling =
+        "SELECT count(*) FROM chunks WHERE embedding_id NOT IN (SELECT id FROM embeddings)";
+    assert_eq!(number(&rag(&server), dangling), 0);
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    all_true(&server, &embedder);
+}
+
+#[test]
+fn a_text_that_changes_while_the_endpoint_is_asked_is_left_to_the_next_run() {
+    let embedder = Embedder::start();
+    let settings = endpoint(&embedder.url(), "").replace("patience = \"1s\"", "patience = \"60s\"");
+    let server = memory(&embedder, &settings);
+    let asked = embedder.requests().len();
+    embedder.fails("429 +1"); // the probe is answered, the texts are not
+    let child = server
+        .command(["rag-clean", "--now", NOW, "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while embedder.requests().len() < asked + 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    sql(
+        &rag(&server),
+        "UPDATE chunks SET text = 'The harbour is free of ice.' WHERE id = 9;
+         UPDATE chunks SET embedding_id = 1, text = (SELECT text FROM chunks WHERE id = 1) WHERE id = 10;",
+    );
+    embedder.fails("");
+    let output = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(report["data"]["embedded"]["done"], 2, "{report:#}");
     assert_eq!(
         number(
             &rag(&server),
-            "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"
+            "SELECT count(*) FROM chunks WHERE id = 9 AND embedding_id IS NULL"
         ),
         1
     );
     assert_eq!(
         number(
             &rag(&server),
-            "SELECT count(*) FROM chunks WHERE embedding_id NOT IN (SELECT id FROM embeddings)"
+            "SELECT embedding_id FROM chunks WHERE id = 10"
         ),
-        0
+        1
     );
-    embedder.fails("429 1"); // it waits a second before it asks again
+    clean(&server, "");
+    all_true(&server, &embedder);
+}
+
+#[test]
+fn a_backup_that_waits_goes_before_the_endpoint() {
+    let embedder = Embedder::start();
+    let settings = endpoint(&embedder.url(), "").replace("patience = \"1s\"", "patience = \"10m\"");
+    let server = memory(&embedder, &settings);
+    let asked = embedder.requests().len();
+    embedder.fails("503");
     let child = server
         .command(["rag-clean", "--now", NOW, "--json"])
         .stdout(Stdio::piped())
-        .spawn();
-    let asked = embedder.requests().len();
+        .spawn()
+        .unwrap();
     while embedder.requests().len() < asked + 1 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let output = child.unwrap().wait_with_output().unwrap();
-    assert!(
-        output.status.success() || output.status.code() == Some(2),
-        "{output:?}"
+    server.run("backup --database rag_db").expect(0);
+    let output = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(finding(&report, "rag-clean.gave-way")["subject"], "changed");
+}
+
+#[test]
+fn the_step_optimize_is_optimize_db_for_this_database() {
+    let server = Server::new().config(&format!(
+        "{}\n[[rag.index]]\npath = \"data/rag.faiss\"",
+        config("")
+    ));
+    sql(&rag(&server), TABLES);
+    sql(
+        &rag(&server),
+        "CREATE TABLE junk (x); INSERT INTO junk VALUES (zeroblob(80000000));
+         INSERT INTO embeddings(id, vector) VALUES (7, x'00'), (9, x'00'); DROP TABLE junk;",
     );
-    embedder.fails("");
-    clean(&server, "");
-    all_true(&server, &embedder);
+    server.run(&format!("backup --now {NOW}")).expect(0);
+    let size = || fs::metadata(rag(&server)).unwrap().len();
+    let before = server.fingerprint(&server.root());
+    let (_, dry) = clean(&server, "--step optimize --dry-run");
+    assert_eq!(server.fingerprint(&server.root()), before);
+    let (code, report) = clean(&server, "--step optimize");
+    assert_eq!(code, 0, "{report:#}");
+    let kinds = |report: &Value| -> Vec<String> {
+        actions(report).into_iter().map(|(kind, ..)| kind).collect()
+    };
+    assert!(kinds(&report).contains(&"vacuum".to_owned()), "{report:#}");
+    assert_eq!(kinds(&dry)[..1], kinds(&report)[..1]);
+    assert!(size() < 1_000_000, "{}", size());
+    assert_eq!(number(&rag(&server), "SELECT sum(id) FROM embeddings"), 16);
+    assert_eq!(report["data"]["optimized"]["sound"], true);
 }

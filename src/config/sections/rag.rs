@@ -16,7 +16,7 @@ use crate::units::{Bytes, CalendarSpan, Length};
 pub struct Rag {
     /// the [[database]] that holds it
     pub database: String,
-    /// what a bare rag-clean does: idle, orphans, invalid; also quality, changed
+    /// what a bare rag-clean does: idle, orphans, invalid; also quality, changed, optimize
     pub steps: Vec<RagStep>,
     /// an embedding that was not accessed for so long goes
     pub max_idle: CalendarSpan,
@@ -58,6 +58,8 @@ pub enum RagStep {
     Quality,
     /// Documents whose file is another one by now, and texts that have no vector of theirs.
     Changed,
+    /// What `optimize-db` does, for this database.
+    Optimize,
 }
 
 /// What the application calls its tables and columns.

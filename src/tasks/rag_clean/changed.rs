@@ -58,6 +58,13 @@ pub struct Outcome {
     gone_paths: Vec<String>,
 }
 
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all = units::count(self.documents, "document");
+        write!(f, "of {all} {} changed, {} gone", self.changed, self.gone)
+    }
+}
+
 /// What was found out, before anything is marked.
 pub struct Looked {
     outcome: Outcome,

@@ -26,6 +26,7 @@ use crate::units;
 pub const FAILED: &str = "rag-clean.embedding-failed";
 /// Finding id: what it answered is nothing to write.
 pub const WRONG: &str = "rag-clean.embedding-wrong";
+const REFUSED: &str = "rag-clean.texts-refused";
 const WAITING: &str = "rag-clean.not-embedded";
 
 /// A longer text is not sent, bytes.
@@ -48,6 +49,13 @@ pub struct Outcome {
     pub done: u64,
     /// Texts that the endpoint refused, or that are longer than 1 MiB.
     refused: u64,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let due = units::count(self.pending + self.changed, "text");
+        write!(f, "{} of {due} embedded", self.done)
+    }
 }
 
 /// What was found out.
@@ -275,6 +283,21 @@ impl Looked {
                 endpoint.url
             ),
         })
+    }
+
+    /// Says what the endpoint would not take.
+    pub fn tell_refused(&self, report: &Reporter, database: &str) {
+        report.examined(REFUSED, database);
+        if self.outcome.refused > 0 {
+            let texts = units::count(self.outcome.refused, "text");
+            let message = format!(
+                "{texts} were refused by the endpoint or are longer than 1 MiB, and keep what they have"
+            );
+            report.find(
+                Finding::new(REFUSED, Severity::Medium, database, message)
+                    .hint("have the application cut them smaller"),
+            );
+        }
     }
 
     /// Says what waits where there is no endpoint.

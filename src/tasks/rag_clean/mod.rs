@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::error::{missing, usage};
+use crate::optimize::{self, Optimizer};
 use crate::report::Reporter;
 use crate::task;
 
@@ -38,13 +39,18 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 #[command(
     after_long_help = "Steps: idle (embeddings not accessed for [rag] max_idle, with their chunks), orphans (chunks whose embedding \
 or document is gone, embeddings that no chunk points to), invalid (vectors with NaN, infinite or all zero numbers, of another \
-dimension or no floats at all, whose chunks then wait for a new one; chunks without text). An index of [[rag.index]] that holds what \
+dimension or no floats at all, whose chunks then wait for a new one; chunks without text). Only where they are listed: quality \
+(embeddings that the application's own count says were never retrieved and that are older than [rag.quality] never_retrieved; texts \
+of few words, of symbols or of one word again and again that were never retrieved), changed (documents whose file has another hash \
+than content_hash are marked in their column stale and listed, never removed; chunks without an embedding, and those whose text has \
+another hash than the text_hash of their embedding, get a vector from [rag.embedding]), optimize (what optimize-db does, for this \
+database). An index of [[rag.index]] that holds what \
 is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has; the one before is kept as .bak. That takes about 160 bytes of memory a vector, for HNSW also twice the vectors and the graph; \
 what is not available is refused first. See what \
 would be done: empire-maint rag-clean --dry-run"
 )]
 pub struct Arguments {
-    /// Only this step (repeatable): idle, orphans, invalid, quality, changed
+    /// Only this step (repeatable): idle, orphans, invalid, quality, changed, optimize
     #[arg(long, value_name = "STEP", value_enum, hide_possible_values = true)]
     step: Vec<RagStep>,
     /// Rebuild every index of [[rag.index]], whatever it holds
@@ -75,6 +81,9 @@ pub struct Detail {
     /// What became of the texts without a vector of theirs, where the step changed was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     embedded: Option<embed::Outcome>,
+    /// What became of the database, where the step optimize was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    optimized: Option<optimize::Outcome>,
     /// One entry an index.
     indices: Vec<index::Outcome>,
 }
@@ -120,6 +129,7 @@ impl task::Arguments for Arguments {
             RagStep::Invalid,
             RagStep::Quality,
             RagStep::Changed,
+            RagStep::Optimize,
         ];
         let wanted = match self.step.is_empty() {
             true => &rag.steps,
@@ -145,6 +155,7 @@ impl task::Arguments for Arguments {
                 yes: self.yes,
                 backup_check: !self.no_backup_check,
                 root: config.app_root()?,
+                optimizer: Optimizer::from_config(config, self.no_backup_check)?,
                 documents_root: config.path(&rag.documents_root)?,
                 rag,
             },
@@ -174,5 +185,6 @@ fn word(step: RagStep) -> &'static str {
         RagStep::Invalid => "invalid",
         RagStep::Quality => "quality",
         RagStep::Changed => "changed",
+        RagStep::Optimize => "optimize",
     }
 }

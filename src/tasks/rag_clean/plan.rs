@@ -121,8 +121,8 @@ impl<'a> Planner<'a> {
             RagStep::Orphans => self.orphans(),
             RagStep::Invalid => self.invalid(),
             RagStep::Quality => super::quality::look(self, planned),
-            // Takes nothing: see `changed` and `embed`.
-            RagStep::Changed => Ok(Vec::new()),
+            // They take nothing: see `renew` and `run`.
+            RagStep::Changed | RagStep::Optimize => Ok(Vec::new()),
         };
         if planned.is_err() {
             // What is refused does not go, and the steps behind it must not count on that.

@@ -52,6 +52,7 @@ impl Work<'_> {
                 Some(_) if gave_way => {}
                 Some(endpoint) => gave_way = self.embed(scene, &mut looked, &endpoint, pace)?,
             }
+            looked.tell_refused(self.report, &self.source.name);
             self.report
                 .measure("rag_clean_embedded", looked.outcome.done as f64, "", []);
             detail.embedded = Some(looked.outcome);

@@ -1,6 +1,7 @@
 //! Look, plan, take; then bring the indices in line; then what it cost and what is free.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,6 +21,7 @@ use crate::archive::{self, Source, Store};
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::error::{self, Kind, refused};
+use crate::optimize::Optimizer;
 use crate::report::{Cell, Document, Finding, Reporter, Severity, Step, Table};
 use crate::sqlite::{self, LONGEST_LOCK, Pace};
 use crate::sys::files;
@@ -52,6 +54,8 @@ pub struct Run {
     pub backup_check: bool,
     /// The application's root.
     pub root: PathBuf,
+    /// Keeps the database small.
+    pub optimizer: Optimizer,
     /// Where documents are.
     pub documents_root: PathBuf,
 }
@@ -106,6 +110,7 @@ impl Run {
             None => None,
             Some(_) => context.take(&lock, PATIENCE)?,
         };
+        let held = held.map(Arc::new);
         let mut detail = Detail::default();
         let work = Work {
             run: self,
@@ -114,9 +119,19 @@ impl Run {
             source,
             store,
             folder: &store.folder,
-            held: held.as_ref(),
+            held: held.as_deref(),
         };
-        let done = work.database(&mut detail);
+        let done = work.database(&mut detail).and_then(|()| {
+            if self.steps.contains(&RagStep::Optimize) {
+                let done = || {
+                    self.optimizer
+                        .held(context, report, source, Ok(held.clone()))
+                };
+                let optimized = report.attempt(FAILED, word(RagStep::Optimize), done)?;
+                detail.optimized = optimized.flatten();
+            }
+            Ok(())
+        });
         report.progress_done();
         self.summarise(report, &detail)?;
         done
@@ -139,7 +154,13 @@ impl Run {
             ),
         };
         if detail.steps.is_empty() {
-            text = "no step was done".to_owned();
+            text = "nothing was to be removed".to_owned();
+        }
+        if let Some(documents) = &detail.documents {
+            text.push_str(&format!("; {documents}"));
+        }
+        if let Some(texts) = &detail.embedded {
+            text.push_str(&format!("; {texts}"));
         }
         if rebuilt > 0 {
             text.push_str(&format!("; rebuilt: {rebuilt} of {}", detail.indices.len()));
