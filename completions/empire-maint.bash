@@ -1886,7 +1886,7 @@ _empire__maint() {
             fi
             case "${prev}" in
                 --step)
-                    COMPREPLY=($(compgen -W "idle orphans invalid" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "idle orphans invalid quality changed optimize" -- "${cur}"))
                     return 0
                     ;;
                 --rebuild-if-stale)

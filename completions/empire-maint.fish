@@ -487,9 +487,12 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s v -l v
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l step -d 'Only this step (repeatable): idle, orphans, invalid' -r -f -a "idle\t'Embeddings that were not accessed for `max_idle`, with their chunks'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l step -d 'Only this step (repeatable): idle, orphans, invalid, quality, changed, optimize' -r -f -a "idle\t'Embeddings that were not accessed for `max_idle`, with their chunks'
 orphans\t'Chunks whose embedding or document is gone, embeddings that no chunk points to'
-invalid\t'Vectors and texts that cannot be what they should be'"
+invalid\t'Vectors and texts that cannot be what they should be'
+quality\t'Memories that were never retrieved, and texts that say nothing'
+changed\t'Documents whose file is another one by now, and texts that have no vector of theirs'
+optimize\t'What `optimize-db` does, for this database'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l rebuild-if-stale -d 'Rebuild an index once this part of it (0 to 1) differs from the table' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l root -d 'The application\'s root, instead of [app] root' -r -F
