@@ -461,7 +461,7 @@ fn one_text_that_is_refused_keeps_its_vector_and_the_others_get_theirs() {
     let before = vectors(&rag(&server));
     embedder.fails("refuse");
     let (code, report) = clean(&server, "");
-    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(code, 1, "{report:#}");
     let found = &report["data"]["embedded"];
     assert_eq!((&found["done"], &found["refused"]), (&3.into(), &1.into()));
     assert_eq!(
@@ -553,7 +553,8 @@ fn a_run_that_is_killed_while_it_writes_leaves_a_memory_that_is_whole() {
         "SELECT count(*) FROM chunks WHERE embedding_id NOT IN (SELECT id FROM embeddings)";
     assert_eq!(number(&rag(&server), dangling), 0);
     let (code, report) = clean(&server, "");
-    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(code, 1, "the killed run is told: {report:#}");
+    assert_eq!(report["data"]["embedded"]["done"], 4);
     all_true(&server, &embedder);
 }
 
@@ -598,6 +599,51 @@ fn a_text_that_changes_while_the_endpoint_is_asked_is_left_to_the_next_run() {
     );
     clean(&server, "");
     all_true(&server, &embedder);
+}
+
+/// The real FAISS makes the index and finds the new vectors in ours.
+#[test]
+fn an_index_follows_in_the_same_run() {
+    let embedder = Embedder::start();
+    let server = memory(
+        &embedder,
+        &format!(
+            "[[rag.index]]\npath = \"data/rag.faiss\"\n{}",
+            endpoint(&embedder.url(), "")
+        ),
+    );
+    let index = server.root().join("data/rag.faiss");
+    let peer = |words: &[&str]| -> String {
+        let output = std::process::Command::new(crate::support::embedder::PYTHON)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/cli/support/faiss_peer.py"
+            ))
+            .arg(words[0])
+            .args([rag(&server), index.clone()])
+            .args(&words[1..])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    peer(&["make", "IDMap2,Flat", "IP", "plain"]);
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    let found = &report["data"]["indices"][0];
+    assert_eq!(
+        (&found["rebuilt"], &found["missing"], &found["moved"]),
+        (&true.into(), &2.into(), &2.into()),
+        "{found}"
+    );
+    let (_, again) = clean(&server, "");
+    let found = &again["data"]["indices"][0];
+    assert_eq!(
+        (&found["vectors"], &found["missing"], &found["moved"]),
+        (&12.into(), &0.into(), &0.into()),
+        "{found}"
+    );
+    peer(&["look"]);
 }
 
 #[test]

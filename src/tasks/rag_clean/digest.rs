@@ -69,37 +69,44 @@ fn hash(
     content: &mut dyn Read,
     check: &mut dyn FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<u8>> {
-    fn all<D: sha2::Digest>(
-        each: &mut dyn FnMut(&mut dyn FnMut(&[u8])) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Vec<u8>> {
-        let mut hasher = D::new();
-        each(&mut |piece| hasher.update(piece))?;
-        Ok(hasher.finalize().to_vec())
-    }
-    let mut each = |take: &mut dyn FnMut(&[u8])| -> anyhow::Result<()> {
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            check()?;
-            match content.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(read) => take(&buffer[..read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    };
     match kind {
-        RagHash::Md5 => all::<Md5>(&mut each),
-        RagHash::Sha1 => all::<Sha1>(&mut each),
-        RagHash::Sha512 => all::<Sha512>(&mut each),
+        RagHash::Md5 => digest::<Md5>(content, check),
+        RagHash::Sha1 => digest::<Sha1>(content, check),
+        RagHash::Sha512 => digest::<Sha512>(content, check),
+        RagHash::Sha256 | RagHash::Auto => digest::<Sha256>(content, check),
         RagHash::Blake3 => {
             let mut hasher = blake3::Hasher::new();
-            each(&mut |piece| {
+            pieces(content, check, &mut |piece| {
                 hasher.update(piece);
             })?;
             Ok(hasher.finalize().as_bytes().to_vec())
         }
-        RagHash::Sha256 | RagHash::Auto => all::<Sha256>(&mut each),
+    }
+}
+
+fn digest<D: sha2::Digest>(
+    content: &mut dyn Read,
+    check: &mut dyn FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<u8>> {
+    let mut hasher = D::new();
+    pieces(content, check, &mut |piece| hasher.update(piece))?;
+    Ok(hasher.finalize().to_vec())
+}
+
+fn pieces(
+    content: &mut dyn Read,
+    check: &mut dyn FnMut() -> anyhow::Result<()>,
+    take: &mut dyn FnMut(&[u8]),
+) -> anyhow::Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        check()?;
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => take(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -43,7 +43,8 @@ pub fn samples(
         id = quote(&names.id),
         pointer = quote(&names.embedding_id),
     );
-    let read = || -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>, Value)>> {
+    type Found = (Vec<u8>, Vec<u8>, Value);
+    let read = || -> rusqlite::Result<Vec<Found>> {
         scene
             .reader
             .prepare(&sql)?
