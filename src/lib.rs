@@ -7,9 +7,9 @@
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
 //! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
-//! npm, redis, nvml, secrets, faiss, similar, ranking, harmful,
+//! npm, redis, nvml, secrets, faiss, similar, ranking, harmful, embedding,
 //! queries → archive → journal → context →
-//! alert, output → task → tasks → demo → meta → cli → app.
+//! alert, output, optimize → task → tasks → demo → meta → cli → app.
 
 pub mod alert;
 pub mod app;
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod demo;
+pub mod embedding;
 pub mod error;
 pub mod exit;
 pub mod faiss;
@@ -28,6 +29,7 @@ pub mod journal;
 pub mod meta;
 pub mod npm;
 pub mod nvml;
+pub mod optimize;
 pub mod output;
 pub mod queries;
 pub mod ranking;

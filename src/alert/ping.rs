@@ -67,6 +67,7 @@ impl Switch {
             url: &url,
             name: "the ping",
             body: Some(("text/plain; charset=utf-8", body)),
+            bearer: None,
             ca_file: None,
             limit: self.timeout,
             wanted: 0,

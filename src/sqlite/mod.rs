@@ -32,7 +32,7 @@ pub use open::{
     open_writer, require_database_file, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace};
-pub use rowids::{BareTable, bare_tables, rowid_digest};
+pub use rowids::{BareTable, bare_tables, column_digest, rowid_digest};
 pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
 pub use statistics::{Stale, stale_statistics};

@@ -59,6 +59,27 @@ pub fn rowid_digest(
     Ok(Some(hasher.finalize()))
 }
 
+/// BLAKE3 over the values of a column in their order.
+pub fn column_digest(
+    connection: &Connection,
+    table: &str,
+    column: &str,
+) -> rusqlite::Result<blake3::Hash> {
+    let sql = format!(
+        "SELECT quote({0}) FROM main.{1} ORDER BY {0}",
+        quote(column),
+        quote(table)
+    );
+    let mut hasher = blake3::Hasher::new();
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        hasher.update(row.get_ref(0)?.as_bytes()?);
+        hasher.update(b"\n");
+    }
+    Ok(hasher.finalize())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +182,32 @@ mod tests {
                 "uniquely"
             ]
         );
+    }
+
+    #[test]
+    fn the_values_of_a_column_in_their_order() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE t(id, x); INSERT INTO t VALUES (2, 'a'), (1, 'b'), (NULL, 'c')",
+            )
+            .expect("creates");
+        let digest = || column_digest(&connection, "t", "id").expect("reads");
+        let first = digest();
+        connection
+            .execute_batch(
+                "UPDATE t SET x = 'd'; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (2, 'e')",
+            )
+            .expect("writes");
+        assert_eq!(digest(), first);
+        for change in [
+            "UPDATE t SET id = '2' WHERE id = 2",
+            "UPDATE t SET id = 3 WHERE id = 1",
+        ] {
+            let before = digest();
+            connection.execute_batch(change).expect("writes");
+            assert_ne!(digest(), before, "{change}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::layout::Layout;
-use super::rowids::{bare_tables, rowid_digest};
+use super::rowids::{bare_tables, column_digest, rowid_digest};
 use super::writer::{Held, Writer};
 use super::{explain, open_writable};
 use crate::sys::{Stop, files};
@@ -26,7 +26,8 @@ pub struct Rehearsal {
     pub build: Duration,
     /// Time to copy it back: what cannot.
     pub copy_back: Duration,
-    /// Indexed tables without an `INTEGER PRIMARY KEY` whose rowids changed: none, with the SQLite that is built in.
+    /// Indexed tables without an `INTEGER PRIMARY KEY` whose rowids changed, and the one whose ids did: none, with the SQLite that
+    /// is built in.
     pub moved: Vec<String>,
 }
 
@@ -48,12 +49,13 @@ impl Rehearsal {
 
 /// Builds the copy at `copy` from the live database with that layout, then vacuums that. Writers go on meanwhile where there
 /// is a write-ahead log; else they wait. Given up when the copy alone is not built within `most`, and then told how long
-/// it would take.
+/// it would take. `ids`: a table and its column that something outside relies on.
 pub fn rehearse(
     writer: &mut Writer,
     copy: &Path,
     layout: &Layout,
     most: Duration,
+    ids: Option<(&str, &str)>,
     stop: &Stop,
 ) -> anyhow::Result<Held<Rehearsal>> {
     let length =
@@ -82,15 +84,23 @@ pub fn rehearse(
             .map(|table| rowid_digest(connection, &table.name))
             .collect()
     };
+    let of_ids = |connection: &Connection| -> rusqlite::Result<_> {
+        ids.map(|(table, column)| column_digest(connection, table, column))
+            .transpose()
+    };
     let before = digests(&connection).map_err(wrong)?;
+    let ids_before = of_ids(&connection).map_err(wrong)?;
     let (rest, took) = vacuum(&mut connection, writer.has_wal(), stop).map_err(wrong)?;
     let after = digests(&connection).map_err(wrong)?;
-    let moved = tables
+    let mut moved: Vec<_> = tables
         .iter()
         .zip(before.iter().zip(after))
         .filter(|(_, (before, after))| *before != after)
         .map(|(table, _)| table.name.clone())
         .collect();
+    if of_ids(&connection).map_err(wrong)? != ids_before {
+        moved.extend(ids.map(|(table, _)| table.to_owned()));
+    }
     // Without a write-ahead log the old pages are saved first, and there are more of those in the live database.
     let more = match writer.has_wal() {
         true => 1.0,

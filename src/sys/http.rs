@@ -14,7 +14,7 @@ use super::files;
 const LARGEST_CA: u64 = 4 << 20;
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Request<'a> {
     /// Where; may hold a secret, so it is in no error.
     pub url: &'a str,
@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// Sent with POST and this content type; without it the request is a GET.
     pub body: Option<(&'a str, &'a [u8])>,
+    /// Sent as a bearer token with a body; a secret.
+    pub bearer: Option<&'a str>,
     /// A file of certificates to trust instead of the system's.
     pub ca_file: Option<&'a Path>,
     /// For everything together.
@@ -68,10 +70,16 @@ pub fn send(request: &Request<'_>) -> anyhow::Result<Answer> {
         .new_agent();
     let result = match request.body {
         None => agent.get(request.url).call(),
-        Some((kind, body)) => agent
-            .post(request.url)
-            .header(http::header::CONTENT_TYPE, kind)
-            .send(body),
+        Some((kind, body)) => {
+            let post = agent
+                .post(request.url)
+                .header(http::header::CONTENT_TYPE, kind);
+            match request.bearer {
+                Some(token) => post.header(http::header::AUTHORIZATION, format!("Bearer {token}")),
+                None => post,
+            }
+            .send(body)
+        }
     };
     let mut answer = result.map_err(|error| without_url(&error, request))?;
     let retry_after = answer

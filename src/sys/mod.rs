@@ -1,6 +1,7 @@
 //! The only code that touches the world: files that survive, locks, space, mounts, load, sockets, processes,
 //! HTTP, signals.
 
+pub mod beneath;
 pub mod files;
 pub mod http;
 pub mod kernel;

@@ -23,6 +23,7 @@ pub(super) fn send(channel: &Channel, message: &Message) -> Sent {
         url: &url,
         name: "the webhook",
         body: Some(("application/json", body.as_bytes())),
+        bearer: None,
         ca_file: channel.ca_file.as_deref(),
         limit: channel.timeout.0,
         wanted: 200,

@@ -42,7 +42,7 @@ pub use logs::Logs;
 pub use metrics::Metrics;
 pub use optimize::Optimize;
 pub use query_review::QueryReview;
-pub use rag::{Rag, RagStep, RagTables};
+pub use rag::{EmbeddingApi, Rag, RagEmbedding, RagHash, RagQuality, RagStep, RagTables};
 pub use rag_duplicates::{RagDuplicates, split as split_reference};
 pub use rag_eval::{Measure, RagEval, RagNames};
 pub use redis::Redis;

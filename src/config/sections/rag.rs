@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RagDuplicates, RagEval, Section};
 use crate::error::{self, Failure};
-use crate::units::{CalendarSpan, Length};
+use crate::units::{Bytes, CalendarSpan, Length};
 
 /// The application's memory: documents, chunks, embeddings, and the FAISS indices over them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +16,7 @@ use crate::units::{CalendarSpan, Length};
 pub struct Rag {
     /// the [[database]] that holds it
     pub database: String,
-    /// what a bare rag-clean does: idle, orphans, invalid; others: duplicates
+    /// what a bare rag-clean does: idle, orphans, invalid; also duplicates, quality, changed, optimize
     pub steps: Vec<RagStep>,
     /// an embedding that was not accessed for so long goes
     pub max_idle: CalendarSpan,
@@ -31,6 +31,16 @@ pub struct Rag {
     pub near_duplicate: f64,
     /// chunks that say the same: the step `duplicates`, which has to be asked for
     pub duplicates: RagDuplicates,
+    /// the folder that documents.path is relative to, and beyond which no document is read
+    pub documents_root: PathBuf,
+    /// a larger document is not read
+    pub max_document: Bytes,
+    /// which hash documents.content_hash is; auto: told by its length
+    pub hash: RagHash,
+    /// what tells a memory that nobody needs: the step quality
+    pub quality: RagQuality,
+    /// where texts become vectors: the step changed
+    pub embedding: RagEmbedding,
     /// what the application calls its tables and columns
     pub tables: RagTables,
     /// index files that are made from the embeddings
@@ -53,6 +63,12 @@ pub enum RagStep {
     Invalid,
     /// Chunks that say the same as another one.
     Duplicates,
+    /// Memories that were never retrieved, and texts that say nothing.
+    Quality,
+    /// Documents whose file is another one by now, and texts that have no vector of theirs.
+    Changed,
+    /// What `optimize-db` does, for this database.
+    Optimize,
 }
 
 /// What the application calls its tables and columns.
@@ -77,10 +93,206 @@ pub struct RagTables {
     pub document_id: String,
     /// its text
     pub text: String,
+    /// a column of the embeddings with the hash of the text that the vector was made from; without it only chunks without an embedding get one
+    pub text_hash: String,
+    /// a column of the embeddings with the name of the model
+    pub model: String,
+    /// a column of the embeddings or chunks that counts retrievals
+    pub retrievals: String,
+    /// a column beside that one with the time when the row was made; without it last_accessed
+    pub created_at: String,
     /// the table of the documents
     pub documents: String,
     /// its id
     pub documents_id: String,
+    /// its column with the path of the file
+    pub path: String,
+    /// its column with the hash of the file as it was read
+    pub content_hash: String,
+    /// its column that tells the application to read the file again; without it changed documents are only reported
+    pub stale: String,
+    /// what is written there
+    pub stale_value: String,
+}
+
+/// How documents are hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RagHash {
+    /// By its length: 32 digits are MD5, 40 SHA-1, 64 SHA-256, 128 SHA-512.
+    Auto,
+    /// MD5.
+    Md5,
+    /// SHA-1.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+    /// BLAKE3.
+    Blake3,
+}
+
+/// What tells a memory that nobody needs.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RagQuality {
+    /// a memory that is older and was never retrieved goes
+    pub never_retrieved: CalendarSpan,
+    /// a text with fewer words says little
+    #[schemars(range(min = 0, max = 100))]
+    pub min_words: u32,
+    /// a text of which a larger part is neither letter nor digit says little
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_symbols: f64,
+    /// a text of 20 words or more in which one word is a larger part says little
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_repetition: f64,
+}
+
+/// An endpoint that makes vectors of texts.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RagEmbedding {
+    /// its address, as the application uses it; without it no text gets a vector
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"http://127.0.0.1:11434/v1/embeddings")]
+    pub url: Option<String>,
+    /// the model, as the application names it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"nomic-embed-text")]
+    pub model: Option<String>,
+    /// openai or ollama; default: by the address, ollama where it ends with /api/embed
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"openai")]
+    pub api: Option<EmbeddingApi>,
+    /// a file whose first line is the key; may begin with $CREDENTIALS_DIRECTORY
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/empire-maint/embedding-key")]
+    pub api_key_file: Option<PathBuf>,
+    /// certificates to trust instead of the system's
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/etc/empire-maint/ca.pem")]
+    pub ca_file: Option<PathBuf>,
+    /// texts in one request
+    #[schemars(range(min = 1, max = 2048))]
+    pub batch: u32,
+    /// how long one request may take
+    pub timeout: Length,
+    /// how long a request that failed is tried again
+    pub patience: Length,
+    /// before anything is written, texts that have a vector are embedded again, and must be at least so similar to it; 0: not checked
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_similarity: f64,
+}
+
+/// What an embedding endpoint speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbeddingApi {
+    /// `/v1/embeddings`.
+    Openai,
+    /// `/api/embed`.
+    Ollama,
+}
+
+impl RagEmbedding {
+    /// What it speaks.
+    pub fn speaks(&self) -> EmbeddingApi {
+        let is_ollama = |url: &String| url.trim_end_matches('/').ends_with("/api/embed");
+        match self.api {
+            Some(api) => api,
+            None if self.url.as_ref().is_some_and(is_ollama) => EmbeddingApi::Ollama,
+            None => EmbeddingApi::Openai,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if let Some(url) = &self.url {
+            let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+            let Some(rest) = rest.filter(|rest| !rest.is_empty()) else {
+                return Err("url begins with neither http:// nor https://".to_owned());
+            };
+            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            if host.contains('@') || url.contains('?') {
+                return Err(
+                    "url holds what may be a secret: api_key_file is the place for it".to_owned(),
+                );
+            }
+            if url.trim_end_matches('/').ends_with("/api/embeddings") {
+                return Err("url is Ollama's old address for one text: take /api/embed".to_owned());
+            }
+            if self.model.as_ref().is_none_or(String::is_empty) {
+                return Err("url without a model".to_owned());
+            }
+        }
+        if !(1..=2048).contains(&self.batch) {
+            return Err(format!("batch = {}: from 1 to 2048", self.batch));
+        }
+        if self.timeout.0.is_zero() {
+            return Err("timeout = 0: a request that may take no time never succeeds".to_owned());
+        }
+        if !(0.0..=1.0).contains(&self.min_similarity) {
+            return Err(format!(
+                "min_similarity = {}: from 0 to 1",
+                self.min_similarity
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Default for RagEmbedding {
+    fn default() -> Self {
+        Self {
+            url: None,
+            model: None,
+            api: None,
+            api_key_file: None,
+            ca_file: None,
+            batch: 32,
+            timeout: Length::from_millis(60_000),
+            patience: Length::from_millis(300_000),
+            min_similarity: 0.9,
+        }
+    }
+}
+
+impl RagQuality {
+    fn check(&self) -> Result<(), String> {
+        for (key, value) in [
+            ("max_symbols", self.max_symbols),
+            ("max_repetition", self.max_repetition),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("{key} = {value} is no part of a text: from 0 to 1"));
+            }
+        }
+        if self.min_words > 100 {
+            return Err(format!(
+                "min_words = {} would take whole paragraphs: at most 100",
+                self.min_words
+            ));
+        }
+        if self.never_retrieved.before(&Zoned::default()).is_err() {
+            return Err(format!(
+                "never_retrieved = \"{}\" is too long",
+                self.never_retrieved
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Default for RagQuality {
+    fn default() -> Self {
+        Self {
+            never_retrieved: CalendarSpan::days(180),
+            min_words: 3,
+            max_symbols: 0.6,
+            max_repetition: 0.5,
+        }
+    }
 }
 
 /// A FAISS file; its kind, metric and parameters are read from the file that is there.
@@ -120,8 +332,16 @@ impl Default for RagTables {
             embedding_id: "embedding_id".into(),
             document_id: "document_id".into(),
             text: "text".into(),
+            text_hash: "text_hash".into(),
+            model: "model".into(),
+            retrievals: "access_count".into(),
+            created_at: "created_at".into(),
             documents: "documents".into(),
             documents_id: "id".into(),
+            path: "path".into(),
+            content_hash: "content_hash".into(),
+            stale: "stale".into(),
+            stale_value: "1".into(),
         }
     }
 }
@@ -136,6 +356,11 @@ impl Default for Rag {
             max_fraction: 0.25,
             near_duplicate: 0.98,
             duplicates: RagDuplicates::default(),
+            documents_root: ".".into(),
+            max_document: Bytes(1 << 30),
+            hash: RagHash::Auto,
+            quality: RagQuality::default(),
+            embedding: RagEmbedding::default(),
             tables: RagTables::default(),
             index: Vec::new(),
             eval: RagEval::default(),
@@ -174,6 +399,12 @@ impl Section for Rag {
             )));
         }
         self.duplicates.check()?;
+        self.quality
+            .check()
+            .map_err(|what| error::config(format!("[rag.quality]: {what}")))?;
+        self.embedding
+            .check()
+            .map_err(|what| error::config(format!("[rag.embedding]: {what}")))?;
         for (at, index) in self.index.iter().enumerate() {
             if index.external_command.as_ref().is_some_and(Vec::is_empty) {
                 return Err(wrong(format!(
@@ -218,6 +449,23 @@ mod tests {
             ("near_duplicate = nan", "from 0.5 to 1"),
             ("duplicates.cosine = 0.8", "from 0.9 to 1"),
             ("duplicates.references = ['notes']", "table.column"),
+            ("quality = {max_symbols = 2.0}", "from 0 to 1"),
+            ("quality = {min_words = 101}", "at most 100"),
+            (
+                "embedding = {url = 'http://a/v1/embeddings'}",
+                "without a model",
+            ),
+            ("embedding = {url = 'ftp://a', model = 'm'}", "neither http"),
+            (
+                "embedding = {url = 'http://me:pass@a/', model = 'm'}",
+                "may be a secret",
+            ),
+            (
+                "embedding = {url = 'http://a/api/embeddings', model = 'm'}",
+                "/api/embed",
+            ),
+            ("embedding = {batch = 0}", "from 1 to 2048"),
+            ("embedding = {timeout = '0s'}", "never succeeds"),
             ("index = [{path = 'a'}, {path = 'a'}]", "two [[rag.index]]"),
             (
                 "index = [{path = 'a', positions_map = 'a'}]",

@@ -1,6 +1,6 @@
 //! What people read of a run.
 
-use super::{CORRUPT, FAILED, FOREIGN_KEYS, Outcome, State};
+use crate::optimize::{CORRUPT, FAILED, FOREIGN_KEYS, Outcome, State};
 use crate::report::{Cell, Reporter, Table};
 use crate::sqlite::Tree;
 use crate::units::{self, Bytes, Length};

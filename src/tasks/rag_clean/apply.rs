@@ -53,8 +53,13 @@ pub struct Done {
 }
 
 impl Scene<'_> {
+    /// A backup or a restore waits.
+    pub fn wanted(&self) -> bool {
+        self.held.is_some_and(Held::wanted)
+    }
+
     /// In the operator's words.
-    fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
+    pub fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
         sqlite::explain(error, &self.source.path, &self.context.stop)
     }
 
@@ -93,7 +98,7 @@ impl Scene<'_> {
             }
             let mut rest = piece.as_slice();
             while !rest.is_empty() {
-                if self.held.is_some_and(Held::wanted) {
+                if self.wanted() {
                     done.gave_way = true;
                     return Ok(());
                 }

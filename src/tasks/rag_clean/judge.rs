@@ -2,6 +2,9 @@
 
 use rusqlite::types::ValueRef;
 
+use super::quality::says_nothing;
+use crate::config::sections::RagQuality;
+
 /// Judges the values of one column.
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -13,6 +16,7 @@ pub struct Judge {
 enum What {
     Vector { dimension: usize },
     Text { least: usize },
+    Quality { least: usize, rules: RagQuality },
 }
 
 impl Judge {
@@ -34,6 +38,17 @@ impl Judge {
         }
     }
 
+    /// Texts that say something; those that are none are left to [`Judge::text`].
+    pub fn quality(column: &str, least: u32, rules: &RagQuality) -> Self {
+        Self {
+            column: column.to_owned(),
+            what: What::Quality {
+                least: usize::try_from(least).unwrap_or(0),
+                rules: rules.clone(),
+            },
+        }
+    }
+
     /// The column, as it is called.
     pub fn column(&self) -> &str {
         &self.column
@@ -44,15 +59,21 @@ impl Judge {
         if value == ValueRef::Null {
             return None;
         }
-        match self.what {
+        match &self.what {
             What::Vector { dimension } => match value {
-                ValueRef::Blob(bytes) => wrong_vector(bytes, dimension),
+                ValueRef::Blob(bytes) => wrong_vector(bytes, *dimension),
                 _ => Some("no BLOB"),
             },
             What::Text { least } => match value {
-                ValueRef::Text(bytes) => wrong_text(bytes, least),
+                ValueRef::Text(bytes) => wrong_text(bytes, *least),
                 ValueRef::Blob(_) => Some("a BLOB"),
                 _ => Some("a number"),
+            },
+            What::Quality { least, rules } => match value {
+                ValueRef::Text(bytes) if wrong_text(bytes, *least).is_none() => {
+                    says_nothing(std::str::from_utf8(bytes).ok()?, rules)
+                }
+                _ => None,
             },
         }
     }

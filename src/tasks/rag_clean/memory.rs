@@ -52,6 +52,16 @@ impl Memory {
         Ok(chunks)
     }
 
+    /// The documents, with these columns.
+    pub fn documents(&self, columns: &[(&str, &str)]) -> anyhow::Result<&Table> {
+        let documents = self.documents.as_ref().ok_or_else(|| {
+            missing(format!("there is no table {}", self.names.documents))
+                .hint("[rag.tables] documents names it")
+        })?;
+        require(documents, columns)?;
+        Ok(documents)
+    }
+
     /// The embeddings, with these columns.
     pub fn embeddings(&self, columns: &[(&str, &str)]) -> anyhow::Result<&Table> {
         require(&self.embeddings, columns)?;

@@ -2,15 +2,23 @@
 //! Changes the tables of `[rag.tables]`, in transactions of a few milliseconds after a verified backup, and the files of `[[rag.index]]`.
 //! Never takes a row in doubt, never a text whose vector alone is wrong, never shows a reader half an index, never renumbers an id.
 
+mod ahead;
 mod apply;
+mod changed;
+mod digest;
 mod duplicates;
+mod embed;
 mod index;
 mod judge;
 mod memory;
 mod merge;
 mod plan;
+mod probe;
+mod quality;
+mod renew;
 mod run;
 mod twins;
+mod vectors;
 
 use std::time::Duration;
 
@@ -23,6 +31,7 @@ use crate::config::Config;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::error::{missing, usage};
+use crate::optimize::{self, Optimizer};
 use crate::report::Reporter;
 use crate::task;
 
@@ -33,10 +42,15 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 #[command(
     after_long_help = "Steps: idle (embeddings not accessed for [rag] max_idle, with their chunks), orphans (chunks whose embedding \
 or document is gone, embeddings that no chunk points to), invalid (vectors with NaN, infinite or all zero numbers, of another \
-dimension or no floats at all, whose chunks then wait for a new one; chunks without text), and only when asked for: duplicates (chunks \
+dimension or no floats at all, whose chunks then wait for a new one; chunks without text), and only where they are listed: duplicates (chunks \
 whose text, case and blanks aside, is that of another; that have [rag] near_duplicate of their runs of three words in common with it and \
 the same numbers; or, with [rag.duplicates] cosine, whose vectors lie so near. The one that has a vector, was used last, is longest or \
-came first stays; whatever a foreign key or [rag.duplicates] references says points to it then). An index of [[rag.index]] that holds what \
+came first stays; whatever a foreign key or [rag.duplicates] references says points to it then), quality \
+(embeddings that the application's own count says were never retrieved and that are older than [rag.quality] never_retrieved; texts \
+of few words, of symbols or of one word again and again that were never retrieved), changed (documents whose file has another hash \
+than content_hash are marked in their column stale and listed, never removed; chunks without an embedding, and those whose text has \
+another hash than the text_hash of their embedding, get a vector from [rag.embedding]), optimize (what optimize-db does, for this \
+database). An index of [[rag.index]] that holds what \
 is gone is rebuilt in the same run, from the vectors of the table, in the kind that it has, and proven before it is published; the \
 one before is kept as .bak. A bare Flat or HNSW calls its vectors by their positions: it is rebuilt where the ids of the table are \
 0, 1, 2 and so on, or positions_map names the file with the ids. The lists of an IVF keep their centroids unless --retrain is given, \
@@ -46,7 +60,7 @@ what is not available is refused first. See what \
 would be done: empire-maint rag-clean --dry-run"
 )]
 pub struct Arguments {
-    /// Only this step (repeatable): idle, orphans, invalid, duplicates
+    /// Only this step (repeatable): idle, orphans, invalid, duplicates, quality, changed, optimize
     #[arg(long, value_name = "STEP", value_enum, hide_possible_values = true)]
     step: Vec<RagStep>,
     /// Rebuild every index of [[rag.index]], whatever it holds
@@ -77,6 +91,15 @@ pub struct Detail {
     /// The database afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<run::Size>,
+    /// What became of the documents, where the step changed was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    documents: Option<changed::Outcome>,
+    /// What became of the texts without a vector of theirs, where the step changed was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<embed::Outcome>,
+    /// What became of the database, where the step optimize was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    optimized: Option<optimize::Outcome>,
     /// One entry an index.
     indices: Vec<index::Outcome>,
 }
@@ -132,6 +155,9 @@ impl task::Arguments for Arguments {
             RagStep::Orphans,
             RagStep::Invalid,
             RagStep::Duplicates,
+            RagStep::Quality,
+            RagStep::Changed,
+            RagStep::Optimize,
         ];
         let wanted = match self.step.is_empty() {
             true => &rag.steps,
@@ -158,6 +184,8 @@ impl task::Arguments for Arguments {
                 yes: self.yes,
                 backup_check: !self.no_backup_check,
                 root: config.app_root()?,
+                optimizer: Optimizer::from_config(config, self.no_backup_check)?,
+                documents_root: config.path(&rag.documents_root)?,
                 rag,
             },
         })
@@ -185,5 +213,8 @@ fn word(step: RagStep) -> &'static str {
         RagStep::Orphans => "orphans",
         RagStep::Invalid => "invalid",
         RagStep::Duplicates => "duplicates",
+        RagStep::Quality => "quality",
+        RagStep::Changed => "changed",
+        RagStep::Optimize => "optimize",
     }
 }

@@ -126,6 +126,9 @@ impl<'a> Planner<'a> {
             RagStep::Orphans => self.orphans(),
             RagStep::Invalid => self.invalid(),
             RagStep::Duplicates => self.duplicates(found),
+            RagStep::Quality => super::quality::look(self, found),
+            // They take nothing: see `renew` and `run`.
+            RagStep::Changed | RagStep::Optimize => Ok(Vec::new()),
         };
         if planned.is_err() {
             // What is refused does not go, and the steps behind it must not count on that.
@@ -406,7 +409,7 @@ impl<'a> Planner<'a> {
         Ok(vec![removal])
     }
 
-    fn judged(
+    pub(super) fn judged(
         &self,
         table: &Table,
         what: &'static str,
@@ -464,14 +467,14 @@ impl<'a> Planner<'a> {
     }
 
     /// The condition, and nothing else in the schema holds on to the embedding.
-    fn unreferenced(&self, condition: &str) -> anyhow::Result<String> {
+    pub(super) fn unreferenced(&self, condition: &str) -> anyhow::Result<String> {
         let references = self
             .memory
             .references(self.reader, self.source, self.context)?;
         Ok(hold_back(condition, &references, &self.memory.embeddings))
     }
 
-    fn unreferenced_chunk(&self, condition: &str) -> anyhow::Result<String> {
+    pub(super) fn unreferenced_chunk(&self, condition: &str) -> anyhow::Result<String> {
         let wrong = |error| sqlite::explain(error, &self.source.path, &self.context.stop);
         let Some(chunks) = &self.memory.chunks else {
             return Ok(condition.to_owned());
@@ -483,13 +486,33 @@ impl<'a> Planner<'a> {
         Ok(hold_back(condition, &references, chunks))
     }
 
+    /// True for a chunk that none of the conditions so far takes.
+    pub(super) fn chunks_left(&self) -> String {
+        self.but_gone("1", &self.gone.chunks)
+    }
+
+    /// The same for embeddings.
+    pub(super) fn embeddings_left(&self) -> String {
+        self.but_gone("1", &self.gone.embeddings)
+    }
+
+    /// From now on those chunks count as gone.
+    pub(super) fn takes_chunks(&mut self, condition: &str) {
+        self.gone.chunks.push(condition.to_owned());
+    }
+
+    /// From now on those embeddings count as gone.
+    pub(super) fn takes_embeddings(&mut self, condition: &str) {
+        self.gone.embeddings.push(condition.to_owned());
+    }
+
     fn but_gone(&self, condition: &str, gone: &[String]) -> String {
         let mut all = vec![format!("({condition})")];
         all.extend(gone.iter().map(|one| format!("({one}) IS NOT TRUE")));
         all.join(" AND ")
     }
 
-    fn count(&self, table: &str, condition: &str) -> anyhow::Result<u64> {
+    pub(super) fn count(&self, table: &str, condition: &str) -> anyhow::Result<u64> {
         let sql = format!(
             "SELECT count(*) FROM main.{} WHERE {condition}",
             quote(table)
@@ -501,7 +524,7 @@ impl<'a> Planner<'a> {
         Ok(u64::try_from(rows).unwrap_or(0))
     }
 
-    fn any(&self, table: &str, condition: &str) -> anyhow::Result<bool> {
+    pub(super) fn any(&self, table: &str, condition: &str) -> anyhow::Result<bool> {
         let sql = format!(
             "SELECT EXISTS (SELECT 1 FROM main.{} WHERE {condition})",
             quote(table)
@@ -511,14 +534,19 @@ impl<'a> Planner<'a> {
             .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))
     }
 
-    fn require_embeddings(&mut self, removal: &Removal) -> anyhow::Result<()> {
+    pub(super) fn require_embeddings(&mut self, removal: &Removal) -> anyhow::Result<()> {
         let rows = self.gone.embedding_rows + removal.chosen;
         self.require_fraction(rows, removal.total, removal.what, removal.step)?;
         self.gone.embedding_rows = rows;
         Ok(())
     }
 
-    fn require_chunks(&mut self, rows: u64, what: &str, step: RagStep) -> anyhow::Result<()> {
+    pub(super) fn require_chunks(
+        &mut self,
+        rows: u64,
+        what: &str,
+        step: RagStep,
+    ) -> anyhow::Result<()> {
         let Some(chunks) = &self.memory.chunks else {
             return Ok(());
         };
@@ -529,7 +557,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn require_fraction(
+    pub(super) fn require_fraction(
         &self,
         rows: u64,
         total: u64,

@@ -1,6 +1,7 @@
 //! Look, plan, take; then bring the indices in line; then what it cost and what is free.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,25 +10,29 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::{Done, Scene};
+use super::changed::Place;
 use super::duplicates::{self, Twins};
+use super::embed;
 use super::index::{self, Looked};
 use super::memory::Memory;
 use super::plan::{Along, Planner, Removal};
+use super::renew::Renewal;
 use super::{Detail, PATIENCE, word};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::error::{self, Kind, refused};
+use crate::optimize::Optimizer;
 use crate::report::{Cell, Document, Finding, Reporter, Severity, Step, Table};
 use crate::sqlite::{self, LONGEST_LOCK, Pace};
 use crate::sys::files;
 use crate::sys::lock::Held;
 use crate::units::{self, Length};
 
-const FAILED: &str = "rag-clean.failed";
+pub(super) const FAILED: &str = "rag-clean.failed";
 const REFUSED: &str = "rag-clean.refused";
 const NO_BACKUP: &str = "rag-clean.no-backup";
-const GAVE_WAY: &str = "rag-clean.gave-way";
+pub(super) const GAVE_WAY: &str = "rag-clean.gave-way";
 const KEPT: &str = "rag-clean.kept";
 const LOCK: &str = "rag-clean.lock";
 
@@ -52,6 +57,10 @@ pub struct Run {
     pub backup_check: bool,
     /// The application's root.
     pub root: PathBuf,
+    /// Keeps the database small.
+    pub optimizer: Optimizer,
+    /// Where documents are.
+    pub documents_root: PathBuf,
 }
 
 /// What became of the rows that a step looked for.
@@ -104,16 +113,28 @@ impl Run {
             None => None,
             Some(_) => context.take(&lock, PATIENCE)?,
         };
+        let held = held.map(Arc::new);
         let mut detail = Detail::default();
         let work = Work {
             run: self,
             context,
             report,
             source,
+            store,
             folder: &store.folder,
-            held: held.as_ref(),
+            held: held.as_deref(),
         };
-        let done = work.database(&mut detail);
+        let done = work.database(&mut detail).and_then(|()| {
+            if self.steps.contains(&RagStep::Optimize) {
+                let done = || {
+                    self.optimizer
+                        .held(context, report, source, Ok(held.clone()))
+                };
+                let optimized = report.attempt(FAILED, word(RagStep::Optimize), done)?;
+                detail.optimized = optimized.flatten();
+            }
+            Ok(())
+        });
         report.progress_done();
         self.summarise(report, &detail)?;
         done
@@ -139,7 +160,13 @@ impl Run {
             ),
         };
         if detail.steps.is_empty() {
-            text = "no step was done".to_owned();
+            text = "nothing was to be removed".to_owned();
+        }
+        if let Some(documents) = &detail.documents {
+            text.push_str(&format!("; {documents}"));
+        }
+        if let Some(texts) = &detail.embedded {
+            text.push_str(&format!("; {texts}"));
         }
         if rebuilt > 0 {
             text.push_str(&format!("; rebuilt: {rebuilt} of {}", detail.indices.len()));
@@ -185,11 +212,19 @@ fn table(steps: &[Outcome], dry_run: bool) -> Document {
     })
 }
 
-struct Work<'a> {
-    run: &'a Run,
-    context: &'a Context,
-    report: &'a Reporter,
-    source: &'a Source,
+/// What a run is going to do.
+struct Planned {
+    removals: Vec<Removal>,
+    twins: Option<Twins>,
+    renewal: Renewal,
+}
+
+pub(super) struct Work<'a> {
+    pub(super) run: &'a Run,
+    pub(super) context: &'a Context,
+    pub(super) report: &'a Reporter,
+    pub(super) source: &'a Source,
+    store: &'a Store,
     folder: &'a Path,
     held: Option<&'a Held>,
 }
@@ -210,7 +245,11 @@ impl Work<'_> {
         )?;
         let memory = Memory::find(&reader, &self.run.rag.tables, self.source, self.context)?;
         let looked = self.look_at_indices()?;
-        let (planned, twins) = self.plan(&reader, &memory, &looked)?;
+        let Planned {
+            removals,
+            twins,
+            renewal,
+        } = self.plan(&reader, &memory, &looked)?;
         detail.duplicates = twins.as_ref().map(|twins| twins.outcome.clone());
         let mut pace = Pace::new(path, &self.context.stop);
         let scene = Scene {
@@ -224,13 +263,17 @@ impl Work<'_> {
             twins: twins.as_ref(),
         };
         let mut gave_way = false;
-        for removal in &planned {
+        for removal in &removals {
             if gave_way {
                 break;
             }
             gave_way = self.take(&scene, removal, &mut pace, detail)?;
         }
-        let unlinked = planned.iter().any(|one| takes_embeddings(one, &memory));
+        let unlinked =
+            removals.iter().any(|one| takes_embeddings(one, &memory)) | renewal.writes_vectors();
+        if !gave_way {
+            self.renew(&scene, renewal, &mut pace, detail)?;
+        }
         let indices = index::Work {
             context: self.context,
             report: self.report,
@@ -268,6 +311,16 @@ impl Work<'_> {
         self.report.find(finding);
     }
 
+    fn place(&self) -> anyhow::Result<Place<'_>> {
+        let root = &self.run.documents_root;
+        files::require_own_links(root, &self.run.root)?;
+        Ok(Place {
+            rag: &self.run.rag,
+            root: root.clone(),
+            untouchable: self.store.untouchable(&self.context.state)?,
+        })
+    }
+
     fn look_at_indices(&self) -> anyhow::Result<Vec<Looked>> {
         self.run
             .indices
@@ -287,11 +340,12 @@ impl Work<'_> {
         reader: &Connection,
         memory: &Memory,
         looked: &[Looked],
-    ) -> anyhow::Result<(Vec<Removal>, Option<Twins>)> {
+    ) -> anyhow::Result<Planned> {
         let run = self.run;
         let mut planner =
             Planner::new(&run.rag, memory, reader, self.source, self.context, run.yes);
         let mut found = Vec::new();
+        let mut renewal = Renewal::default();
         for &step in &run.steps {
             let subject = word(step);
             for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
@@ -317,17 +371,45 @@ impl Work<'_> {
             }
             match planned {
                 Ok(planned) => found.extend(planned),
-                Err(error) if matches!(error::kind_of(&error), Kind::Refused | Kind::Missing) => {
-                    self.refuse(REFUSED, subject, &error);
+                Err(error) => self.in_doubt(subject, error)?,
+            }
+            if step == RagStep::Changed {
+                match self
+                    .place()
+                    .and_then(|place| place.look(memory, reader, self.source, self.context))
+                {
+                    Ok(looked) => renewal.documents = Some(looked),
+                    Err(error) => self.in_doubt(subject, error)?,
                 }
-                Err(error) if error::ends_the_run(&error) => return Err(error),
-                Err(error) => {
-                    self.report
-                        .attempt(FAILED, subject, || anyhow::Result::<()>::Err(error))?;
+                let texts = || -> anyhow::Result<_> {
+                    let endpoint = embed::endpoint(&run.rag)?;
+                    let looked = embed::look(&planner, &found, endpoint.as_ref())?;
+                    Ok((looked, endpoint))
+                };
+                match texts() {
+                    Ok(looked) => renewal.texts = Some(looked),
+                    Err(error) => self.in_doubt(subject, error)?,
                 }
             }
         }
-        Ok((found, planner.twins))
+        Ok(Planned {
+            removals: found,
+            twins: planner.twins,
+            renewal,
+        })
+    }
+
+    /// What is refused is a finding, and the other steps are done.
+    fn in_doubt(&self, subject: &str, error: anyhow::Error) -> anyhow::Result<()> {
+        match error::kind_of(&error) {
+            Kind::Refused | Kind::Missing => self.refuse(REFUSED, subject, &error),
+            _ if error::ends_the_run(&error) => return Err(error),
+            _ => {
+                self.report
+                    .attempt(FAILED, subject, || anyhow::Result::<()>::Err(error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes what was planned. True when a backup or a restore waits.

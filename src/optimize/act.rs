@@ -237,7 +237,9 @@ impl Work<'_> {
             anyhow::bail!("not enough space for VACUUM: {lacking}");
         }
         let limit = self.task.settings.max_lock.0;
+        let ids = self.ids(writer.connection())?;
         let done = writer.vacuum(limit, rehearsal.build_within(limit))?;
+        self.compare_ids(ids.as_ref(), writer.connection())?;
         self.require(done, limit).map(|_| ())
     }
 

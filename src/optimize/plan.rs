@@ -146,7 +146,8 @@ impl Work<'_> {
                 plan,
                 Finding::new(
                     ROWIDS,
-                    Severity::Low,
+                    // Never seen: SQLite itself would have changed.
+                    Severity::Critical,
                     name,
                     format!(
                         "{would}, and was left out: its rehearsal changed the rowids of {}",
@@ -226,11 +227,15 @@ impl Work<'_> {
         let scratch = Scratch::new(folder)?;
         let copy: &Path = &scratch.path().join("copy.db");
         let mut writer = Writer::open(&self.source.path, &stop)?;
+        let ids = self
+            .place_of_ids(writer.connection())
+            .map_err(|error| sqlite::explain(error, &self.source.path, &stop))?;
         let done = sqlite::rehearse(
             &mut writer,
             copy,
             layout,
             self.task.settings.max_lock.0,
+            ids,
             &stop,
         )?;
         plan.held = writer.longest();

@@ -1,0 +1,615 @@
+//! Chunks without a vector of their text, and the endpoint that makes one: which they are, looked at before anything is changed,
+//! and the run over them. What cannot be embedded keeps what it has.
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::ahead::{Ahead, Fate};
+use super::apply::Scene;
+use super::digest::Kept;
+use super::judge::Judge;
+use super::memory::Memory;
+use super::plan::{PIECE, Planner, Removal, dimension};
+use super::probe;
+use super::vectors::{Item, Vectors};
+use crate::config::Secret;
+use crate::config::sections::{EmbeddingApi, Rag};
+use crate::embedding::{Api, Endpoint, Trouble};
+use crate::error::refused;
+use crate::report::{Finding, Reporter, Severity, Step};
+use crate::sqlite::{self, Pace, Selection, Table, quote};
+use crate::units;
+
+/// Finding id: the endpoint did not do its part.
+pub const FAILED: &str = "rag-clean.embedding-failed";
+/// Finding id: what it answered is nothing to write.
+pub const WRONG: &str = "rag-clean.embedding-wrong";
+const REFUSED: &str = "rag-clean.texts-refused";
+const WAITING: &str = "rag-clean.not-embedded";
+
+/// A longer text is not sent, bytes.
+const LONGEST: usize = 1 << 20;
+/// Texts are sent together up to so many bytes.
+const TOGETHER: usize = 4 << 20;
+/// So many refused texts in a row are no matter of texts.
+const IN_A_ROW: u64 = 20;
+
+/// What became of the texts.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct Outcome {
+    /// Chunks that had no embedding.
+    pending: u64,
+    /// Chunks whose text is another one than their vector was made from.
+    changed: u64,
+    /// Chunks of which nobody knows: their embedding has no hash of the text.
+    unknown: u64,
+    /// Chunks that got a vector.
+    pub done: u64,
+    /// Texts that the endpoint refused, or that are longer than 1 MiB.
+    refused: u64,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let due = units::count(self.pending + self.changed, "text");
+        write!(f, "{} of {due} embedded", self.done)
+    }
+}
+
+/// What was found out.
+pub struct Looked {
+    /// So far.
+    pub outcome: Outcome,
+    chunks: Table,
+    /// What every vector has; `None` where there is none yet.
+    dimension: Option<usize>,
+    text_hash: Option<String>,
+    model: Option<String>,
+}
+
+/// Why the run over the texts ended early: a finding, and nobody's fault here.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its finding.
+    pub id: &'static str,
+    message: String,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// The endpoint of `[rag.embedding]`, if any.
+pub fn endpoint(rag: &Rag) -> anyhow::Result<Option<Endpoint>> {
+    let settings = &rag.embedding;
+    let (Some(url), Some(model)) = (&settings.url, &settings.model) else {
+        return Ok(None);
+    };
+    let key = Secret::read(
+        "[rag.embedding] api_key",
+        None,
+        settings.api_key_file.as_deref(),
+    )?;
+    Ok(Some(Endpoint {
+        url: url.clone(),
+        model: model.clone(),
+        api: match settings.speaks() {
+            EmbeddingApi::Openai => Api::OpenAi,
+            EmbeddingApi::Ollama => Api::Ollama,
+        },
+        key,
+        ca_file: settings.ca_file.clone(),
+        timeout: settings.timeout.0,
+        patience: settings.patience.0,
+    }))
+}
+
+/// Counts the chunks that are due, as they will be once what is `planned` is gone.
+pub fn look(
+    planner: &Planner<'_>,
+    planned: &[Removal],
+    endpoint: Option<&Endpoint>,
+) -> anyhow::Result<Looked> {
+    let memory = planner.memory;
+    let names = &memory.names;
+    let chunks = memory.chunks(&[(&names.embedding_id, "embedding_id"), (&names.text, "text")])?;
+    let embeddings = memory.embeddings(&[(&names.vector, "vector")])?;
+    let wrong = |error| sqlite::explain(error, &planner.source.path, &planner.context.stop);
+    let column = |name: &str| embeddings.column(name).map(|column| column.name.clone());
+    let mut looked = Looked {
+        outcome: Outcome::default(),
+        chunks: chunks.clone(),
+        dimension: dimension(planner.reader, memory).map_err(wrong)??,
+        text_hash: column(&names.text_hash),
+        model: column(&names.model),
+    };
+    // Looking for the other chunks of an embedding has to be short.
+    memory.references(planner.reader, planner.source, planner.context)?;
+    if let Some(endpoint) = endpoint {
+        require_writable(memory, &looked)?;
+        require_model(planner, &looked, endpoint)?;
+    }
+    let ahead = Ahead::of_chunks(memory, planned);
+    let mut columns = looked.columns(memory);
+    columns.extend(ahead.columns());
+    let selection = Selection::of(chunks, &planner.chunks_left());
+    let mut walk = selection.walk(&columns);
+    let mut total = 0;
+    loop {
+        planner.context.stop.check()?;
+        let mut read = 0;
+        let piece = walk
+            .piece(planner.reader, PIECE, |row| enough(row, &mut read))
+            .map_err(wrong)?;
+        if piece.is_empty() {
+            break;
+        }
+        for mut row in piece {
+            total += 1;
+            let values = row.split_off(chunks.key.len() + 3);
+            let fate = ahead.fate(&values);
+            if fate == Fate::Gone {
+                continue;
+            }
+            match looked.due(row, fate == Fate::Unlinked, planner.rag) {
+                Due::Pending(_) => looked.outcome.pending += 1,
+                Due::Changed(_) => looked.outcome.changed += 1,
+                Due::Unknown => looked.outcome.unknown += 1,
+                Due::TooLong => looked.outcome.refused += 1,
+                Due::No => {}
+            }
+        }
+    }
+    planner.require_fraction(
+        looked.outcome.changed,
+        total,
+        "texts that changed",
+        super::RagStep::Changed,
+    )?;
+    Ok(looked)
+}
+
+/// A piece is no larger than what is sent together.
+fn enough(row: &[Value], read: &mut usize) -> bool {
+    *read += row
+        .iter()
+        .map(|value| match value {
+            Value::Blob(bytes) => bytes.len(),
+            Value::Text(text) => text.len(),
+            _ => 8,
+        })
+        .sum::<usize>();
+    *read > TOGETHER
+}
+
+enum Due {
+    No,
+    Unknown,
+    TooLong,
+    Pending(Item),
+    Changed(Item),
+}
+
+impl Looked {
+    /// How many are due.
+    pub fn due_rows(&self) -> u64 {
+        self.outcome.pending + self.outcome.changed
+    }
+
+    /// The text, the embedding, and the hash of the text that it was made from.
+    fn columns(&self, memory: &Memory) -> Vec<String> {
+        let names = &memory.names;
+        let text = quote(&names.text);
+        let hash = match &self.text_hash {
+            None => "NULL".to_owned(),
+            Some(hash) => format!(
+                "(SELECT CAST({hash} AS BLOB) FROM main.{0} WHERE {0}.{1} = {2}.{3})",
+                quote(&memory.embeddings.name),
+                quote(&names.id),
+                quote(&self.chunks.name),
+                quote(&names.embedding_id),
+                hash = quote(hash)
+            ),
+        };
+        vec![
+            format!(
+                "CASE WHEN typeof({text}) <> 'text' THEN NULL WHEN length(CAST({text} AS BLOB)) > {LONGEST} THEN 0 ELSE CAST({text} AS BLOB) END"
+            ),
+            quote(&names.embedding_id),
+            hash,
+        ]
+    }
+
+    /// What a chunk needs. `unlinked`: its embedding will have gone.
+    fn due(&self, mut row: Vec<Value>, unlinked: bool, rag: &Rag) -> Due {
+        let (hash, embedding, text) = (row.pop(), row.pop(), row.pop());
+        let embedding = match embedding {
+            Some(id) if !unlinked => id,
+            _ => Value::Null,
+        };
+        let text = match text {
+            Some(Value::Blob(text)) => text,
+            Some(Value::Integer(_)) if embedding == Value::Null => return Due::TooLong,
+            _ => return Due::No,
+        };
+        let Ok(text) = String::from_utf8(text) else {
+            return Due::No; // the step invalid takes it
+        };
+        let judge = Judge::text("", rag.min_text);
+        if judge
+            .wrong(rusqlite::types::ValueRef::Text(text.as_bytes()))
+            .is_some()
+        {
+            return Due::No;
+        }
+        let item = |text| Item {
+            key: row,
+            embedding: embedding.clone(),
+            text,
+        };
+        if embedding == Value::Null {
+            return Due::Pending(item(text));
+        }
+        if self.text_hash.is_none() {
+            return Due::No;
+        }
+        let kept = match &hash {
+            Some(Value::Blob(bytes)) => Kept::read(bytes, rag.hash),
+            _ => None,
+        };
+        match kept {
+            None => Due::Unknown,
+            Some(kept) if kept.is_of_text(text.as_bytes()) => Due::No,
+            Some(_) => Due::Changed(item(text)),
+        }
+    }
+
+    /// The action; `None` where nothing is due.
+    pub fn step(&self, endpoint: &Endpoint, database: &str) -> Option<Step> {
+        (self.due_rows() > 0).then(|| Step {
+            kind: "embed",
+            target: format!("{database}: {}", self.chunks.name),
+            reason: format!(
+                "{} without an embedding and {} whose text changed, by {} of {}",
+                units::count(self.outcome.pending, "chunk"),
+                self.outcome.changed,
+                endpoint.model,
+                endpoint.url
+            ),
+        })
+    }
+
+    /// Says what the endpoint would not take.
+    pub fn tell_refused(&self, report: &Reporter, database: &str) {
+        report.examined(REFUSED, database);
+        if self.outcome.refused > 0 {
+            let texts = units::count(self.outcome.refused, "text");
+            let message = format!(
+                "{texts} were refused by the endpoint or are longer than 1 MiB, and keep what they have"
+            );
+            report.find(
+                Finding::new(REFUSED, Severity::Medium, database, message)
+                    .hint("have the application cut them smaller"),
+            );
+        }
+    }
+
+    /// Says what waits where there is no endpoint.
+    pub fn tell_waiting(&self, report: &Reporter, database: &str) {
+        report.examined(WAITING, database);
+        if self.due_rows() == 0 {
+            return;
+        }
+        report.find(
+            Finding::new(
+                WAITING,
+                Severity::Low,
+                database,
+                format!(
+                    "{} without an embedding, {} whose text changed since, and no endpoint that makes one",
+                    units::count(self.outcome.pending, "chunk"),
+                    self.outcome.changed
+                ),
+            )
+            .hint("[rag.embedding] url and model name it, or the application embeds them"),
+        );
+    }
+
+    /// Gives every chunk that is due its vector. `done` holds, also after an error, how many are committed; false when a backup or
+    /// restore waits.
+    pub fn embed(
+        &mut self,
+        scene: &Scene<'_>,
+        rag: &Rag,
+        endpoint: &Endpoint,
+        writer: &Connection,
+        pace: &mut Pace,
+    ) -> anyhow::Result<bool> {
+        let due = self.due_rows();
+        let mut run = Run {
+            scene,
+            endpoint,
+            dimension: self.dimension,
+            vectors: Vectors::new(
+                scene.memory,
+                self.text_hash.as_deref(),
+                self.model
+                    .as_deref()
+                    .map(|column| (column, endpoint.model.as_str())),
+                rag.hash,
+                writer,
+            ),
+            refused_in_a_row: 0,
+        };
+        if run.is_probed(self.text_hash.as_deref(), rag)? {
+            return Ok(false);
+        }
+        let condition = match self.text_hash {
+            Some(_) => "1".to_owned(),
+            None => format!("{} IS NULL", quote(&rag.tables.embedding_id)),
+        };
+        let selection = Selection::of(&self.chunks, &condition);
+        let columns = self.columns(scene.memory);
+        let mut walk = selection.walk(&columns);
+        let (most, mut waiting) = (rag.embedding.batch as usize, Vec::new());
+        loop {
+            scene.context.stop.check()?;
+            let mut read = 0;
+            let piece = walk
+                .piece(scene.reader, PIECE, |row| enough(row, &mut read))
+                .map_err(|error| scene.explain(error))?;
+            let last = piece.is_empty();
+            for row in piece {
+                match self.due(row, false, rag) {
+                    Due::Pending(item) | Due::Changed(item) => waiting.push(item),
+                    _ => {}
+                }
+            }
+            while waiting.len() >= most || (last && !waiting.is_empty()) {
+                let batch: Vec<_> = waiting.drain(..most.min(waiting.len())).collect();
+                if !run.batch(&batch, pace, &mut self.outcome)? {
+                    return Ok(false);
+                }
+                scene
+                    .report
+                    .progress(self.outcome.done, due, "texts embedded");
+            }
+            if last {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+struct Run<'a> {
+    scene: &'a Scene<'a>,
+    endpoint: &'a Endpoint,
+    dimension: Option<usize>,
+    vectors: Vectors<'a>,
+    refused_in_a_row: u64,
+}
+
+impl Run<'_> {
+    /// Asks for vectors that are there already; true when a backup or restore waits.
+    fn is_probed(&self, text_hash: Option<&str>, rag: &Rag) -> anyhow::Result<bool> {
+        let samples = probe::samples(self.scene, text_hash, rag)?;
+        if samples.is_empty() || rag.embedding.min_similarity == 0.0 {
+            return Ok(false);
+        }
+        let texts: Vec<_> = samples.iter().map(|one| one.text.as_str()).collect();
+        let vectors = match self.ask(&texts)? {
+            Ok(vectors) => vectors,
+            Err(Trouble::GaveWay) => return Ok(true),
+            Err(trouble) => return Err(ended(trouble).into()),
+        };
+        self.require_dimension(&vectors)?;
+        let similarity = probe::similarity(&samples, &vectors);
+        if similarity < rag.embedding.min_similarity {
+            return Err(Ended {
+                id: WRONG,
+                message: format!(
+                    "{} that have a vector get another one from {}: similarity {similarity:.2} (limit {:.2}); it is another model, or the application prepares its texts in some way",
+                    units::count(samples.len() as u64, "text"),
+                    self.endpoint.url,
+                    rag.embedding.min_similarity
+                ),
+            }
+            .into());
+        }
+        Ok(false)
+    }
+
+    fn ask(&self, texts: &[&str]) -> anyhow::Result<Result<Vec<Vec<u8>>, Trouble>> {
+        let gives_way = || self.scene.wanted();
+        match self
+            .endpoint
+            .embed(texts, &self.scene.context.stop, &gives_way)
+        {
+            Err(Trouble::Stopped(error)) => Err(error),
+            other => Ok(other),
+        }
+    }
+
+    fn require_dimension(&self, vectors: &[Vec<u8>]) -> anyhow::Result<()> {
+        let (Some(expected), Some(first)) = (self.dimension, vectors.first()) else {
+            return Ok(());
+        };
+        if first.len() == expected * 4 {
+            return Ok(());
+        }
+        Err(Ended {
+            id: WRONG,
+            message: format!(
+                "{} answered vectors of {} dimensions; those that are stored have {expected}: nothing of it was written",
+                self.endpoint.url,
+                first.len() / 4
+            ),
+        }
+        .into())
+    }
+
+    /// One request, then its vectors in short transactions. False when a backup or restore waits.
+    fn batch(
+        &mut self,
+        batch: &[Item],
+        pace: &mut Pace,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<bool> {
+        let texts: Vec<_> = batch.iter().map(|item| item.text.as_str()).collect();
+        let vectors = match self.ask(&texts)? {
+            Ok(vectors) => vectors,
+            Err(Trouble::GaveWay) => return Ok(false),
+            // One of them may be too long for the model, and the others need not wait for it.
+            Err(Trouble::Refused(400 | 413 | 422, _)) if batch.len() > 1 => {
+                for item in batch {
+                    if !self.batch(std::slice::from_ref(item), pace, outcome)? {
+                        return Ok(false);
+                    }
+                }
+                return Ok(true);
+            }
+            Err(Trouble::Refused(400 | 413 | 422, _)) if self.refused_in_a_row + 1 < IN_A_ROW => {
+                self.refused_in_a_row += 1;
+                outcome.refused += 1;
+                return Ok(true);
+            }
+            Err(trouble) => return Err(ended(trouble).into()),
+        };
+        self.refused_in_a_row = 0;
+        self.require_dimension(&vectors)?;
+        let dimension = vectors.first().map_or(0, |one| one.len() / 4);
+        for vector in &vectors {
+            if let Some(why) = super::judge::wrong_vector(vector, dimension) {
+                return Err(Ended {
+                    id: WRONG,
+                    message: format!(
+                        "{} answered a vector that is {why}: nothing of it was written",
+                        self.endpoint.url
+                    ),
+                }
+                .into());
+            }
+        }
+        self.dimension = self.dimension.or(Some(dimension));
+        let pairs: Vec<_> = batch.iter().zip(&vectors).collect();
+        let mut rest = pairs.as_slice();
+        while !rest.is_empty() {
+            if self.scene.wanted() {
+                return Ok(false);
+            }
+            let mut written = 0;
+            let worked = pace.turn(self.vectors.writer, rest, |(item, vector)| {
+                let one = self.vectors.write(item, vector);
+                written += u64::from(one.map_err(|error| self.scene.explain(error))?);
+                Ok(())
+            })?;
+            outcome.done += written;
+            rest = &rest[worked..];
+        }
+        Ok(true)
+    }
+}
+
+fn ended(trouble: Trouble) -> Ended {
+    match trouble {
+        Trouble::Wrong(why) => Ended {
+            id: WRONG,
+            message: format!("{why}: nothing of that answer was written"),
+        },
+        Trouble::Refused(status, said) => Ended {
+            id: FAILED,
+            message: format!("the endpoint refuses: {status}{said}"),
+        },
+        Trouble::Away(why) => Ended {
+            id: FAILED,
+            message: why,
+        },
+        Trouble::Stopped(_) | Trouble::GaveWay => Ended {
+            id: FAILED,
+            message: "ended".to_owned(),
+        },
+    }
+}
+
+/// A row of the embeddings can be made from what we have.
+fn require_writable(memory: &Memory, looked: &Looked) -> anyhow::Result<()> {
+    let (table, names) = (&memory.embeddings, &memory.names);
+    let is_rowid = table
+        .column(&names.id)
+        .is_some_and(|one| one.key == 1 && one.declared.eq_ignore_ascii_case("INTEGER"));
+    if !is_rowid || table.key.len() != 1 {
+        return Err(refused(format!(
+            "{}.{} is no INTEGER PRIMARY KEY, so only the application can give a new embedding its id",
+            table.name, names.id
+        ))
+        .into());
+    }
+    let known = [
+        Some(&names.vector),
+        looked.text_hash.as_ref(),
+        looked.model.as_ref(),
+    ];
+    let lacking: Vec<_> = table
+        .columns
+        .iter()
+        .filter(|one| one.not_null && !one.has_default && one.key == 0 && !one.generated)
+        .filter(|one| {
+            !known
+                .iter()
+                .flatten()
+                .any(|name| name.eq_ignore_ascii_case(&one.name))
+        })
+        .map(|one| one.name.as_str())
+        .collect();
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => Err(refused(format!(
+            "a new row of {} needs {}, which only the application knows",
+            table.name,
+            lacking.join(", ")
+        ))
+        .hint("give these columns a default value")
+        .into()),
+    }
+}
+
+/// Vectors of two models cannot be compared.
+fn require_model(
+    planner: &Planner<'_>,
+    looked: &Looked,
+    endpoint: &Endpoint,
+) -> anyhow::Result<()> {
+    let Some(column) = &looked.model else {
+        return Ok(());
+    };
+    let column = quote(column);
+    let sql = format!(
+        "SELECT CAST({column} AS TEXT), count(*) FROM main.{} WHERE {column} IS NOT NULL AND {column} <> ?1 GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+        quote(&planner.memory.embeddings.name)
+    );
+    let found = planner.reader.query_row(&sql, [&endpoint.model], |row| {
+        Ok((
+            row.get::<_, Vec<u8>>(0)
+                .or_else(|_| row.get::<_, String>(0).map(String::into_bytes))?,
+            row.get::<_, i64>(1)?,
+        ))
+    });
+    match found {
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(()),
+        Err(error) => Err(sqlite::explain(error, &planner.source.path, &planner.context.stop)),
+        Ok((other, rows)) => Err(refused(format!(
+            "{} are of the model {}, and [rag.embedding] model is {}: vectors of two models cannot be compared",
+            units::count(rows.unsigned_abs(), "vector"),
+            String::from_utf8_lossy(&other),
+            endpoint.model
+        ))
+        .hint("name the model that the application uses, or have it embed all of them anew")
+        .into()),
+    }
+}

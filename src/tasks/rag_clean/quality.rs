@@ -1,0 +1,338 @@
+//! Memories that nobody needs, by the application's own count of retrievals: never retrieved for a long time; never retrieved and
+//! of a text that says nothing. Where nothing is counted, nothing goes.
+
+use jiff::Timestamp;
+
+use super::ahead::{Ahead, Fate};
+use super::judge::Judge;
+use super::plan::{Along, PIECE, Planner, Removal};
+use crate::config::sections::{RagQuality, RagStep};
+use crate::error::refused;
+use crate::sqlite::{self, Selection, Table, TimeColumn, TimeFormat, quote};
+use crate::units;
+
+/// A text with fewer words repeats none of them too often.
+const LEAST_WORDS: usize = 20;
+
+/// Where retrievals are counted.
+struct Statistics<'a> {
+    table: &'a Table,
+    of_embeddings: bool,
+    retrievals: String,
+    age: String,
+    format: Option<TimeFormat>,
+    cutoff: Timestamp,
+    total: u64,
+    nulls: u64,
+}
+
+impl Statistics<'_> {
+    /// SQL, true for a row that was never retrieved; never where nobody knows.
+    fn unused(&self, table: &str) -> String {
+        let column = format!("{table}.{}", quote(&self.retrievals));
+        format!("typeof({column}) IN ('integer', 'real') AND {column} = 0")
+    }
+
+    fn unused_for_long(&self, table: &str) -> String {
+        let place = format!("{table}.{}", quote(&self.age));
+        match self.format {
+            Some(format) => format!(
+                "{} AND {}",
+                self.unused(table),
+                format.older_than(&place, self.cutoff)
+            ),
+            None => "0".to_owned(),
+        }
+    }
+}
+
+/// What the step takes, once what is `planned` is gone.
+pub fn look(planner: &mut Planner<'_>, planned: &[Removal]) -> anyhow::Result<Vec<Removal>> {
+    let memory = planner.memory;
+    let statistics = statistics(planner)?;
+    let mut found = vec![never_retrieved(planner, &statistics, planned)?];
+    let names = &memory.names;
+    if let Some(chunks) = &memory.chunks
+        && chunks.column(&names.text).is_some()
+    {
+        let own = quote(&chunks.name);
+        let unused = match statistics.of_embeddings {
+            false => statistics.unused(&own),
+            true => {
+                memory.chunks(&[(&names.embedding_id, "embedding_id")])?;
+                memory.has_embedding(&own, &statistics.unused("\"an embedding\""))
+            }
+        };
+        let acting = planner.unreferenced_chunk(&unused)?;
+        let judge = Judge::quality(&names.text, planner.rag.min_text, &planner.rag.quality);
+        let along = match memory.pointing() {
+            Some(_) => Along::Embedding,
+            None => Along::Nothing,
+        };
+        let mut removal =
+            planner.judged(chunks, "texts that say nothing", judge, &acting, along)?;
+        removal.step = RagStep::Quality;
+        removal.chosen = judged_count(planner, &removal, planned)?;
+        planner.require_chunks(removal.chosen, removal.what, RagStep::Quality)?;
+        found.push(removal);
+    }
+    Ok(found)
+}
+
+fn statistics<'a>(planner: &Planner<'a>) -> anyhow::Result<Statistics<'a>> {
+    let memory = planner.memory;
+    let names = &memory.names;
+    let has = |table: &Table| table.column(&names.retrievals).is_some();
+    let (table, of_embeddings) = match &memory.chunks {
+        _ if has(&memory.embeddings) => (&memory.embeddings, true),
+        Some(chunks) if has(chunks) => (chunks, false),
+        _ => {
+            return Err(refused(format!(
+                "neither {} nor {} has a column {}: nothing tells which memories are retrieved",
+                memory.embeddings.name, names.chunks, names.retrievals
+            ))
+            .hint("[rag.tables] retrievals names the column that the application counts in; or leave the step out")
+            .into());
+        }
+    };
+    let age = [&names.created_at, &names.last_accessed]
+        .into_iter()
+        .find(|name| table.column(name).is_some())
+        .ok_or_else(|| {
+            refused(format!(
+                "{} has neither {} nor {}: nothing tells how old a memory is",
+                table.name, names.created_at, names.last_accessed
+            ))
+            .hint("[rag.tables] created_at names the column")
+        })?;
+    let retrievals = quote(&names.retrievals);
+    if !planner.any(
+        &table.name,
+        &format!("typeof({retrievals}) IN ('integer', 'real') AND {retrievals} > 0"),
+    )? {
+        return Err(refused(format!(
+            "{}.{} is above 0 in no row: the application does not count in it, so it does not tell what is never retrieved",
+            table.name, names.retrievals
+        ))
+        .hint("have the application count each retrieval, or leave the step out: [rag] steps, or --step")
+        .into());
+    }
+    let zoned = planner.context.now.to_zoned(planner.context.zone.clone());
+    let cutoff = planner
+        .rag
+        .quality
+        .never_retrieved
+        .before(&zoned)?
+        .timestamp();
+    let cutoff = Timestamp::from_second(cutoff.as_second())?;
+    let column = TimeColumn {
+        table: &table.name,
+        column: age,
+        filter: None,
+    };
+    let times = column.look(
+        planner.reader,
+        cutoff,
+        &planner.source.path,
+        &planner.context.stop,
+    )?;
+    let nulls = planner.count(
+        &table.name,
+        &format!("{retrievals} IS NULL OR {} IS NULL", quote(age)),
+    )?;
+    Ok(Statistics {
+        table,
+        of_embeddings,
+        retrievals: names.retrievals.clone(),
+        age: age.clone(),
+        format: times.format,
+        cutoff,
+        total: times.rows,
+        nulls,
+    })
+}
+
+fn never_retrieved(
+    planner: &mut Planner<'_>,
+    statistics: &Statistics<'_>,
+    planned: &[Removal],
+) -> anyhow::Result<Removal> {
+    let memory = planner.memory;
+    let table = statistics.table;
+    let condition = statistics.unused_for_long(&quote(&table.name));
+    let (condition, along) = match statistics.of_embeddings {
+        true => (planner.unreferenced(&condition)?, Along::Chunks),
+        false => (
+            planner.unreferenced_chunk(&condition)?,
+            memory
+                .pointing()
+                .map_or(Along::Nothing, |_| Along::Embedding),
+        ),
+    };
+    let mut removal = Removal {
+        step: RagStep::Quality,
+        what: "memories never retrieved",
+        table: table.clone(),
+        selection: Selection::of(table, &condition),
+        judge: None,
+        along,
+        chosen: 0,
+        others: 0,
+        total: statistics.total,
+        nulls: statistics.nulls,
+        reason: String::new(),
+    };
+    removal.chosen = judged_count(planner, &removal, planned)?;
+    removal.reason = format!(
+        "{} of {} were not retrieved once and are from before {} ({})",
+        removal.chosen,
+        units::count(statistics.total, "row"),
+        statistics.cutoff,
+        planner.rag.quality.never_retrieved
+    );
+    if statistics.of_embeddings {
+        planner.require_embeddings(&removal)?;
+        if let Some(chunks) = memory.pointing() {
+            let of_them = memory.has_embedding(
+                &quote(&chunks.name),
+                &statistics.unused_for_long("\"an embedding\""),
+            );
+            removal.others = match removal.chosen {
+                0 => 0,
+                _ => planner.count(&chunks.name, &of_them)?,
+            };
+            planner.require_chunks(
+                removal.others,
+                "chunks of memories never retrieved",
+                RagStep::Quality,
+            )?;
+            planner.takes_chunks(&of_them);
+        }
+        planner.takes_embeddings(&condition);
+    } else {
+        planner.require_chunks(removal.chosen, removal.what, RagStep::Quality)?;
+        planner.takes_chunks(&condition);
+    }
+    Ok(removal)
+}
+
+/// How many rows it will find, once what is `planned` is gone.
+fn judged_count(
+    planner: &Planner<'_>,
+    removal: &Removal,
+    planned: &[Removal],
+) -> anyhow::Result<u64> {
+    let memory = planner.memory;
+    let of_embeddings = removal.table.name == memory.embeddings.name;
+    let (ahead, left) = match of_embeddings {
+        true => (
+            Ahead::of_embeddings(memory, planned),
+            planner.embeddings_left(),
+        ),
+        false => (Ahead::of_chunks(memory, planned), planner.chunks_left()),
+    };
+    let condition = format!("{} AND ({left})", removal.selection.condition());
+    let selection = Selection::of(&removal.table, &condition);
+    let own = removal.judge.iter().map(|judge| quote(judge.column()));
+    let columns: Vec<_> = own.chain(ahead.columns()).collect();
+    let key = removal.table.key.len();
+    let mut walk = selection.walk(&columns);
+    let mut count = 0;
+    loop {
+        planner.context.stop.check()?;
+        let piece = walk
+            .piece(planner.reader, PIECE, |_| false)
+            .map_err(|error| sqlite::explain(error, &planner.source.path, &planner.context.stop))?;
+        if piece.is_empty() {
+            return Ok(count);
+        }
+        for row in &piece {
+            let values = &row[key..];
+            let (own, others) = values.split_at(usize::from(removal.judge.is_some()));
+            let is_meant = match (&removal.judge, own) {
+                (Some(judge), [value]) => judge.wrong(value.into()).is_some(),
+                _ => true,
+            };
+            count += u64::from(is_meant && ahead.fate(others) != Fate::Gone);
+        }
+    }
+}
+
+/// What is wrong with a text, as a memory.
+pub fn says_nothing(text: &str, rules: &RagQuality) -> Option<&'static str> {
+    let words = words(text);
+    if words.len() < rules.min_words as usize {
+        return Some("too few words");
+    }
+    let (mut all, mut symbols) = (0u64, 0u64);
+    for one in text.chars().filter(|one| !one.is_whitespace()) {
+        all += 1;
+        symbols += u64::from(!one.is_alphanumeric());
+    }
+    if symbols as f64 > all as f64 * rules.max_symbols {
+        return Some("mostly symbols");
+    }
+    if words.len() >= LEAST_WORDS {
+        let mut counts = std::collections::HashMap::new();
+        for word in &words {
+            *counts.entry(word).or_insert(0usize) += 1;
+        }
+        let most = counts.values().max().copied().unwrap_or(0);
+        if most as f64 > words.len() as f64 * rules.max_repetition {
+            return Some("one word again and again");
+        }
+    }
+    None
+}
+
+/// Words, in lower case; a character of a script that puts no blanks between words is one.
+fn words(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut word = String::new();
+    for one in text.chars() {
+        let alone = matches!(one, '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
+            | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{20000}'..='\u{3ffff}');
+        if one.is_alphanumeric() && !alone {
+            word.extend(one.to_lowercase());
+            continue;
+        }
+        if !word.is_empty() {
+            found.push(std::mem::take(&mut word));
+        }
+        if alone {
+            found.push(one.to_string());
+        }
+    }
+    if !word.is_empty() {
+        found.push(word);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_say_nothing() {
+        let rules = RagQuality::default();
+        let again = "buy ".repeat(30);
+        let some = format!(
+            "{}the text goes on about what can be bought where and when",
+            "buy ".repeat(5)
+        );
+        for (text, expected) in [
+            ("the cat sits", None),
+            ("the cat", Some("too few words")),
+            ("a b c ----------", Some("mostly symbols")),
+            ("f(x) = g(x) + h(x)", None),
+            ("東京は日本の首都です", None),
+            (again.as_str(), Some("one word again and again")),
+            (some.as_str(), None),
+            ("Größe über alles", None),
+            ("", Some("too few words")),
+        ] {
+            assert_eq!(says_nothing(text, &rules), expected, "{text}");
+        }
+    }
+}
