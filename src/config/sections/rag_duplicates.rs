@@ -11,11 +11,13 @@ use crate::error::{self, Failure};
 pub struct RagDuplicates {
     /// chunks whose vectors have at least this cosine (0.9 to 1) are duplicates too; unset: vectors, which hardly see another number or a "not", do not count
     #[schemars(range(min = 0.9, max = 1.0), example = &0.995)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cosine: Option<f64>,
     /// columns of the chunks that hold the same in duplicates, such as the owner's: without them a text of two owners is one
     pub same: Vec<String>,
     /// a column of the chunks or embeddings with a figure: the duplicate with the highest is kept; then the last accessed, the longest, the first
     #[schemars(example = &"access_count")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub prefer: Option<String>,
     /// columns that hold ids of chunks and have no foreign key, as "table.column"; they and all foreign keys point to the one that is kept
     pub references: Vec<String>,
