@@ -312,6 +312,9 @@ impl Reader<'_> {
         };
         let quote = [b'"', b'\''].into_iter().find(|quote| quotes(*quote))?;
         let list = &self.line[..self.start];
+        if matches!(self.byte(at), b'$' | b'%') {
+            return None;
+        }
         // A list of settings has more than this one.
         let many = list.contains(&b'=') || self.line.get(at..)?.contains(&b'=');
         if !many {

@@ -86,7 +86,7 @@ pub fn is_reference(text: &str, quoted: bool, config: bool) -> bool {
         return true;
     }
     if [
-        "${", "{{", "#{", "$(", "<%", "%(", "%s", "%d", "{}", "{0}", "://",
+        "${", "{{", "#{", "$(", "%{", "<%", "%(", "%s", "%d", "{}", "{0}", "://",
     ]
     .iter()
     .any(|part| text.contains(part))
@@ -116,6 +116,11 @@ pub fn is_reference(text: &str, quoted: bool, config: bool) -> bool {
         return true;
     }
     if text.strip_prefix(':').is_some_and(is_identifier) {
+        return true;
+    }
+    // "$folder/name"
+    let path = text.strip_prefix('$').and_then(|rest| rest.split_once('/'));
+    if path.is_some_and(|(name, _)| is_identifier(name)) {
         return true;
     }
     // "$one$two", "pre$name": a shell's text, or PHP's.

@@ -190,7 +190,7 @@ const CORPUS: [(&str, &str); 19] = [
     ),
     (
         "users.yaml",
-        "+jane: { password: letmein, roles: [admin] }\n-jane: { password: !vault x, roles: [admin] }\n-jane: { password: %env(PW)%, roles: [admin] }\n",
+        "+jane: { password: letmein, roles: [admin] }\n-jane: { password: \"%{control:pw}\", roles: [admin] }\n-jane: { password: !vault x, roles: [admin] }\n-jane: { password: %env(PW)%, roles: [admin] }\n",
     ),
     (
         "docs/api.rst",

@@ -9,6 +9,7 @@ mod access_audit;
 mod adopt;
 mod alerts;
 mod audit;
+mod audit_host;
 mod backup;
 mod cache_clean;
 mod cache_clean_broken;
