@@ -149,7 +149,13 @@ impl Reader<'_> {
             && !matches!(self.byte(at + 1), b'=' | b':' | b'-')
         {
             return match self.place {
-                Place::Shell | Place::Prose => self.word(at + 1),
+                Place::Shell => self.word(at + 1),
+                // "--password arguments": people write about it.
+                Place::Prose => self.word(at + 1).filter(|found| {
+                    self.line[found.range.clone()]
+                        .iter()
+                        .any(u8::is_ascii_digit)
+                }),
                 _ => None,
             };
         }
@@ -189,7 +195,12 @@ impl Reader<'_> {
         }
         let found = self.string(self.blanks(at))?;
         let behind = self.byte(self.blanks(found.range.end + 1));
-        (behind == b')' || works && behind == b',').then_some(found)
+        // checkpasswd("host", …) is about something else.
+        let apart = last
+            .iter()
+            .skip(1)
+            .any(|byte| *byte == b'_' || byte.is_ascii_uppercase());
+        (behind == b')' || works && apart && behind == b',').then_some(found)
     }
 
     fn pair(&self, at: usize) -> Option<Value> {

@@ -86,7 +86,7 @@ pub fn is_reference(text: &str, quoted: bool, config: bool) -> bool {
         return true;
     }
     if [
-        "${", "{{", "#{", "$(", "%{", "<%", "%(", "%s", "%d", "{}", "{0}", "://",
+        "${", "{{", "#{", "$(", "%{", "{$", "<%", "%(", "%s", "%d", "{}", "{0}", "://",
     ]
     .iter()
     .any(|part| text.contains(part))
@@ -118,6 +118,14 @@ pub fn is_reference(text: &str, quoted: bool, config: bool) -> bool {
     if text.strip_prefix(':').is_some_and(is_identifier) {
         return true;
     }
+    // $name$
+    if text.len() > 2
+        && text.starts_with('$')
+        && text.ends_with('$')
+        && is_identifier(&text[1..text.len() - 1])
+    {
+        return true;
+    }
     // "$folder/name"
     let path = text.strip_prefix('$').and_then(|rest| rest.split_once('/'));
     if path.is_some_and(|(name, _)| is_identifier(name)) {
@@ -133,10 +141,11 @@ pub fn is_reference(text: &str, quoted: bool, config: bool) -> bool {
         return true;
     }
     if quoted {
-        return false;
+        return text == "$$";
     }
-    // A call, an index, a field: code even where a file looks like settings.
-    text.contains('(')
+    // $$ is a shell's own number. A call, an index, a field: code even where a file looks like settings.
+    text.contains("$$")
+        || text.contains('(')
         || text.ends_with(')')
         || text.contains("[")
         || text.contains("->")
@@ -167,7 +176,6 @@ pub fn is_placeholder(text: &str) -> bool {
         || text.contains("***")
         || text.contains("___")
         || text.contains("---")
-        || text.contains("$$")
     {
         return true;
     }
@@ -176,10 +184,9 @@ pub fn is_placeholder(text: &str) -> bool {
     if text.bytes().all(|byte| byte == first) {
         return true;
     }
-    if text.contains('<') && text.contains('>') {
-        return true;
-    }
-    false
+    // <name>, admin/{name}/reset
+    text.contains('<') && text.contains('>')
+        || text.contains('/') && text.contains('{') && text.contains('}')
 }
 
 /// An expression, a selector, a path, a type.
@@ -241,7 +248,7 @@ pub fn is_pattern(text: &str) -> bool {
 
 /// What a password became: not to be turned back.
 pub fn is_hash(text: &str) -> bool {
-    const STARTS: [&str; 22] = [
+    const STARTS: [&str; 24] = [
         "$2a$",
         "$2b$",
         "$2y$",
@@ -254,6 +261,8 @@ pub fn is_hash(text: &str) -> bool {
         "{SHA",
         "{SSHA",
         "{MD5",
+        "{md5",
+        "{sha",
         "{CRYPT",
         "{bcrypt",
         "sha1$",

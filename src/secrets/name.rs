@@ -128,6 +128,12 @@ const NEVER: [&str; 14] = [
     "label",
 ];
 
+/// At the beginning of a name: it is a question.
+const ASKS: [&str; 12] = [
+    "has", "is", "use", "uses", "ask", "need", "needs", "require", "requires", "allow", "enable",
+    "should",
+];
+
 /// The words of a name: `dbPassword_2` is db, password, 2.
 pub fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
@@ -155,6 +161,10 @@ pub fn kind_of(name: &str) -> Option<Kind> {
     let last = name.trim_matches(['.', '-']).rsplit('.').next()?;
     let mut words = words(last);
     if words.iter().any(|word| NEVER.contains(&word.as_str())) {
+        return None;
+    }
+    // has_password, use_token: whether there is one.
+    if words.len() > 1 && ASKS.contains(&words[0].as_str()) {
         return None;
     }
     while words.len() > 1
@@ -209,6 +219,8 @@ mod tests {
             ("stripe_api_key", Some(Kind::Random)),
             ("authToken", Some(Kind::Random)),
             ("passwordField", None),
+            ("has-pwd", None),
+            ("requirePassword", None),
             ("password_hash", None),
             ("token_url", None),
             ("key", None),

@@ -50,7 +50,7 @@ impl Place {
             | "netrc" | "pgpass" | "npmrc" | "service" | "settings" | "credentials" => {
                 Self::Assignments
             }
-            "yml" | "yaml" => Self::Yaml,
+            "yml" | "yaml" | "ldif" => Self::Yaml,
             "sh" | "bash" | "zsh" | "ksh" | "bat" | "cmd" | "fish" => Self::Shell,
             _ if name.starts_with("dockerfile") || ending == "dockerfile" => Self::Shell,
             _ if name == "makefile" || ending == "mk" => Self::Assignments,

@@ -110,6 +110,7 @@ pub fn is_secret(value: &[u8], context: &Context<'_>) -> bool {
         return false;
     };
     let least = match context.kind {
+        Kind::Password if context.quoted && has_user(context.line, text) => 3,
         Kind::Password => 4,
         Kind::Secret => 5,
         Kind::Random => 8,
@@ -124,7 +125,7 @@ pub fn is_secret(value: &[u8], context: &Context<'_>) -> bool {
         .bytes()
         .any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control())
     {
-        return false;
+        return context.quoted && context.kind == Kind::Password && is_passphrase(text);
     }
     if is_reference(text, context.quoted, context.config)
         || is_placeholder(text)
@@ -147,9 +148,39 @@ fn names_itself(text: &str, context: &Context<'_>) -> bool {
     if words.is_empty() || !words.iter().all(|word| NAMES.contains(&word.as_str())) {
         return false;
     }
-    let weak = matches!(text, "secret" | "password" | "passwd" | "pass");
     let used = text == "secret" || has_user(context.line, text);
-    !(context.kind == Kind::Password && weak && used)
+    !(context.kind == Kind::Password && is_weak(text) && used)
+}
+
+/// The words that people take first.
+fn is_weak(text: &str) -> bool {
+    matches!(text, "secret" | "password" | "passwd" | "pass")
+}
+
+/// A few plain words, none of which belongs to a message: `correct horse battery`.
+fn is_passphrase(text: &str) -> bool {
+    const MESSAGES: [&str; 22] = [
+        "your", "the", "is", "a", "an", "to", "for", "not", "enter", "must", "or", "and", "of",
+        "no", "user", "invalid", "please", "with", "in", "be", "reset", "forgot",
+    ];
+    let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+    (2..=5).contains(&words.len())
+        && text.len() <= 40
+        && words.iter().all(|word| {
+            word.bytes().all(|byte| byte.is_ascii_lowercase())
+                && !MESSAGES.contains(word)
+                && !NAMES.contains(word)
+                && !is_telling(word)
+        })
+}
+
+/// Eight, four, four, four and twelve hexadecimal digits: the number of a thing.
+fn is_guid(text: &str) -> bool {
+    let parts = text.split('-').map(str::len);
+    parts.eq([8, 4, 4, 4, 12])
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// A user's name is given on the same line: `login(username="bob", password="password")`.
@@ -253,8 +284,11 @@ fn may_be_password(text: &str, context: &Context<'_>) -> bool {
     if letters_then_sign(text) {
         return false;
     }
+    if is_guid(text) {
+        return false;
+    }
     let lower = context.name.to_ascii_lowercase();
-    !lower.contains(&text.to_ascii_lowercase()) || has_digit
+    !lower.contains(&text.to_ascii_lowercase()) || has_digit || is_weak(text)
 }
 
 /// A word about secrets.
@@ -278,7 +312,9 @@ fn is_telling(word: &str) -> bool {
 }
 
 /// Words with which people who make up a secret begin or adorn it.
-const CHOSEN: [&str; 14] = [
+const CHOSEN: [&str; 16] = [
+    "a",
+    "the",
     "my",
     "test",
     "tests",
@@ -317,8 +353,12 @@ fn may_be_shared(text: &str, context: &Context<'_>) -> bool {
     if !context.quoted {
         return has_digit && !text.contains(['.', '/', '-']) && text.len() >= 8;
     }
+    // A salt that is a word is the name of what it is for.
     if letters && !is_telling(text) {
-        return lower && text.len() <= 16 && !["encrypted", "hashed", "plain"].contains(&text);
+        return lower
+            && !context.name.to_ascii_lowercase().ends_with("salt")
+            && text.len() <= 16
+            && !["encrypted", "hashed", "plain"].contains(&text);
     }
     if !has_digit {
         return is_chosen(text);
