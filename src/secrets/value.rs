@@ -284,7 +284,7 @@ fn may_be_password(text: &str, context: &Context<'_>) -> bool {
     if letters_then_sign(text) {
         return false;
     }
-    if is_guid(text) {
+    if context.kind == Kind::Password && is_guid(text) {
         return false;
     }
     let lower = context.name.to_ascii_lowercase();
