@@ -38,6 +38,7 @@ mod licences;
 mod locks;
 mod monitors;
 mod npm;
+mod npm_managers;
 mod optimize_db;
 mod output;
 mod permissions;

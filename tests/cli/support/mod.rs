@@ -4,6 +4,7 @@
 
 pub mod faults;
 pub mod gpus;
+pub mod http;
 pub mod keys;
 pub mod peers;
 pub mod pki;
