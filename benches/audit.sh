@@ -49,6 +49,8 @@ sources = ["$2"]
 $3
 TOML
 }
+trees=("$work/checkout")
+[ -z "$tree" ] || trees+=("$tree")
 config config.toml "$work/checkout" ""
 
 # The same on every machine; a tenth of the addresses and paths make nine tenths of the requests.
@@ -85,7 +87,7 @@ measure() {
 shell() { measure "$1" bash -c "$2"; }
 
 echo "load $(cut -d' ' -f1-3 /proc/loadavg), access log of $bytes bytes"
-for one in "$work/checkout" $tree; do
+for one in "${trees[@]}"; do
     echo "tree ${one##*/}: $(find "$one" -type f | wc -l) files, $(du -sb "$one" | cut -f1) bytes"
 done
 echo "| what | wall s | CPU s | peak MiB |"
@@ -95,7 +97,7 @@ for _ in 1 2 3; do
     took=$(jq '.data.parts[0].took_ms' out.txt)
     echo "| its reading alone: $((bytes / 1000 / (took + 1))) MB/s | | | |"
     shell "the plan's grep -c" "grep -c '401\|403\|500' root/logs/access.log | cat"
-    for one in "$work/checkout" $tree; do
+    for one in "${trees[@]}"; do
         name=${one##*/}
         config same.toml "$one" "rules = \"$rules\""
         config own.toml "$one" ""

@@ -206,7 +206,7 @@ const CORPUS: [(&str, &str); 22] = [
     ),
     (
         "directory.ldif",
-        "+userPassword: dloremul\n-secretary: cn=somebody\n-pwdMustChange: FALSE\n",
+        "+userPassword: tsaerwol\n-secretary: cn=somebody\n-pwdMustChange: FALSE\n",
     ),
     (
         "src/words.py",

@@ -16,7 +16,7 @@ pub struct Audit {
     pub project: PathBuf,
     /// advisories of less than this are not findings: low, moderate, high or critical
     pub npm_level: NpmLevel,
-    /// the registry that is asked about advisories; default: the project's own
+    /// the registry that is asked about advisories; default: the project's own; yarn 1 knows no other than registry.yarnpkg.com
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"https://registry.npmjs.org")]
     pub registry: Option<String>,
