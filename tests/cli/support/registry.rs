@@ -96,7 +96,7 @@ fn reply(request: &Request, told: &Mutex<Told>) -> Answer {
 /// The same in the form that npm 6, pnpm and yarn 1 ask for.
 fn listed(advisories: &Value) -> Value {
     let mut counts = json!({"info": 0, "low": 0, "moderate": 0, "high": 0, "critical": 0});
-    let mut all = json!({});
+    let (mut all, mut actions) = (json!({}), Vec::new());
     for (name, list) in advisories.as_object().unwrap() {
         for one in list.as_array().unwrap() {
             let mut one = one.clone();
@@ -106,10 +106,13 @@ fn listed(advisories: &Value) -> Value {
             let severity = one["severity"].as_str().unwrap().to_owned();
             counts[&severity] = json!(counts[&severity].as_u64().unwrap() + 1);
             let id = one["id"].to_string();
+            // yarn 1 tells only what an action would resolve.
+            actions.push(json!({"action": "update", "module": name, "target": "1.0.1", "depth": 2, "isMajor": false,
+                "resolves": [{"id": one["id"], "path": format!("outer>{name}"), "dev": false, "optional": false, "bundled": false}]}));
             all[id] = one;
         }
     }
-    json!({"actions": [], "advisories": all, "muted": [], "metadata": {"vulnerabilities": counts,
+    json!({"actions": actions, "advisories": all, "muted": [], "metadata": {"vulnerabilities": counts,
         "dependencies": 2, "devDependencies": 0, "optionalDependencies": 0, "totalDependencies": 2}})
 }
 
