@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # audit beside other tools, on the same data, in one run.
-#   benches/audit.sh                 an access log of 1 GB, and this checkout's own sources as a tree for secrets
-#   TREE=/usr/src/project benches/audit.sh
-# RULES=gitleaks.toml takes a rules file for both; by default both use ours. MB=1000 is the size of the log; WORK=/path the folder.
-# gitleaks is measured where it is installed; goaccess is installed by its Debian name.
+#   benches/audit.sh                 an access log of 1 GB, and two trees for secrets: an export of this checkout's commit, and Debian's
+#                                    source of Django as apt-get gives it
+#   TREE=/usr/src/project benches/audit.sh      that tree instead of the second
+# What git ignores is in no tree, so that all tools read the same files. RULES=gitleaks.toml takes a rules file for both; by default both
+# use ours, without the literals, which only we have. MB=1000 is the size of the log; WORK=/path the folder.
+# gitleaks, ripsecrets and detect-secrets are measured where they are installed; goaccess is installed by its Debian name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mb=${MB:-1000}
-tree=${TREE:-$PWD}
 rules=${RULES:-$PWD/src/secrets/builtin.toml}
 gitleaks=${GITLEAKS:-$(command -v gitleaks || true)}
+ripsecrets=${RIPSECRETS:-$(command -v ripsecrets || true)}
+detect=${DETECT_SECRETS:-$(command -v detect-secrets || true)}
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 missing=()
@@ -26,17 +29,29 @@ cargo build --release --locked --quiet --bin empire-maint
 program=$PWD/target/release/empire-maint
 work=$(mktemp -d -p "${WORK:-/var/tmp}" empire-maint-bench-XXXXXX)
 trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/root/logs" "$work/checkout" "$work/django"
+git archive HEAD | tar -x -C "$work/checkout"
 cd "$work"
-mkdir -p root/logs
-cat >config.toml <<TOML
+tree=${TREE:-}
+if [ -z "$tree" ]; then
+    # The source package as it is published; where apt has no source entries, TREE names another.
+    (cd django && apt-get source -qq --download-only python-django >/dev/null 2>&1 && tar -xf python-django_*.orig.tar.*) || true
+    [ -n "$(ls -d django/*/ 2>/dev/null)" ] && tree=$work/django || echo "no source of Django: TREE=/path names a larger tree" >&2
+fi
+config() {
+    cat >"$1" <<TOML
 [app]
 root = "$work/root"
 [state]
 dir = "$work/state"
 [audit]
-sources = ["$tree"]
-rules = "$rules"
+sources = ["$2"]
+$3
 TOML
+}
+trees=("$work/checkout")
+[ -z "$tree" ] || trees+=("$tree")
+config config.toml "$work/checkout" ""
 
 # The same on every machine; a tenth of the addresses and paths make nine tenths of the requests.
 python3 - "$mb" >root/logs/access.log <<'PY'
@@ -71,7 +86,10 @@ measure() {
 }
 shell() { measure "$1" bash -c "$2"; }
 
-echo "load $(cut -d' ' -f1-3 /proc/loadavg), access log of $bytes bytes, tree of $(du -sb "$tree" | cut -f1) bytes"
+echo "load $(cut -d' ' -f1-3 /proc/loadavg), access log of $bytes bytes"
+for one in "${trees[@]}"; do
+    echo "tree ${one##*/}: $(find "$one" -type f | wc -l) files, $(du -sb "$one" | cut -f1) bytes"
+done
 echo "| what | wall s | CPU s | peak MiB |"
 echo "|---|---|---|---|"
 for _ in 1 2 3; do
@@ -79,7 +97,15 @@ for _ in 1 2 3; do
     took=$(jq '.data.parts[0].took_ms' out.txt)
     echo "| its reading alone: $((bytes / 1000 / (took + 1))) MB/s | | | |"
     shell "the plan's grep -c" "grep -c '401\|403\|500' root/logs/access.log | cat"
-    measure "ours, secrets" "$program" -c config.toml audit --only secrets --json
-    [ -z "$gitleaks" ] || measure "gitleaks, the same rules" "$gitleaks" dir "$tree" -c "$rules" --no-banner --exit-code 0 -f json -r gitleaks.json
+    for one in "${trees[@]}"; do
+        name=${one##*/}
+        config same.toml "$one" "rules = \"$rules\""
+        config own.toml "$one" ""
+        measure "$name: ours" "$program" -c own.toml audit --only secrets --json
+        measure "$name: ours, rules of the file alone" "$program" -c same.toml audit --only secrets --json
+        [ -z "$gitleaks" ] || measure "$name: gitleaks, the same rules" "$gitleaks" dir "$one" -c "$rules" --no-banner --exit-code 0 -f json -r gitleaks.json
+        [ -z "$ripsecrets" ] || measure "$name: ripsecrets" "$ripsecrets" "$one"
+    done
 done
+[ -z "$detect" ] || measure "checkout: detect-secrets" "$detect" scan --all-files "$work/checkout"
 measure "goaccess" goaccess root/logs/access.log --log-format=COMBINED -o json --no-progress

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use empire_maint::archive::{Content, Inflater, Limits, extract_serially};
+use empire_maint::archive::{Content, Inflater, Limits, Most, extract_serially};
 use empire_maint::sys::Stop;
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     for content in [Content::Tar, Content::Sqlite] {
         let mut plain = Vec::new();
-        let read = extract_serially(file.path(), content, MOST, Some(&mut plain), &limits);
+        let read = extract_serially(file.path(), content, Most::Room(MOST), Some(&mut plain), &limits);
         assert!(plain.len() as u64 <= MOST);
         let Ok(read) = read else { continue };
         assert_eq!(read.plain.size, plain.len() as u64);

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
+use super::name::kind_of;
+use super::place::Place;
 use super::value;
 
 /// Names with these are looked at.
@@ -16,68 +18,6 @@ pub const KEYWORDS: [&str; 9] = [
 /// What is looked at of a line before and behind a name.
 const BEFORE: usize = 120;
 const BEHIND: usize = 400;
-
-/// What a value without quotes means depends on the kind of file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Source: a bare word is a name.
-    Code,
-    /// Lines of NAME=value.
-    Assignments,
-    /// Lines of name: value.
-    Yaml,
-    /// `NAME=value` in front of or between commands.
-    Shell,
-    /// For people.
-    Prose,
-    /// Texts in the languages of people: nothing in it is a secret.
-    Translation,
-}
-
-impl Place {
-    /// Told by the path.
-    pub fn of(path: &str) -> Self {
-        let lower = path.to_ascii_lowercase();
-        let name = lower.rsplit('/').next().unwrap_or_default();
-        const LANGUAGES: [&str; 10] = [
-            "locale/",
-            "locales/",
-            "i18n/",
-            "l10n/",
-            "lang/",
-            "langs/",
-            "translations/",
-            "translation/",
-            "languages/",
-            "nls/",
-        ];
-        if LANGUAGES
-            .iter()
-            .any(|folder| lower.starts_with(folder) || lower.contains(&format!("/{folder}")))
-            || name.starts_with("messages_")
-            || name.starts_with("messages.")
-        {
-            return Self::Translation;
-        }
-        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-        match ending {
-            "po" | "pot" | "xlf" | "xliff" | "strings" | "resx" | "arb" => Self::Translation,
-            _ if name.starts_with(".env") || name.starts_with("env.") => Self::Assignments,
-            "env" | "properties" | "ini" | "conf" | "cfg" | "cnf" | "config" | "prefs"
-            | "netrc" | "pgpass" | "npmrc" | "service" | "settings" | "credentials" => {
-                Self::Assignments
-            }
-            "yml" | "yaml" => Self::Yaml,
-            "sh" | "bash" | "zsh" | "ksh" | "bat" | "cmd" | "fish" => Self::Shell,
-            _ if name.starts_with("dockerfile") || ending == "dockerfile" || name == "makefile" => {
-                Self::Shell
-            }
-            "md" | "markdown" | "rst" | "txt" | "adoc" | "asciidoc" | "html" | "htm" | "log"
-            | "example" | "sample" | "dist" | "template" | "" => Self::Prose,
-            _ => Self::Code,
-        }
-    }
-}
 
 /// What was found.
 pub struct Literal {
@@ -99,7 +39,7 @@ pub fn at(text: &[u8], hit: usize, place: Place) -> Option<Literal> {
     let line = &text[floor..ceiling];
     let (start, end) = name_around(line, hit - floor);
     let name = std::str::from_utf8(&line[start..end]).ok()?;
-    let kind = value::kind_of(name)?;
+    let kind = kind_of(name)?;
     let found = Reader {
         line,
         start,
@@ -209,7 +149,13 @@ impl Reader<'_> {
             && !matches!(self.byte(at + 1), b'=' | b':' | b'-')
         {
             return match self.place {
-                Place::Shell | Place::Prose => self.word(at + 1),
+                Place::Shell => self.word(at + 1),
+                // "--password arguments": people write about it.
+                Place::Prose => self.word(at + 1).filter(|found| {
+                    self.line[found.range.clone()]
+                        .iter()
+                        .any(u8::is_ascii_digit)
+                }),
                 _ => None,
             };
         }
@@ -240,13 +186,21 @@ impl Reader<'_> {
         let name = &self.line[self.start..self.end];
         let last = name.rsplit(|byte| *byte == b'.').next()?;
         let dotted = last.len() < name.len() || self.start > 0 && self.line[self.start - 1] == b'.';
-        let sets = last.starts_with(b"set") || last.starts_with(b"with");
-        if !(sets || dotted) || last.starts_with(b"get") {
+        let starts = |verbs: &[&str]| verbs.iter().any(|verb| last.starts_with(verb.as_bytes()));
+        let sets = starts(&["set", "with"]);
+        // make_password("x", salt), verifyPassword('x', hash)
+        let works = starts(&["make", "check", "hash", "verify", "encode", "validate"]);
+        if !(sets || works || dotted) || starts(&["get"]) {
             return None;
         }
         let found = self.string(self.blanks(at))?;
-        let behind = self.blanks(found.range.end + 1);
-        (self.byte(behind) == b')').then_some(found)
+        let behind = self.byte(self.blanks(found.range.end + 1));
+        // checkpasswd("host", …) is about something else.
+        let apart = last
+            .iter()
+            .skip(1)
+            .any(|byte| *byte == b'_' || byte.is_ascii_uppercase());
+        (behind == b')' || works && apart && behind == b',').then_some(found)
     }
 
     fn pair(&self, at: usize) -> Option<Value> {
@@ -329,8 +283,21 @@ impl Reader<'_> {
         if plain && let Some(found) = self.in_string(at) {
             return Some(found);
         }
+        // { user: bob, password: hunter2 }
+        if sign == b':'
+            && spaced
+            && matches!(self.place, Place::Yaml | Place::Prose)
+            && let Some(found) = self.in_braces(at)
+        {
+            return Some(found);
+        }
         match self.place {
             Place::Assignments => self.rest(at),
+            // For people there is more than one word behind a colon, but not with a digit in it and nothing else.
+            Place::Prose if sign == b':' && spaced => self.rest(at).filter(|found| {
+                let word = &self.line[found.range.clone()];
+                word.iter().any(u8::is_ascii_digit) && word.iter().any(u8::is_ascii_alphabetic)
+            }),
             Place::Yaml if sign == b':' && (spaced || quoted_name) => self.rest(at),
             Place::Yaml if sign == b'=' && tight => self.word(at),
             Place::Shell if sign == b'=' && tight && !spaced => self.word(at),
@@ -356,6 +323,9 @@ impl Reader<'_> {
         };
         let quote = [b'"', b'\''].into_iter().find(|quote| quotes(*quote))?;
         let list = &self.line[..self.start];
+        if matches!(self.byte(at), b'$' | b'%') {
+            return None;
+        }
         // A list of settings has more than this one.
         let many = list.contains(&b'=') || self.line.get(at..)?.contains(&b'=');
         if !many {
@@ -367,6 +337,23 @@ impl Reader<'_> {
         Some(Value {
             range: at..at + end,
             quoted: true,
+        })
+    }
+
+    /// One of several entries between braces on one line.
+    fn in_braces(&self, at: usize) -> Option<Value> {
+        let open = memrchr(b'{', &self.line[..self.start])?;
+        if memchr(b'}', &self.line[open..at]).is_some() {
+            return None;
+        }
+        let rest = self.line.get(at..)?;
+        let end = rest
+            .iter()
+            .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b'}'))?;
+        let behind = rest[end..].trim_ascii_start().first()?;
+        (end > 0 && matches!(behind, b',' | b'}')).then_some(Value {
+            range: at..at + end,
+            quoted: false,
         })
     }
 

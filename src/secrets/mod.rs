@@ -1,7 +1,13 @@
 //! Secrets in files: rules in gitleaks' format, ours or a team's own, and literals that are assigned to a telling name. What is
 //! found is shown with at most its first four characters.
 
+mod allow;
 mod assigned;
+mod decoy;
+mod expression;
+mod name;
+mod place;
+mod random;
 mod rules;
 mod scan;
 mod tree;

@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
-use regex_automata::meta::{Config, Regex};
-use regex_automata::util::syntax;
+use regex_automata::meta::Regex;
 use serde::Deserialize;
 
+use super::allow::{Allow, AllowText};
+use super::expression::{compile, hir, settings};
 use super::window::Reach;
 use crate::error::config;
 use crate::report::Severity;
 
-/// Some rules of others are larger than the default of 10 MiB.
-const LARGEST_EXPRESSION: usize = 64 << 20;
 const BUILT_IN: &str = include_str!("builtin.toml");
 
 /// What is looked for.
@@ -57,42 +56,6 @@ struct Expression {
     ready: OnceLock<Option<(Regex, Option<Reach>)>>,
 }
 
-/// What is not a finding.
-pub struct Allow {
-    /// All kinds of conditions that it has must hold, else any.
-    all: bool,
-    paths: Vec<Regex>,
-    target: Target,
-    expressions: Vec<Regex>,
-    stopwords: Vec<String>,
-    /// For these rules only.
-    only: Vec<String>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Target {
-    #[default]
-    #[serde(alias = "")]
-    Secret,
-    Match,
-    Line,
-}
-
-/// What an allowlist is asked about.
-pub struct Candidate<'a> {
-    /// The rule's name.
-    pub rule: &'a str,
-    /// The file.
-    pub path: &'a str,
-    /// The secret alone.
-    pub secret: &'a [u8],
-    /// All that the expression matched.
-    pub matched: &'a [u8],
-    /// The lines that it lies in.
-    pub line: &'a [u8],
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct FileText {
@@ -132,17 +95,6 @@ struct RuleText {
 struct RequiredText {
     id: String,
     within_lines: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct AllowText {
-    condition: String,
-    paths: Vec<String>,
-    regex_target: Target,
-    regexes: Vec<String>,
-    stopwords: Vec<String>,
-    target_rules: Vec<String>,
 }
 
 impl Rules {
@@ -266,64 +218,6 @@ impl RuleText {
     }
 }
 
-impl AllowText {
-    fn resolve(self) -> anyhow::Result<Allow> {
-        let all = |list: &[String]| -> anyhow::Result<Vec<Regex>> {
-            list.iter().map(|text| compile(text)).collect()
-        };
-        Ok(Allow {
-            all: self.condition.eq_ignore_ascii_case("and"),
-            paths: all(&self.paths)?,
-            target: self.regex_target,
-            expressions: all(&self.regexes)?,
-            stopwords: self
-                .stopwords
-                .iter()
-                .map(|word| word.to_lowercase())
-                .collect(),
-            only: self.target_rules,
-        })
-    }
-}
-
-impl Allow {
-    /// True where it says that this is no finding.
-    pub fn covers(&self, candidate: &Candidate<'_>) -> bool {
-        if !self.only.is_empty() && !self.only.iter().any(|id| id == candidate.rule) {
-            return false;
-        }
-        let target = match self.target {
-            Target::Secret => candidate.secret,
-            Target::Match => candidate.matched,
-            Target::Line => candidate.line,
-        };
-        let secret = candidate.secret.to_ascii_lowercase();
-        let holds = [
-            (!self.paths.is_empty()).then(|| any(&self.paths, candidate.path.as_bytes())),
-            (!self.expressions.is_empty()).then(|| any(&self.expressions, target)),
-            (!self.stopwords.is_empty()).then(|| {
-                let has = |word: &String| memchr::memmem::find(&secret, word.as_bytes()).is_some();
-                self.stopwords.iter().any(has)
-            }),
-        ];
-        let mut holds = holds.into_iter().flatten();
-        match self.all {
-            true => holds.all(|holds| holds),
-            false => holds.any(|holds| holds),
-        }
-    }
-
-    /// True where the path alone is enough: the file need not be opened.
-    pub fn covers_path(&self, path: &str) -> bool {
-        let alone = !self.all || (self.expressions.is_empty() && self.stopwords.is_empty());
-        self.only.is_empty() && alone && any(&self.paths, path.as_bytes())
-    }
-}
-
-fn any(list: &[Regex], text: &[u8]) -> bool {
-    list.iter().any(|one| one.is_match(text))
-}
-
 /// A match and the secret in it.
 pub struct Matched {
     /// All of it.
@@ -415,126 +309,9 @@ impl Rule {
     }
 }
 
-fn settings() -> Config {
-    Config::new()
-        .utf8_empty(false)
-        .nfa_size_limit(Some(LARGEST_EXPRESSION))
-        .hybrid_cache_capacity(8 << 20)
-}
-
-/// What the format's own engine (RE2) takes as plain characters: a brace that repeats nothing, and inside of `[…]` a bracket,
-/// `&&` and `~~`.
-fn translated(text: &str) -> String {
-    let (mut out, mut class, mut at) = (String::with_capacity(text.len()), false, 0);
-    let bytes = text.as_bytes();
-    while let Some(c) = text[at..].chars().next() {
-        let next = at + c.len_utf8();
-        match c {
-            '\\' => {
-                let behind = text[next..].chars().next().map_or(0, char::len_utf8);
-                out.push_str(&text[at..next + behind]);
-                at = next + behind;
-                continue;
-            }
-            '[' if !class => {
-                class = true;
-                out.push('[');
-                at = next;
-                // The first of a class may be the bracket that would close it.
-                for first in ['^', ']'] {
-                    if text[at..].starts_with(first) {
-                        out.push_str(if first == ']' { "\\]" } else { "^" });
-                        at += 1;
-                    }
-                }
-                continue;
-            }
-            '[' if bytes.get(next) != Some(&b':') => out.push_str("\\["),
-            '[' => {
-                // [:alpha:]
-                let end = text[next..].find(":]").map_or(next, |end| next + end + 2);
-                out.push_str(&text[at..end]);
-                at = end;
-                continue;
-            }
-            ']' => {
-                class = false;
-                out.push(']');
-            }
-            '&' | '~' if class => {
-                out.push('\\');
-                out.push(c);
-            }
-            '{' if !class && !is_repetition(&text[at..]) => out.push_str("\\{"),
-            c => out.push(c),
-        }
-        at = next;
-    }
-    out
-}
-
-/// `{3}`, `{3,}`, `{3,5}`.
-fn is_repetition(text: &str) -> bool {
-    let Some((inner, _)) = text[1..].split_once('}') else {
-        return false;
-    };
-    let (least, most) = inner.split_once(',').unwrap_or((inner, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    !least.is_empty() && digits(least) && digits(most)
-}
-
-/// ASCII classes, as the format's own engine has them; Unicode where the expression asks for it.
-fn hir(text: &str) -> anyhow::Result<regex_syntax::hir::Hir> {
-    let translated = translated(text);
-    let parse = |unicode: bool| {
-        regex_syntax::ParserBuilder::new()
-            .unicode(unicode)
-            .utf8(false)
-            .build()
-            .parse(&translated)
-            .map_err(|error| error.to_string())
-    };
-    parse(false)
-        .or_else(|_| parse(true))
-        .map_err(|error| config(format!("not an expression: {error}")).into())
-}
-
-fn compile(text: &str) -> anyhow::Result<Regex> {
-    let translated = translated(text);
-    let build = |unicode| {
-        Regex::builder()
-            .configure(settings())
-            .syntax(syntax::Config::new().unicode(unicode).utf8(false))
-            .build(&translated)
-            .map_err(|error| error.to_string())
-    };
-    build(false)
-        .or_else(|_| build(true))
-        .map_err(|error| config(format!("not an expression: {text}: {error}")).into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn expressions_mean_what_they_mean_to_re2() {
-        for (pattern, text, fits) in [
-            (r"^\$?{{[^}]+}}$", "${{secret}}", true),
-            ("^a{2}$", "aa", true),
-            ("^a{,2}$", "a{,2}", true),
-            ("^[[a&&b]+$", "[a&b", true),
-            ("^[]a]+$", "]a", true),
-            ("^[^]a]$", "]", false),
-            ("^[[:digit:]x]+$", "1x", true),
-            (r"^[\]x]+$", "]x", true),
-            (r"^\w$", "\u{e4}", false),
-        ] {
-            let regex = compile(pattern).expect("an expression");
-            assert_eq!(regex.is_match(text), fits, "{pattern}");
-        }
-        assert!(compile("(").is_err());
-    }
 
     const OWN: &str = r#"
         [extend]

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use memchr::{memchr, memchr_iter, memrchr};
 
-use super::assigned::{self, Place};
-use super::rules::{Candidate, Matched, Rule, Rules};
-use super::value;
+use super::allow::Candidate;
+use super::assigned;
+use super::place::Place;
+use super::random::entropy;
+use super::rules::{Matched, Rule, Rules};
 use crate::report::Severity;
 
 /// The name of the rule for literals that are assigned to a telling name.
@@ -164,10 +166,7 @@ impl Scanner {
         }
         rule.each(text, hits, &mut |Matched { all, secret }| {
             let value = &text[secret.clone()];
-            if rule
-                .entropy
-                .is_some_and(|least| value::entropy(value) <= least)
-            {
+            if rule.entropy.is_some_and(|least| entropy(value) <= least) {
                 return;
             }
             let line = line_around(text, all.start, all.end);

@@ -1,4 +1,4 @@
-//! TCP sockets of this machine, out of /proc/net, and a bounded connection to somewhere else.
+//! TCP and UDP sockets of this machine, out of /proc/net, and a bounded connection to somewhere else.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -21,7 +21,7 @@ pub enum State {
     Other,
 }
 
-/// One TCP socket.
+/// One socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
     /// This end.
@@ -38,8 +38,35 @@ pub struct Socket {
 
 /// Every TCP socket, of both families.
 pub fn sockets() -> anyhow::Result<Vec<Socket>> {
+    read([("/proc/net/tcp", true), ("/proc/net/tcp6", false)])
+}
+
+/// Every UDP socket that takes what anybody sends: bound and not connected to one peer. It counts as listening.
+pub fn datagrams() -> anyhow::Result<Vec<Socket>> {
+    let all = read([("/proc/net/udp", true), ("/proc/net/udp6", false)])?;
+    let unconnected = all.into_iter().filter(|socket| socket.remote.port() == 0);
+    Ok(unconnected
+        .map(|socket| Socket {
+            state: State::Listening,
+            ..socket
+        })
+        .collect())
+}
+
+/// The ports that the kernel gives to who asks for none in particular, as clients do.
+pub fn given_ports() -> anyhow::Result<std::ops::RangeInclusive<u16>> {
+    const FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+    let text = std::fs::read_to_string(FILE).with_context(|| format!("cannot read {FILE}"))?;
+    let mut words = text.split_whitespace().map(str::parse);
+    match (words.next(), words.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => Ok(first..=last),
+        _ => anyhow::bail!("{FILE} holds no range of ports"),
+    }
+}
+
+fn read(files: [(&str, bool); 2]) -> anyhow::Result<Vec<Socket>> {
     let mut found = Vec::new();
-    for (file, needed) in [("/proc/net/tcp", true), ("/proc/net/tcp6", false)] {
+    for (file, needed) in files {
         match std::fs::read_to_string(file) {
             Ok(text) => found.extend(text.lines().skip(1).filter_map(parse)),
             Err(error) if needed => {
@@ -145,6 +172,20 @@ mod tests {
             "127.0.0.1:80".parse().ok()
         );
         assert_eq!(address("7F:0050"), None);
+    }
+
+    #[test]
+    fn a_bound_datagram_socket_listens_and_a_connected_one_does_not() {
+        let bind = || std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let (open, connected) = (bind(), bind());
+        let peer = open.local_addr().expect("has an address");
+        connected.connect(peer).expect("connects");
+        let own = connected.local_addr().expect("has an address");
+        let all = datagrams().expect("reads");
+        let has = |local| all.iter().any(|socket| socket.local == local);
+        assert_eq!((has(peer), has(own)), (true, false));
+        let given = given_ports().expect("reads");
+        assert!(given.contains(&peer.port()), "{given:?}");
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn a_key_beside_its_certificate_is_where_it_belongs() {
 }
 
 /// What stands in real files, and what only looks like it: `+` before a line that must be found, `-` before one that must not.
-const CORPUS: [(&str, &str); 14] = [
+const CORPUS: [(&str, &str); 22] = [
     (
         ".env",
         "-NODE_ENV=production\n+DB_PASSWORD=hunter2x\n+export SECRET_KEY=9f8a7c6d5e4b3a2910\n-API_KEY=${API_KEY}\n-PASSWORD=\n-PASS=changeme\n-TOKEN_URL=https://x.test/token\n",
@@ -179,6 +179,38 @@ const CORPUS: [(&str, &str); 14] = [
     (
         "php.php",
         "+define('DB_PASSWORD', 'wpPass99');\n-define('DB_PASSWORD', getenv('DB_PASSWORD'));\n+$cfg['Servers'][1]['password'] = 'pmapass';\n",
+    ),
+    (
+        "Makefile",
+        "+SECRET = testing4711\n-ask_password: ask_password.c\n-TOKEN = $(shell cat token)\n-PASSWORD ?=\n",
+    ),
+    (
+        "tests/settings.py",
+        "+SECRET_KEY = 'fake_tests_secret_key'\n+SHARED_SECRET = 'verysecretkey'\n-SECRET_KEY = 'webhook_secret'\n-SECRET_KEY = get_secret('app')\n+encoded = make_password('letmein', hasher='bcrypt')\n-encoded = make_password(raw, hasher='bcrypt')\n+user['password'] = 'f\u{e4}kepass2'\n-labels['password'] = 'l\u{f6}senord'\n+admin.password = 'testPass'\n-form.password = 'resetPassword'\n",
+    ),
+    (
+        "users.yaml",
+        "+jane: { password: letmein, roles: [admin] }\n-jane: { password: \"%{control:pw}\", roles: [admin] }\n-jane: { password: !vault x, roles: [admin] }\n-jane: { password: %env(PW)%, roles: [admin] }\n",
+    ),
+    (
+        "docs/api.rst",
+        "+    X-Auth-Token: 4be1c0de-77aa-4b3c-91d4-0f7e52c8ab16\n-    X-Auth-Token: your-token\n-    Password: required\n",
+    ),
+    (
+        "src/short.js",
+        "+const apiToken = '7fk29xq0';\n-const token = 'prime256v1';\n-const sessionToken = 'session01';\n",
+    ),
+    (
+        "tests/users.go",
+        "+users := []*User{{Username: \"ivan\", Password: \"password\"}}\n+check(User{Username: \"root\", Password: \"123\"})\n-form := Field{Name: \"password\", Label: \"password\"}\n+nc := connect(\"nats://ivan:secret@127.0.0.1:4222\")\n-nc := connect(\"nats://username:secret@127.0.0.1:4222\")\n-const ResetPassword = \"00299570-246d-11d0-a768-00aa006e0529\"\n+password: \"pa$$worD\",\n",
+    ),
+    (
+        "directory.ldif",
+        "+userPassword: tsaerwol\n-secretary: cn=somebody\n-pwdMustChange: FALSE\n",
+    ),
+    (
+        "src/words.py",
+        "+    'password': 'battery staple',\n-    'password': 'enter your password',\n-has_password = 'x9k2m4'\n-form.setTokenSalt('patrol')\n-url_password = 'admin/realms/{name}/reset1'\n-password = '{$ETCD.PASSWORD}'\n-env.MYSQLPASS = \"$mysql_pass1$\"\n",
     ),
     (
         "ignored.js",

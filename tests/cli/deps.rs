@@ -369,6 +369,64 @@ fn a_fix_is_tested_in_a_copy_and_put_in_place() {
     assert_eq!(scene.server.fingerprint(&scene.server.root()), before);
 }
 
+/// Killed while the project is copied, while npm fixes the copy, while the tests run, while it is handed over.
+#[test]
+fn a_fix_that_is_killed_leaves_the_project_as_it_was_and_the_next_one_cleans_up() {
+    let scene = Scene::new("^1.0.0");
+    scene.registry.warns_of_left("high", "1.0.1");
+    let bin = scene.server.path().join("bin");
+    let live = |scene: &Scene| {
+        let mut all = scene.server.fingerprint(&scene.server.root());
+        all.retain(|(path, _)| !path.starts_with(scene.reports()));
+        all
+    };
+    let before = live(&scene);
+    let left = || {
+        fs::read_dir(scene.server.path().join("scratch"))
+            .unwrap()
+            .count()
+    };
+    let killed = |mut command: Command| {
+        use std::os::unix::process::ExitStatusExt as _;
+        let output = command.output().unwrap();
+        assert_eq!(output.status.signal(), Some(9), "{output:?}");
+        assert_eq!(live(&scene), before);
+        assert!(left() > 0, "nothing to clean up");
+        let (code, report) = scene.run("deps --apply");
+        assert_eq!(code, 3, "nothing was handed over: {report:#}");
+    };
+    for (program, when) in [("cp", "*"), ("npm", "'audit fix'*"), ("npm", "test*")] {
+        let path = bin.join(program);
+        script(
+            &path,
+            &format!(
+                "case \"$*\" in {when}) [ {program} = cp ] && /bin/cp \"$@\"; kill -9 $PPID; exit 1;; esac\nexec /usr/bin/{program} \"$@\""
+            ),
+        );
+        killed(scene.server.command(["deps", "--fix", "--now", NOW]));
+        fs::remove_file(path).unwrap();
+    }
+    fs::create_dir_all(scene.reports()).unwrap();
+    let trash = tempfile::tempdir().unwrap();
+    let faults = Faults::new([scene.reports()], &trash.path().join("t"));
+    let mut command = scene.server.command(["deps", "--fix", "--now", NOW]);
+    faults.inject(&mut command, Kind::Kill, 6);
+    killed(command);
+
+    let (code, report) = scene.run("deps --fix");
+    assert_eq!(code, 2, "{report:#}");
+    let summary = report["summary"].as_str().unwrap();
+    assert!(
+        summary.starts_with("1 advisory fixed in a copy"),
+        "{summary}"
+    );
+    assert!(actions(&report).iter().any(|(kind, ..)| kind == "sweep"));
+    assert_eq!(live(&scene), before);
+    scene.no_scratch();
+    let (code, report) = scene.run("deps --apply");
+    assert_eq!(code, 0, "{report:#}");
+}
+
 #[test]
 fn what_its_tests_refuse_is_not_handed_over() {
     let scene = Scene::new("^1.0.0");

@@ -16,7 +16,7 @@ pub struct Audit {
     pub project: PathBuf,
     /// advisories of less than this are not findings: low, moderate, high or critical
     pub npm_level: NpmLevel,
-    /// the registry that is asked about advisories; default: the project's own
+    /// the registry that is asked about advisories; default: the project's own; yarn 1 knows no other than registry.yarnpkg.com
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"https://registry.npmjs.org")]
     pub registry: Option<String>,
@@ -46,7 +46,7 @@ pub struct Audit {
     pub auth_log: PathBuf,
     /// so many failed ssh logins from one address in a minute are a finding
     pub auth_failures_per_minute: u64,
-    /// what may listen, as in "443" or "127.0.0.1:6379"; without a list new ones are told from those of the last run
+    /// what may listen, as in "443", "127.0.0.1:6379" or "udp:53"; without a list new ones are told from those of the last run
     pub allowed_sockets: Vec<String>,
     /// an intrusion test: it found something where it does not end with 0
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! `sockets`: what listens on this machine, and whether the firewall's rules are those of the last run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,26 +23,33 @@ const FIREWALL_KEY: &str = "firewall";
 const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 64 << 20;
 
+/// A socket that others can reach, and how it is called: `0.0.0.0:443`, `udp:0.0.0.0:53`.
+struct Open {
+    name: String,
+    udp: bool,
+    socket: Socket,
+}
+
 /// The sockets, then the firewall.
 pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
-    let listening: Vec<Socket> = sockets::sockets()?
-        .into_iter()
-        .filter(|socket| socket.state == State::Listening)
-        .collect();
+    let listening = listening()?;
     report.examined_all(UNEXPECTED);
     report.examined_all(NEW);
-    let open: Vec<&Socket> = listening
+    // A client that waits for an answer looks like a server of datagrams, on a port that the kernel gave it.
+    let given = sockets::given_ports()?;
+    let open: Vec<&Open> = listening
         .iter()
-        .filter(|socket| !socket.local.ip().is_loopback())
+        .filter(|one| !one.socket.local.ip().is_loopback())
+        .filter(|one| !(one.udp && given.contains(&one.socket.local.port())))
         .collect();
     match scene.audit.allowed_sockets.is_empty() {
         true => compare(&open, context, report),
         false => {
-            for socket in &open {
-                if !is_allowed(&scene.audit.allowed_sockets, socket) {
+            for one in &open {
+                if !is_allowed(&scene.audit.allowed_sockets, one) {
                     report.find(unexpected(
                         UNEXPECTED,
-                        socket,
+                        one,
                         "is not in [audit] allowed_sockets",
                     ));
                 }
@@ -50,14 +57,14 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         }
     }
     if !context.attended {
-        let names: BTreeSet<String> = open.iter().map(|socket| socket.local.to_string()).collect();
+        let names: BTreeSet<String> = open.iter().map(|one| one.name.clone()).collect();
         report.remember(KEY, json!(names));
     }
     report.measure("sockets_listening", listening.len() as f64, "", []);
     let firewall = firewall(context, report)?;
     let list: Vec<Value> = listening
         .iter()
-        .map(|socket| json!({"address": socket.local.to_string(), "uid": socket.uid}))
+        .map(|one| json!({"address": one.name, "uid": one.socket.uid}))
         .collect();
     Ok(Looked::At(
         format!(
@@ -69,50 +76,68 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     ))
 }
 
-/// `443`, `0.0.0.0:443`, `[::]:443`.
-fn is_allowed(allowed: &[String], socket: &Socket) -> bool {
-    allowed.iter().any(|one| {
-        one.parse::<u16>()
-            .is_ok_and(|port| port == socket.local.port())
-            || one
-                .parse()
-                .is_ok_and(|address: std::net::SocketAddr| address == socket.local)
+fn listening() -> anyhow::Result<Vec<Open>> {
+    let streams = sockets::sockets()?;
+    let streams = streams
+        .into_iter()
+        .filter(|socket| socket.state == State::Listening)
+        .map(|socket| Open {
+            name: socket.local.to_string(),
+            udp: false,
+            socket,
+        });
+    let datagrams = sockets::datagrams()?.into_iter().map(|socket| Open {
+        name: format!("udp:{}", socket.local),
+        udp: true,
+        socket,
+    });
+    Ok(streams.chain(datagrams).collect())
+}
+
+/// `443`, `0.0.0.0:443`, `[::]:443`; of UDP `udp:53`, `udp:0.0.0.0:53`.
+fn is_allowed(allowed: &[String], one: &Open) -> bool {
+    let local = one.socket.local;
+    allowed.iter().any(|allowed| {
+        let (udp, allowed) = match allowed.strip_prefix("udp:") {
+            Some(rest) => (true, rest),
+            None => (false, allowed.as_str()),
+        };
+        udp == one.udp
+            && (allowed.parse().is_ok_and(|port: u16| port == local.port())
+                || allowed
+                    .parse()
+                    .is_ok_and(|at: std::net::SocketAddr| at == local))
     })
 }
 
-fn unexpected(id: &'static str, socket: &Socket, why: &str) -> Finding {
-    let port = socket.local.port();
-    let owners = sockets::owners(&BTreeSet::from([socket.inode]));
+fn unexpected(id: &'static str, one: &Open, why: &str) -> Finding {
+    let port = one.socket.local.port();
+    let owners = sockets::owners(&BTreeSet::from([one.socket.inode]));
     let owners: Vec<_> = owners.iter().map(ToString::to_string).collect();
     let by = match owners.is_empty() {
-        true => format!("uid {}", socket.uid),
+        true => format!("uid {}", one.socket.uid),
         false => owners.join(", "),
     };
-    let subject = socket.local.to_string();
+    let kind = if one.udp { 'u' } else { 't' };
     Finding::new(
         id,
         Severity::Medium,
-        &*subject,
-        format!("{subject} listens ({by}) and {why}"),
+        &*one.name,
+        format!("{} listens ({by}) and {why}", one.name),
     )
-    .hint(format!("ss -ltnp 'sport = :{port}'"))
+    .hint(format!("ss -ln{kind}p 'sport = :{port}'"))
 }
 
 /// Without a list: what was not there the last time.
-fn compare(open: &[&Socket], context: &Context, report: &Reporter) {
+fn compare(open: &[&Open], context: &Context, report: &Reporter) {
     let Some(Value::Array(before)) = context.recall(KEY) else {
         return; // the first look only learns
     };
     let before: BTreeSet<&str> = before.iter().filter_map(Value::as_str).collect();
-    let mut told = BTreeMap::new();
-    for socket in open {
-        let name = socket.local.to_string();
-        if !before.contains(name.as_str()) && told.insert(name, ()).is_none() {
-            report.find(unexpected(
-                NEW,
-                socket,
-                "did not when this was last looked at",
-            ));
+    let mut told = BTreeSet::new();
+    for one in open {
+        if !before.contains(&*one.name) && told.insert(&one.name) {
+            report.find(unexpected(NEW, one, "did not when this was last looked at"));
         }
     }
 }

@@ -60,6 +60,8 @@ enum Tried {
 }
 
 fn attempt(task: &Task, context: &Context, report: &Reporter, lock: &str) -> anyhow::Result<Tried> {
+    // A copy that a killed run left is large: it goes, whether there is anything to fix or not.
+    scratch::sweep(report, &task.deps.scratch_dir)?;
     let before = task.project.audit(context.stop.left(ASK)?)?;
     npm::judge(report, &task.project.path, &before, task.level);
     let before = match before {
@@ -70,7 +72,6 @@ fn attempt(task: &Task, context: &Context, report: &Reporter, lock: &str) -> any
     if before.is_empty() {
         return Ok(Tried::Nothing);
     }
-    scratch::sweep(report, &task.deps.scratch_dir)?;
     let scratch = Scratch::new(&task.deps.scratch_dir)?;
     let copy = copy(task, context, &scratch)?;
     let live = Pair::read(&task.project.path, lock)?;

@@ -5,6 +5,7 @@
 pub mod embedder;
 pub mod faults;
 pub mod gpus;
+pub mod http;
 pub mod keys;
 pub mod memory;
 pub mod peers;

@@ -1,14 +1,14 @@
 //! The other sides of alerts: a mail server, and an HTTP server that answers as it is told.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use super::http::{self, Answer, Request};
 
 /// A real SMTP server.
 pub struct MailServer {
@@ -117,14 +117,6 @@ impl Drop for MailServer {
     }
 }
 
-/// One request as it came.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub line: String,
-    pub headers: String,
-    pub body: String,
-}
-
 /// An HTTP server that answers as it is told.
 pub struct WebServer {
     pub url: String,
@@ -135,25 +127,27 @@ pub struct WebServer {
 impl WebServer {
     /// Answers 200 with `ok` until told otherwise.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(Mutex::new("200 OK\r\n".to_owned()));
         let (seen, told) = (requests.clone(), answer.clone());
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (seen, told) = (Arc::clone(&seen), Arc::clone(&told));
-                std::thread::spawn(move || serve(stream, &seen, &told));
-            }
+        let address = http::serve(move |request| {
+            seen.lock().unwrap().push(request);
+            let how = told.lock().unwrap().clone();
+            let (status, headers) = how.split_once("\r\n")?;
+            Some(Answer {
+                status: status.to_owned(),
+                headers: headers.to_owned(),
+                body: b"ok".to_vec(),
+            })
         });
         Self {
-            url,
+            url: format!("http://{address}"),
             requests,
             answer,
         }
     }
 
-    /// Status line and further headers, or "hang".
+    /// Status line and further headers, each with its end of line; "hang" never answers.
     pub fn answers(&self, how: &str) {
         *self.answer.lock().unwrap() = how.to_owned();
     }
@@ -161,42 +155,6 @@ impl WebServer {
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
-}
-
-fn serve(stream: TcpStream, seen: &Mutex<Vec<Request>>, told: &Mutex<String>) {
-    let mut reader = BufReader::new(stream);
-    let (mut line, mut headers) = (String::new(), String::new());
-    if reader.read_line(&mut line).unwrap_or(0) == 0 {
-        return;
-    }
-    let mut length = 0;
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).unwrap();
-        if header.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        headers.push_str(&header);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    seen.lock().unwrap().push(Request {
-        line: line.trim().to_owned(),
-        headers,
-        body: String::from_utf8(body).unwrap(),
-    });
-    let how = told.lock().unwrap().clone();
-    if how == "hang" {
-        std::thread::sleep(Duration::from_secs(60));
-        return;
-    }
-    let _ = write!(
-        reader.get_mut(),
-        "HTTP/1.1 {how}Content-Length: 2\r\nConnection: close\r\n\r\nok"
-    );
 }
 
 /// Waits for something that another process does.

@@ -1,12 +1,12 @@
 //! A package registry for npm: packages with their versions, and the advisories that its bulk endpoint knows.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+
+use super::http::{self, Answer, Request};
 
 /// Name, version, and what it depends on.
 type Release = (&'static str, &'static str, Value);
@@ -26,21 +26,17 @@ struct Told {
 impl Registry {
     /// `left` 1.0.0, 1.0.1 and 2.0.0; `outer` 1.0.0, which depends on it. Nothing is known against any.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let told = Arc::new(Mutex::new(Told {
             advisories: json!({}),
             refuses: false,
             asked: Vec::new(),
         }));
-        let (here, shared) = (url.clone(), Arc::clone(&told));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (here, shared) = (here.clone(), Arc::clone(&shared));
-                std::thread::spawn(move || serve(stream, &here, &shared));
-            }
-        });
-        Self { url, told }
+        let shared = Arc::clone(&told);
+        let address = http::serve(move |request| Some(reply(&request, &shared)));
+        Self {
+            url: format!("http://{address}"),
+            told,
+        }
     }
 
     /// From now on there is an advisory against `left` before `fixed`.
@@ -71,39 +67,53 @@ fn releases() -> Vec<Release> {
     ]
 }
 
-fn serve(stream: TcpStream, here: &str, told: &Mutex<Told>) {
-    let mut reader = BufReader::new(stream);
-    let (mut line, mut length) = (String::new(), 0);
-    if reader.read_line(&mut line).unwrap_or(0) == 0 {
-        return;
-    }
-    loop {
-        let mut header = String::new();
-        if reader.read_line(&mut header).unwrap_or(0) <= 2 {
-            break;
-        }
-        if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    reader.read_exact(&mut vec![0; length]).unwrap();
-    let path = line.split(' ').nth(1).unwrap().trim_start_matches('/');
-    let (status, body) = {
-        let mut told = told.lock().unwrap();
-        told.asked.push(line.trim().to_owned());
-        match path {
-            path if path.ends_with("advisories/bulk") && told.refuses => (405, b"{}".to_vec()),
-            path if path.ends_with("advisories/bulk") => (200, told.advisories.to_string().into()),
-            path => answer(path, here).map_or((404, b"{}".to_vec()), |body| (200, body)),
-        }
-    };
-    let stream = reader.get_mut();
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
+fn reply(request: &Request, told: &Mutex<Told>) -> Answer {
+    let path = request.line.split(' ').nth(1).unwrap();
+    let path = path.trim_start_matches('/');
+    let host = request.headers.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("host").then(|| value.trim())
+    });
+    let here = format!("http://{}", host.unwrap_or_default());
+    let mut told = told.lock().unwrap();
+    told.asked.push(request.line.clone());
+    let (bulk, list) = (
+        path.ends_with("advisories/bulk"),
+        path.ends_with("security/audits"),
     );
-    let _ = stream.write_all(&body);
+    let (status, body) = match () {
+        () if (bulk || list) && told.refuses => (405, b"{}".to_vec()),
+        () if bulk => (200, told.advisories.to_string().into()),
+        () if list => (200, listed(&told.advisories).to_string().into()),
+        () => answer(path, &here).map_or((404, b"{}".to_vec()), |body| (200, body)),
+    };
+    Answer {
+        headers: "Content-Type: application/json\r\n".to_owned(),
+        ..Answer::new(status, body)
+    }
+}
+
+/// The same in the form that npm 6, pnpm and yarn 1 ask for.
+fn listed(advisories: &Value) -> Value {
+    let mut counts = json!({"info": 0, "low": 0, "moderate": 0, "high": 0, "critical": 0});
+    let (mut all, mut actions) = (json!({}), Vec::new());
+    for (name, list) in advisories.as_object().unwrap() {
+        for one in list.as_array().unwrap() {
+            let mut one = one.clone();
+            one["module_name"] = json!(name);
+            one["patched_versions"] = json!(">=1.0.1");
+            one["findings"] = json!([{"version": "1.0.0", "paths": [format!("outer>{name}")]}]);
+            let severity = one["severity"].as_str().unwrap().to_owned();
+            counts[&severity] = json!(counts[&severity].as_u64().unwrap() + 1);
+            let id = one["id"].to_string();
+            // yarn 1 tells only what an action would resolve.
+            actions.push(json!({"action": "update", "module": name, "target": "1.0.1", "depth": 2, "isMajor": false,
+                "resolves": [{"id": one["id"], "path": format!("outer>{name}"), "dev": false, "optional": false, "bundled": false}]}));
+            all[id] = one;
+        }
+    }
+    json!({"actions": actions, "advisories": all, "muted": [], "metadata": {"vulnerabilities": counts,
+        "dependencies": 2, "devDependencies": 0, "optionalDependencies": 0, "totalDependencies": 2}})
 }
 
 fn answer(path: &str, here: &str) -> Option<Vec<u8>> {

@@ -1,12 +1,14 @@
 //! The outside world of a test: a web server of its own, Redis, openssl, all on private ports, all ended with the test.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use super::http::{self, Answer};
 
 /// A web server that gives every request the same answer, which can be changed. Without an answer it never says anything.
 pub struct Web {
@@ -16,17 +18,16 @@ pub struct Web {
 
 impl Web {
     pub fn start(status: u16, body: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let answer = Arc::new(Mutex::new(Some((status, body.to_owned()))));
-        let shared = Arc::clone(&answer);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, shared) = (stream.unwrap(), Arc::clone(&shared));
-                std::thread::spawn(move || serve(stream, &shared));
-            }
+        let told = Arc::clone(&answer);
+        let address = http::serve(move |_| {
+            let (status, body) = told.lock().unwrap().clone()?;
+            Some(Answer::new(status, body))
         });
-        Self { port, answer }
+        Self {
+            port: address.port(),
+            answer,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -40,29 +41,6 @@ impl Web {
     pub fn is_silent(&self) {
         *self.answer.lock().unwrap() = None;
     }
-}
-
-fn serve(mut stream: TcpStream, answer: &Mutex<Option<(u16, String)>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    if reader
-        .fill_buf()
-        .is_ok_and(|bytes| bytes.first() < Some(&b' '))
-    {
-        return; // nobody, or the first byte of TLS
-    }
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-        line.clear();
-    }
-    let Some((status, body)) = answer.lock().unwrap().clone() else {
-        let _ = reader.read(&mut [0; 1]); // until the other side gives up
-        return;
-    };
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
 }
 
 /// A port that nobody listens on.
