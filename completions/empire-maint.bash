@@ -1882,14 +1882,14 @@ _empire__maint() {
             return 0
             ;;
         empire__subcmd__maint__subcmd__rag__subcmd__clean)
-            opts="-c -q -v -n -h --step --rebuild-index --rebuild-if-stale --yes --no-backup-check --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
+            opts="-c -q -v -n -h --step --rebuild-index --rebuild-if-stale --retrain --yes --no-backup-check --config --root --format --json --quiet --verbose --dry-run --no-alert --lock-wait --timeout --color --now --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --step)
-                    COMPREPLY=($(compgen -W "idle orphans invalid duplicates" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "idle orphans invalid duplicates quality changed optimize" -- "${cur}"))
                     return 0
                     ;;
                 --rebuild-if-stale)

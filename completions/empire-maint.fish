@@ -488,10 +488,13 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s v -l v
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s n -l dry-run -d 'Change nothing, list what would be done'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -l no-alert -d 'Send no alert for this run'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand gpu" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l step -d 'Only this step (repeatable): idle, orphans, invalid, duplicates' -r -f -a "idle\t'Embeddings that were not accessed for `max_idle`, with their chunks'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l step -d 'Only this step (repeatable): idle, orphans, invalid, duplicates, quality, changed, optimize' -r -f -a "idle\t'Embeddings that were not accessed for `max_idle`, with their chunks'
 orphans\t'Chunks whose embedding or document is gone, embeddings that no chunk points to'
 invalid\t'Vectors and texts that cannot be what they should be'
-duplicates\t'Chunks that say the same as another one'"
+duplicates\t'Chunks that say the same as another one'
+quality\t'Memories that were never retrieved, and texts that say nothing'
+changed\t'Documents whose file is another one by now, and texts that have no vector of theirs'
+optimize\t'What `optimize-db` does, for this database'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l rebuild-if-stale -d 'Rebuild an index once this part of it (0 to 1) differs from the table' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -s c -l config -d 'The configuration file' -r -F
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l root -d 'The application\'s root, instead of [app] root' -r -F
@@ -507,6 +510,7 @@ always\t'Always'
 never\t'Never'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l now -d 'The time that the run believes in, for tests' -r
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l rebuild-index -d 'Rebuild every index of [[rag.index]], whatever it holds'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l retrain -d 'Where an IVF is rebuilt, find new centroids for its lists'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l yes -d 'Also where a step takes more of its table than max_fraction'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l no-backup-check -d 'Also without a verified backup from the last 24 hours'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand rag-clean" -l json -d 'Short for --format json'
