@@ -190,7 +190,7 @@ pub const LINES: &[Line] = &[
     L::task_line("gpu", "§7.1", "GPU health", "gpu", When::daily(6, 53)).needs(Need::Gpu),
     L::task_line("gpu-balance", "§7.2", "GPU load and benchmarks", "gpu --benchmark", When::weekly(Tuesday, 10, 3)).needs(Need::Benchmark),
     L::task_line("rag-clean", "§8.1", "vector database cleanup", "rag-clean", When::weekly(Sunday, 2, 37)).needs(Need::Embeddings),
-    L::task_line("rag-index", "§8.2", "index optimization", "rag-clean --rebuild-index", When::monthly(EVERY_MONTH, 1, Tuesday, 2, 49)).needs(Need::Index),
+    L::task_line("rag-index", "§8.2", "index optimization", "rag-clean --rebuild-index", When::monthly(EVERY_MONTH, 1, Tuesday, 2, 51)).needs(Need::Index),
     L::task_line("rag-eval", "§8.3", "retrieval quality", "rag-eval", When::monthly(QUARTERLY, 2, Tuesday, 11, 3)).needs(Need::Embeddings),
     L::manual("runbooks", "§9.1", "runbooks still true", When::monthly(QUARTERLY, 2, Wednesday, 10, 0)),
     L::manual("documentation", "§9.2", "documentation", When::monthly(QUARTERLY, 2, Thursday, 10, 0)),

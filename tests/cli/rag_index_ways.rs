@@ -153,7 +153,7 @@ fn a_command_that_fails_or_lies_replaces_nothing() {
         ("short", "3 missing"),
         ("lie", "listed 256 ids for an index of 257 vectors"),
         ("silent", "rag.faiss.new.ids is not there"),
-        ("slow", "1 s"),
+        ("slow", "after 1.0 s"),
     ] {
         let lines = command("IDMap2,PQ4x4", how) + "external_timeout = \"1s\"\n";
         let lines = match how {
@@ -200,12 +200,13 @@ fn lists_that_are_trained_anew_find_as_much_as_faiss_own() {
             "not the same twice"
         );
         let ours = memory.require_true();
-        let recall = |found: &Value| found["recall"].as_f64().unwrap();
+        // In one list FAISS itself finds 0.81 to 0.84 of these, by where it happens to begin.
+        let recall = |found: &Value| found["recall_of_8_lists"].as_f64().unwrap();
         assert!(
-            recall(&ours) >= recall(&theirs) - 0.03,
+            recall(&ours) >= recall(&theirs) - 0.01,
             "{} {}",
-            ours["recall"],
-            theirs["recall"]
+            recall(&ours),
+            recall(&theirs)
         );
     }
     // Lists of which one has nearly all are trained anew without being asked.

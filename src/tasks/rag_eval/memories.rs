@@ -18,7 +18,7 @@ const MORE: &str = "rag-eval.more";
 /// More is no list that anybody reads.
 const MOST: usize = 1_000;
 /// What rules about secrets take a memory for.
-const NAME: &str = "memory.txt";
+const NAME: &str = "chunk.txt";
 
 /// What the audit found.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
