@@ -7,7 +7,7 @@ use super::Link;
 use crate::sys::Stop;
 
 /// Keys of one script at most; one that would take longer than its budget hands the rest back.
-const LARGEST_BATCH: usize = 256;
+const LARGEST_BATCH: usize = 400;
 const SMALLEST_BATCH: usize = 4;
 const GROWTH: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);

@@ -16,6 +16,8 @@ use crate::sys::Stop;
 const SCRIPT: &str = include_str!("sweep.lua");
 /// After this the script hands back what it has not reached, microseconds.
 const BUDGET_US: u64 = 200;
+/// Pages that are gathered for one script at most; a stop goes over so many again.
+const PAGES: usize = 8;
 /// Keys of one UNLINK; in a cluster each key is another slot.
 const CHUNK: usize = 32;
 
@@ -116,28 +118,46 @@ impl Sweep<'_> {
         tally.changed.resize(self.rules.len(), 0);
         pace.settle(&mut self.probe)?;
         loop {
-            let (next, keys) = self.page(pace, tally.cursor)?;
-            let matched = keys.by_rules.values().map(Vec::len).sum::<usize>() as u64;
-            pace.pass(keys.visited.saturating_sub(matched));
-            for (set, keys) in keys.by_rules {
-                self.page_of(set, &keys, mode, pace, tally)?;
+            let found = self.gather(pace, tally.cursor)?;
+            for (set, keys) in found.by_rules {
+                self.treat(set, &keys, mode, pace, tally)?;
             }
-            tally.visited += keys.visited;
-            tally.cursor = next;
+            tally.visited += found.visited;
+            tally.cursor = found.next;
             (self.progress)(tally.visited);
-            if next == 0 {
+            if found.next == 0 {
                 tally.complete = true;
                 return Ok(());
             }
-            pace.rest(self.stop)?;
         }
     }
 
-    /// Some keys more, by the rules whose patterns they match.
-    fn page(&mut self, pace: &mut Pace, cursor: u64) -> anyhow::Result<(u64, Page)> {
+    /// Pages until they fill a script: half as many turns where every second key matches.
+    fn gather(&mut self, pace: &mut Pace, cursor: u64) -> anyhow::Result<Found> {
+        let mut found = Found {
+            next: cursor,
+            ..Found::default()
+        };
+        for _ in 0..PAGES {
+            let visited = self.page(pace, &mut found)?;
+            pace.pass(visited);
+            pace.rest(self.stop)?;
+            let full = found
+                .by_rules
+                .values()
+                .any(|keys| keys.len() >= pace.batch());
+            if full || found.next == 0 {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// One page more, by the rules whose patterns its keys match. Returns how many keys match none.
+    fn page(&mut self, pace: &mut Pace, found: &mut Found) -> anyhow::Result<u64> {
         let count = pace.page();
         let mut scan = cmd("SCAN");
-        scan.arg(cursor);
+        scan.arg(found.next);
         if let [only] = self.rules {
             scan.arg("MATCH").arg(only.pattern.text());
         }
@@ -151,28 +171,25 @@ impl Sweep<'_> {
             count
         } else {
             keys.len()
-        };
-        let mut by_rules: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
+        } as u64;
+        let mut matched = 0;
         for key in keys {
             let mut set = 0;
             for (number, rule) in self.rules.iter().enumerate() {
                 set |= u64::from(rule.pattern.matches(&key)) << number;
             }
             if set != 0 {
-                by_rules.entry(set).or_default().push(key);
+                found.by_rules.entry(set).or_default().push(key);
+                matched += 1;
             }
         }
-        Ok((
-            next,
-            Page {
-                visited: visited as u64,
-                by_rules,
-            },
-        ))
+        found.next = next;
+        found.visited += visited;
+        Ok(visited.saturating_sub(matched))
     }
 
     /// Keys that match the same rules, batch by batch.
-    fn page_of(
+    fn treat(
         &mut self,
         set: u64,
         keys: &[Vec<u8>],
@@ -271,9 +288,14 @@ impl Sweep<'_> {
     }
 }
 
-/// Keys of one SCAN.
-struct Page {
+/// Keys of some pages.
+#[derive(Default)]
+struct Found {
+    /// Where SCAN goes on behind them.
+    next: u64,
+    /// Keys gone through, about.
     visited: u64,
+    /// Those that match, by the set of rules that they match.
     by_rules: BTreeMap<u64, Vec<Vec<u8>>>,
 }
 
