@@ -16,6 +16,7 @@ use crate::output::{self, Format};
 use crate::redis;
 use crate::report::Report;
 use crate::sys::{files, process};
+use crate::units;
 
 const STEP: Duration = Duration::from_secs(300);
 const REDIS_STARTS: Duration = Duration::from_secs(10);
@@ -60,13 +61,17 @@ pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> any
     drop((writer, redis));
     let steps = steps?;
     server.tell(&server.what_next());
-    let failed = steps.iter().filter(|step| step["exit_code"] != 0).count();
+    // 1 is something worth a look, such as the slow queries that were put there.
+    let failed = steps
+        .iter()
+        .filter(|step| !matches!(step["exit_code"].as_i64(), Some(0 | 1)))
+        .count() as u64;
     report.summary = match failed {
         0 => format!(
             "everything worked; the server is in {}",
             server.folder.display()
         ),
-        failed => format!("{failed} steps did not end with 0"),
+        failed => format!("{} failed", units::count(failed, "step")),
     };
     report.data = json!({"folder": server.folder, "steps": steps});
     anyhow::ensure!(failed == 0, "{}", report.summary);
@@ -182,7 +187,7 @@ impl Server {
                 vec!["restore", "app_db", "--to", &copy],
             ),
             (
-                "The weekly care: sound? Then statistics, indexes and free space, where it pays.",
+                "The weekly care: sound? Then statistics, indices and free space, where it pays.",
                 vec!["optimize-db"],
             ),
             (
@@ -210,7 +215,7 @@ impl Server {
                 vec!["access-audit"],
             ),
             (
-                "Queries, indices and the planner's statistics. Nothing is run, nothing is made.",
+                "Slow queries, why they are slow, and which index would help. Nothing is run, nothing is made.",
                 vec!["query-review"],
             ),
             (
@@ -344,7 +349,9 @@ fn create_app(path: &Path) -> rusqlite::Result<()> {
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40)
            INSERT INTO audit_log SELECT n, 'admin', 'user' || ((n % 3 + 1) * 500), datetime('now', '-' || (n * 11) || ' hours') FROM c;
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 500)
-           INSERT INTO query_logs SELECT n, 'SELECT * FROM trades WHERE created_at > ''' || n || '''', n, datetime('now', '-' || n || ' minutes') FROM c;
+           INSERT INTO query_logs SELECT n, iif(n % 3, 'SELECT title, amount FROM deals WHERE user_id = ' || n,
+             'SELECT symbol, count(*) FROM trades WHERE created_at > datetime(''now'', ''-' || n || ' days'') GROUP BY symbol'),
+             n * 7, datetime('now', '-' || n || ' minutes') FROM c;
          COMMIT;",
     )
 }

@@ -282,14 +282,16 @@ pub fn percent(part: u64, whole: u64) -> f64 {
 
 /// `1 database`, `2 databases`: the one place that knows plurals.
 pub fn count(number: u64, noun: &str) -> String {
-    let plural = match noun.strip_suffix('y') {
-        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
-        _ => format!("{noun}s"),
-    };
     if number == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{number} {plural}")
+        return format!("1 {noun}");
+    }
+    if let Some(stem) = noun.strip_suffix("index") {
+        return format!("{number} {stem}indices");
+    }
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{number} {stem}ies"),
+        _ if noun.ends_with('s') => format!("{number} {noun}es"),
+        _ => format!("{number} {noun}s"),
     }
 }
 
@@ -351,5 +353,7 @@ mod tests {
         assert_eq!(count(1, "database"), "1 database");
         assert_eq!(count(2, "entry"), "2 entries");
         assert_eq!(count(0, "day"), "0 days");
+        assert_eq!(count(3, "address"), "3 addresses");
+        assert_eq!(count(2, "missing index"), "2 missing indices");
     }
 }
