@@ -1,6 +1,7 @@
 //! Long work in short write transactions, so that the application's own writers never wait long. SQLite has one write lock and no
-//! queue for it: whoever waits looks again after 1, 2, 5, 10, 15, 20 and then 25 ms (`sqliteDefaultBusyCallback`). So the lock
-//! is not only held shortly, it is also left alone, at short intervals, for longer than any of these steps.
+//! queue for it: whoever waits looks again after 1, 2, 5, 10, 15, 20 and then 25 ms, later less often still
+//! (`sqliteDefaultBusyCallback`). So the lock is not only held shortly, it is also left alone, at short intervals, for longer than
+//! any of these steps. Of two who look at the same moment one gets in; where anybody did, the rest lasts one more step for the other.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,14 +15,15 @@ use crate::sys::Stop;
 pub const LONGEST_LOCK: Duration = Duration::from_millis(50);
 
 const FIRST: Duration = Duration::from_millis(4);
-const MOST: Duration = Duration::from_millis(20);
+const MOST: Duration = Duration::from_millis(22);
 const LEAST: Duration = Duration::from_micros(500);
 /// A transaction that took longer with its commit makes the next ones shorter.
 const FINE: Duration = Duration::from_millis(30);
 const BREATH: Duration = Duration::from_millis(1);
-/// So much time in short transactions, then a rest in which everybody who waits gets in.
-const ROUND: Duration = Duration::from_millis(50);
+/// So much time at most in short transactions, then a rest in which everybody who waits gets in.
+const ROUND: Duration = Duration::from_millis(52);
 const REST: Duration = Duration::from_millis(27);
+const ONE_MORE_STEP: Duration = Duration::from_millis(26);
 
 /// After so many transactions what they wrote into the log is folded in, in the next rest: its syncs hold up the others' commits.
 const CHECKPOINT: u64 = 16;
@@ -41,6 +43,8 @@ pub struct Pace {
     round: Duration,
     /// Nothing is locked before.
     free: Instant,
+    /// What `data_version` was when this rest began: it changes with others' commits.
+    version: Option<i64>,
     /// What the last transaction took.
     last: Duration,
     /// So many items of one that is announced.
@@ -59,6 +63,7 @@ impl Pace {
             folded: 0,
             round: Duration::ZERO,
             free: Instant::now(),
+            version: None,
             last: Duration::ZERO,
             share: FIRST_SHARE,
         }
@@ -89,6 +94,11 @@ impl Pace {
     ) -> anyhow::Result<usize> {
         self.stop.check()?;
         std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
+        if let Some(version) = self.version.take()
+            && version != self.version_now(connection)?
+        {
+            std::thread::sleep(ONE_MORE_STEP);
+        }
         self.execute(connection, "BEGIN IMMEDIATE")?;
         let began = Instant::now();
         let mut done = 0;
@@ -107,7 +117,16 @@ impl Pace {
             let _ = connection.execute_batch("ROLLBACK");
             return Err(error);
         }
-        if self.took(began.elapsed()) && self.turns - self.folded >= CHECKPOINT {
+        if self.took(began.elapsed()) {
+            self.version = Some(self.version_now(connection)?);
+            self.fold(connection)?;
+        }
+        Ok(done)
+    }
+
+    /// Folds the log in, if it is time for it.
+    fn fold(&mut self, connection: &Connection) -> anyhow::Result<()> {
+        if self.turns - self.folded >= CHECKPOINT {
             self.folded = self.turns;
             // SQLite would do that at the end of a commit, when the write lock is gone already (`sqlite3_wal_hook`), and its time
             // would count as the lock's. Busy or not, the next one goes on with it.
@@ -115,7 +134,7 @@ impl Pace {
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
                 .map_err(|error| explain(error, &self.path, &self.stop))?;
         }
-        Ok(done)
+        Ok(())
     }
 
     /// One transaction over so many items as should fit into its time: `announce` hears which, while nothing is locked yet, then
@@ -137,6 +156,12 @@ impl Pace {
         Ok(some.len())
     }
 
+    fn version_now(&self, connection: &Connection) -> anyhow::Result<i64> {
+        connection
+            .query_row("PRAGMA main.data_version", [], |row| row.get(0))
+            .map_err(|error| explain(error, &self.path, &self.stop))
+    }
+
     fn execute(&self, connection: &Connection, sql: &str) -> anyhow::Result<()> {
         connection
             .execute_batch(sql)
@@ -150,7 +175,8 @@ impl Pace {
         self.longest = self.longest.max(held);
         self.budget = next_budget(self.budget, held);
         self.round += held + BREATH;
-        let rests = self.round >= ROUND;
+        // Not even begun where it would not end in time.
+        let rests = self.round + self.budget > ROUND;
         if rests {
             self.round = Duration::ZERO;
         }
@@ -254,5 +280,31 @@ mod tests {
             .query_row("SELECT sum(x) FROM t", [], |row| row.get(0))
             .expect("sums");
         assert_eq!((sum, pace.turns()), (11, 2));
+    }
+
+    #[test]
+    fn a_rest_in_which_somebody_commits_lasts_longer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.db");
+        let connection = Connection::open(&path).expect("opens");
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE t(x)")
+            .expect("creates");
+        let other = Connection::open(&path).expect("opens");
+        let stop = Stop::after(Duration::from_secs(60));
+        let mut pace = Pace::new(&path, &stop);
+        let slow = |_: &i64| -> anyhow::Result<()> {
+            connection.execute("INSERT INTO t VALUES (1)", [])?;
+            std::thread::sleep(ROUND);
+            Ok(())
+        };
+        pace.turn(&connection, &[1], slow).expect("commits");
+        assert!(pace.rests());
+        let began = Instant::now();
+        other
+            .execute_batch("INSERT INTO t VALUES (2)")
+            .expect("gets in");
+        pace.turn(&connection, &[1], |_| Ok(())).expect("commits");
+        assert!(began.elapsed() >= REST + ONE_MORE_STEP - BREATH);
     }
 }
