@@ -239,7 +239,6 @@ fn write(path: &Path, log: &Path, waits: bool) -> anyhow::Result<()> {
         let asked = Instant::now();
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let began = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-        let waited = asked.elapsed();
         let started = if waits { asked } else { Instant::now() };
         connection.execute("UPDATE users SET logins = logins + 1 WHERE id = ?1", [user])?;
         connection.execute(
@@ -247,12 +246,7 @@ fn write(path: &Path, log: &Path, waits: bool) -> anyhow::Result<()> {
             [context],
         )?;
         connection.execute_batch("COMMIT")?;
-        writeln!(
-            log,
-            "{began} {} {}",
-            started.elapsed().as_micros(),
-            waited.as_micros()
-        )?;
+        writeln!(log, "{began} {}", started.elapsed().as_micros())?;
         std::thread::sleep(Duration::from_millis(
             30 + numbers.below(40).cast_unsigned(),
         ));
