@@ -1,6 +1,8 @@
 //! What each step would take, looked at read-only. A step counts as if those before it had been done, so that a dry run tells
 //! what the real run does; each row is judged again when it goes.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -603,33 +605,24 @@ pub fn dimension(
     memory: &Memory,
 ) -> rusqlite::Result<anyhow::Result<Option<usize>>> {
     let vector = quote(&memory.names.vector);
-    let table = quote(&memory.embeddings.name);
-    let sql = format!(
-        "SELECT length({vector}), count(*), (SELECT count({vector}) FROM main.{table}) FROM main.{table}
-         WHERE typeof({vector}) = 'blob' GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
-    );
-    let found = connection.query_row(&sql, [], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, i64>(1)?,
-            row.get::<_, i64>(2)?,
-        ))
-    });
-    let (bytes, rows, all) = match found {
-        Ok(found) => found,
-        Err(rusqlite::Error::QueryReturnedNoRows) => {
-            let any: bool = connection.query_row(
-                &format!("SELECT EXISTS (SELECT 1 FROM main.{table} WHERE {vector} IS NOT NULL)"),
-                [],
-                |row| row.get(0),
-            )?;
-            return Ok(match any {
-                false => Ok(None),
-                true => Err(not_floats(memory).into()),
-            });
+    // Counted here: a GROUP BY would sort the vectors themselves.
+    let mut statement = connection.prepare(&format!(
+        "SELECT length({vector}), typeof({vector}) = 'blob' FROM main.{} WHERE {vector} IS NOT NULL",
+        quote(&memory.embeddings.name)
+    ))?;
+    let mut values = statement.query([])?;
+    let (mut lengths, mut all) = (BTreeMap::<i64, u64>::new(), 0);
+    while let Some(value) = values.next()? {
+        all += 1;
+        if value.get(1)? {
+            *lengths.entry(value.get(0)?).or_default() += 1;
         }
-        Err(error) => return Err(error),
-    };
+    }
+    if all == 0 {
+        return Ok(Ok(None));
+    }
+    let most = lengths.into_iter().max_by_key(|(_, rows)| *rows);
+    let (bytes, rows) = most.unwrap_or_default();
     if rows * 2 <= all || bytes == 0 || bytes % 4 != 0 {
         return Ok(Err(not_floats(memory).into()));
     }

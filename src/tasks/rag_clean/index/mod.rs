@@ -83,6 +83,9 @@ pub struct Outcome {
     moved: u64,
     /// It was built anew.
     rebuilt: bool,
+    /// Milliseconds that building and writing it took, without the proof; of a command's nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_ms: Option<u64>,
     /// What was shown of the one that was built anew: `whole`; of one that a command wrote `ids`, or `ids-as-told` by the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     proven: Option<&'static str>,
@@ -102,6 +105,7 @@ impl Outcome {
             stale: drift.stale,
             moved: drift.moved,
             rebuilt: false,
+            build_ms: None,
             proven: None,
         }
     }
@@ -215,8 +219,9 @@ impl Work<'_> {
         let done = self
             .report
             .act(step, |permit| self.rebuild(permit, held, &drift))?;
-        if let Some(last) = outcomes.last_mut().filter(|_| done.is_some()) {
+        if let (Some(took), Some(last)) = (done, outcomes.last_mut()) {
             (last.rebuilt, last.proven) = (true, Some("whole"));
+            last.build_ms = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::Work;
 use super::drift::{Drift, normalise};
@@ -18,12 +19,13 @@ use crate::units::Bytes;
 const UNEQUAL: f64 = 4.0;
 
 impl Work<'_> {
+    /// Says how long it took without the proof.
     pub(super) fn rebuild(
         &self,
         permit: &Permit,
         held: &Held,
         drift: &Drift,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Duration> {
         let shape = &held.index.shape;
         let retrain = self.is_to_train(held, drift);
         let trained = match retrain {
@@ -74,7 +76,8 @@ impl Work<'_> {
         held: &Held,
         drift: &Drift,
         retrain: bool,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Duration> {
+        let began = Instant::now();
         let new = &waiting(&held.path);
         let file = files::create_new(permit, new)?;
         if let Some(old) = files::metadata(&held.path)? {
@@ -115,6 +118,7 @@ impl Work<'_> {
         if let (Some(map), Some(order)) = (&held.map, &order) {
             self.write_map(permit, map, order)?;
         }
+        let took = began.elapsed();
         self.prove(held, &shape, drift)?;
         let _shield = stop.shield();
         require_unchanged(held)?;
@@ -126,7 +130,8 @@ impl Work<'_> {
         // The old map goes with the new index as well as it can ([`Positions::after`]); the new one does not go with the old index.
         held.map
             .as_ref()
-            .map_or(Ok(()), |map| publish(permit, map.path()))
+            .map_or(Ok(()), |map| publish(permit, map.path()))?;
+        Ok(took)
     }
 
     pub(super) fn ids(&self, width: usize) -> anyhow::Result<Vec<i64>> {
