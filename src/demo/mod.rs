@@ -1,6 +1,8 @@
 //! `demo`: a small throw-away server in a temporary folder, with a process that keeps writing, and this very program run on it.
 //! Touches nothing outside that folder.
 
+mod build;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -15,13 +17,12 @@ use crate::config::sections::Redis;
 use crate::output::{self, Format};
 use crate::redis;
 use crate::report::Report;
-use crate::sys::{files, process};
+use crate::sys::{Stop, files, process};
 use crate::units;
 
 const STEP: Duration = Duration::from_secs(300);
 const REDIS_STARTS: Duration = Duration::from_secs(10);
 const REDIS_KEYS: usize = 2000;
-const LONGEST_WRITER: Duration = Duration::from_secs(600);
 
 /// Build a small throw-away server with live databases and run backup, verify and restore on it
 #[derive(Args)]
@@ -34,7 +35,7 @@ pub struct Arguments {
 /// Builds, runs, tells.
 pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
     if let Some(path) = &arguments.write {
-        return keep_writing(path);
+        return build::keep_writing(path);
     }
     let human = globals.style().format == Format::Human;
     let folder = tempfile::Builder::new()
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> any
         color: globals.style().color,
     };
     server.tell(&format!(
-        "A small server is being built in {}: an app.db and a rag.db with the plan's tables.\n",
+        "A small server is being built in {}: an app.db and a rag.db with the plan's tables, and a FAISS index.\n",
         server.folder.display()
     ));
     server.build()?;
@@ -96,11 +97,16 @@ impl Server {
     fn build(&self) -> anyhow::Result<()> {
         let data = self.root.join("data");
         files::private_directory(&data)?;
-        create_app(&data.join("app.db")).context("cannot build app.db")?;
-        create_rag(&data.join("rag.db")).context("cannot build rag.db")?;
+        build::app(&data.join("app.db")).context("cannot build app.db")?;
+        build::rag(
+            &data.join("rag.db"),
+            &data.join("rag.faiss"),
+            &Stop::after(STEP),
+        )
+        .context("cannot build rag.db and its index")?;
         let text = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
         let config = format!(
-            "[app]\nroot = {}\n\n[state]\ndir = {}\n\n[[database]]\nname = \"app_db\"\npath = \"data/app.db\"\nexpect_tables = [\"users\", \"deals\", \"trades\"]\nfreshness = {{ trades = \"created_at\" }}\n\n[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n\n[redis]\nurl = {}\n",
+            "[app]\nroot = {}\n\n[state]\ndir = {}\n\n[[database]]\nname = \"app_db\"\npath = \"data/app.db\"\nexpect_tables = [\"users\", \"deals\", \"trades\"]\nfreshness = {{ trades = \"created_at\" }}\n\n[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n\n[[rag.index]]\npath = \"data/rag.faiss\"\n\n[redis]\nurl = {}\n",
             text(&self.root),
             text(&self.folder.join("state")),
             toml::Value::from(self.redis_url()),
@@ -195,7 +201,7 @@ impl Server {
                 vec!["data-clean"],
             ),
             (
-                "Embeddings that nobody used for 90 days go, with their chunks; what is orphaned or no vector goes too.",
+                "Embeddings that nobody used for 90 days go, with their chunks; what is orphaned or no vector goes too, and the FAISS index is built anew without them.",
                 vec!["rag-clean"],
             ),
             (
@@ -321,86 +327,4 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn create_app(path: &Path) -> rusqlite::Result<()> {
-    Connection::open(path)?.execute_batch(
-        "PRAGMA journal_mode=WAL;
-         CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT UNIQUE, role TEXT, last_login TEXT);
-         CREATE TABLE deals (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES users (id), title TEXT, amount REAL, created_at TEXT);
-         CREATE TABLE trades (id INTEGER PRIMARY KEY, deal_id INTEGER, symbol TEXT, price REAL, quantity INTEGER, created_at TEXT);
-         CREATE TABLE archived_trades (id INTEGER PRIMARY KEY, deal_id INTEGER, symbol TEXT, price REAL, quantity INTEGER, created_at TEXT);
-         CREATE TABLE logs (id INTEGER PRIMARY KEY, timestamp TEXT, level TEXT, message TEXT);
-         CREATE TABLE audit_log (id INTEGER PRIMARY KEY, action_type TEXT, actor TEXT, timestamp TEXT);
-         CREATE TABLE login_events (id INTEGER PRIMARY KEY, user_id INTEGER, success INTEGER, ip TEXT, created_at TEXT);
-         CREATE TABLE query_logs (id INTEGER PRIMARY KEY, query TEXT, query_time REAL, created_at TEXT);
-         CREATE INDEX trades_by_time ON trades (created_at);
-         BEGIN;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000)
-           INSERT INTO users SELECT n, 'user' || n, iif(n % 500, 'trader', 'admin'), datetime('now', '-' || iif(n % 500, n % 200, 0) || ' days') FROM c;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 60000)
-           INSERT INTO deals SELECT n, n % 20000 + 1, 'deal ' || n || ' for a customer of region ' || (n % 12), n * 1.25, datetime('now', '-' || (n % 400) || ' days') FROM c;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000)
-           INSERT INTO trades SELECT n, n % 60000, substr('AAPLMSFTNVDAGOOG', n % 4 * 4 + 1, 4), abs(random() % 100000) / 100.0, n % 900, datetime('now', '-' || (200000 - n) || ' minutes') FROM c;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000)
-           INSERT INTO logs SELECT n, datetime('now', '-' || (n % 120) || ' days'), iif(n % 20, 'info', 'error'), 'request ' || n || ' took ' || (n % 300) || ' ms' FROM c;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)
-           INSERT INTO login_events SELECT n, n % 300 + 1, n % 40 > 0, '10.0.' || (n % 5) || '.' || (n % 250), datetime('now', '-' || (n % 700) || ' hours') FROM c;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40)
-           INSERT INTO audit_log SELECT n, 'admin', 'user' || ((n % 3 + 1) * 500), datetime('now', '-' || (n * 11) || ' hours') FROM c;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 500)
-           INSERT INTO query_logs SELECT n, iif(n % 3, 'SELECT title, amount FROM deals WHERE user_id = ' || n,
-             'SELECT symbol, count(*) FROM trades WHERE created_at > datetime(''now'', ''-' || n || ' days'') GROUP BY symbol'),
-             n * 7, datetime('now', '-' || n || ' minutes') FROM c;
-         COMMIT;",
-    )
-}
-
-fn create_rag(path: &Path) -> rusqlite::Result<()> {
-    let mut connection = Connection::open(path)?;
-    connection.execute_batch(
-        "PRAGMA journal_mode=WAL;
-         CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, content_hash TEXT);
-         CREATE TABLE embeddings (id INTEGER PRIMARY KEY, vector BLOB, last_accessed TEXT);
-         CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text TEXT);
-         CREATE INDEX chunks_by_embedding ON chunks (embedding_id);
-         BEGIN;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 400)
-           INSERT INTO documents SELECT n, 'docs/' || n || '.md', hex(randomblob(16)) FROM c;
-         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 8000)
-           INSERT INTO embeddings SELECT n, NULL, datetime('now', '-' || (n % 120) || ' days') FROM c;
-         INSERT INTO chunks SELECT id, id % 400 + 1, id, 'chunk ' || id || ' of a document that somebody will ask about' FROM embeddings;
-         UPDATE chunks SET text = text || ': http://9.9.9.9/more' WHERE id = 4000;
-         COMMIT;",
-    )?;
-    let together = connection.transaction()?;
-    {
-        let mut give = together.prepare("UPDATE embeddings SET vector = ?1 WHERE id = ?2")?;
-        let mut state: u32 = 1;
-        for id in 1..=8000 {
-            let vector: Vec<u8> = (0..384)
-                .flat_map(|_| {
-                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (state as f32 / u32::MAX as f32 - 0.5).to_le_bytes()
-                })
-                .collect();
-            give.execute((vector, id))?;
-        }
-    }
-    together.commit()
-}
-
-/// Commits a few times a second until killed, or until nobody can still be watching.
-fn keep_writing(path: &Path) -> anyhow::Result<()> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    let started = Instant::now();
-    while started.elapsed() < LONGEST_WRITER {
-        connection.execute(
-            "INSERT INTO trades (deal_id, symbol, price, quantity, created_at) VALUES (1, 'AAPL', 1.0, 1, datetime('now'))",
-            [],
-        )?;
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
