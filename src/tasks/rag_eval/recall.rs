@@ -300,6 +300,15 @@ fn tell(scene: &Scene<'_>, swept: &Swept) {
 fn table(swept: &[Swept]) -> Document {
     let mut rows = Vec::new();
     for one in swept {
+        if one.settings.is_empty() {
+            rows.push(vec![
+                Cell::Text(one.index.clone()),
+                Cell::Text(one.kind.clone()),
+                Cell::Text("looks at everything".to_owned()),
+                Cell::Percent(100.0),
+                Cell::Text("-".to_owned()),
+            ]);
+        }
         for setting in &one.settings {
             let own = if setting.own { " (its own)" } else { "" };
             rows.push(vec![
