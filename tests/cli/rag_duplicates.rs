@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::faults::{Faults, Kind, points};
-use crate::support::{Ran, Server, actions, finding, finding_ids, number, sql};
+use crate::support::broken::everywhere;
+use crate::support::faults::Kind;
+use crate::support::{Server, actions, finding, finding_ids, number, sql};
 
 const NOW: &str = "2026-11-08T02:37:00Z";
 const STEP: &str = "--step duplicates";
@@ -600,42 +601,21 @@ fn their_vectors_leave_the_index_in_the_same_run() {
 #[test]
 fn a_run_that_is_killed_anywhere_leaves_a_whole_memory_and_the_next_one_ends_it() {
     let (server, index) = indexed();
-    let start = server.path().join("start");
-    let copy = |from: &Path, to: &Path| {
-        let done = Command::new("cp").arg("-a").arg(from).arg(to).status();
-        assert!(done.unwrap().success());
-    };
-    copy(&server.root(), &start);
-    let command = || {
-        let mut command =
-            server.command(["rag-clean", "--step", "duplicates", "--now", NOW, "--json"]);
-        command.stdin(Stdio::null());
-        command
-    };
-    let faults = Faults::new([server.root()], &server.path().join("trash"));
-    let mut counted = command();
-    let counter = faults.count(&mut counted);
-    Ran::of(&mut counted).expect(0);
-    let left = ids(&server, "chunks");
-    let most = if std::env::var_os("SLOW_TESTS").is_some() {
-        usize::MAX
-    } else {
-        15
-    };
     let mut part = 0;
-    for at in points(counter.total(), most) {
-        fs::remove_dir_all(server.root()).unwrap();
-        copy(&start, &server.root());
-        let _ = fs::remove_dir_all(server.state());
-        let mut broken = command();
-        faults.inject(&mut broken, Kind::Kill, at);
-        Ran::of(&mut broken);
-        require_whole(&server, &index);
-        part += u32::from(ids(&server, "chunks") != without(&[]));
-        let (code, report) = clean(&server, STEP);
-        assert!(code <= 1, "killed at {at}: {report:#}"); // a killed run is told of
-        assert_eq!(require_whole(&server, &index), left, "killed at {at}");
-        assert_eq!(ids(&server, "chunks"), left, "killed at {at}");
-    }
+    everywhere(
+        &server,
+        &format!("rag-clean {STEP} --now {NOW} --json"),
+        Kind::Kill,
+        15,
+        || ids(&server, "chunks"),
+        |left, _, place| {
+            require_whole(&server, &index);
+            part += u32::from(ids(&server, "chunks") != without(&[]));
+            let (code, report) = clean(&server, STEP);
+            assert!(code <= 1, "{place}: {report:#}"); // a killed run is told of
+            assert_eq!(require_whole(&server, &index), *left, "{place}");
+            assert_eq!(ids(&server, "chunks"), *left, "{place}");
+        },
+    );
     assert!(part > 0, "no run was killed after its first change");
 }

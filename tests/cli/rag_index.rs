@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::faults::{Faults, Kind, points};
+use crate::support::broken::{copy, everywhere};
+use crate::support::faults::Kind;
 use crate::support::memory::{Memory, NOW, peer};
-use crate::support::{Ran, actions, finding, finding_ids, number, sql};
+use crate::support::{actions, finding, finding_ids, number, sql};
 
 #[test]
 fn a_flat_index_is_byte_for_byte_what_faiss_writes() {
@@ -349,68 +349,52 @@ fn survives(factory: &str, kind: Kind) {
     };
     let old_map = fs::read(&map).unwrap();
     memory.idle("id % 7 = 3");
-    let start = memory.server.path().join("start");
-    let copy = |from: &Path, to: &Path| {
-        let done = Command::new("cp").arg("-a").arg(from).arg(to).status();
-        assert!(done.unwrap().success());
-    };
-    copy(&memory.server.root(), &start);
     let old = fs::read(memory.index()).unwrap();
-    let command = || {
-        let mut command = memory.server.command(["rag-clean", "--now", NOW, "--json"]);
-        command.stdin(Stdio::null());
-        command
-    };
-    let faults = Faults::new([memory.server.root()], &memory.server.path().join("trash"));
-    let mut counted = command();
-    let counter = faults.count(&mut counted);
-    Ran::of(&mut counted).expect(0);
-    let new = fs::read(memory.index()).unwrap();
-    assert!(new != old);
-    let new_map = fs::read(&map).unwrap();
-    let most = match std::env::var_os("SLOW_TESTS") {
-        Some(_) => usize::MAX,
-        None => 30,
-    };
-    for at in points(counter.total(), most) {
-        fs::remove_dir_all(memory.server.root()).unwrap();
-        copy(&start, &memory.server.root());
-        let _ = fs::remove_dir_all(memory.server.state());
-        let mut broken = command();
-        faults.inject(&mut broken, kind, at);
-        let broken = Ran::of(&mut broken);
-        let place = format!("{factory} with {kind:?} at {at}: {broken:?}");
-        assert!(!broken.out.contains("a defect of this program"), "{place}");
-        let now = fs::read(memory.index()).unwrap();
-        assert!(now == old || now == new, "half an index; {place}");
-        // The old map may be with the new index for a moment, never the new one with the old.
-        let its = fs::read(&map).unwrap();
-        assert!(
-            its == old_map || its == new_map && now == new,
-            "half a map; {place}"
-        );
-        let sound = "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
-        let look = memory.server.path().join("look");
-        let _ = fs::remove_dir_all(&look);
-        copy(&memory.server.root().join("data"), &look);
-        assert_eq!(number(&look.join("rag.db"), sound), 0, "{place}");
-        let again = Ran::of(&mut command());
-        let place = format!("{place}\nand again: {again:?}");
-        assert_eq!(again.code, i32::from(broken.code == -1), "{place}"); // a killed run is told of
-        assert!(fs::read(memory.index()).unwrap() == new, "{place}");
-        assert!(fs::read(&map).unwrap() == new_map, "{place}");
-        for left in [
-            "rag.faiss.new",
-            "rag.faiss.bak.new",
-            "rag.ids.npy.new",
-            "rag.ids.npy.bak.new",
-        ] {
+    let read = || (fs::read(memory.index()).unwrap(), fs::read(&map).unwrap());
+    let line = format!("rag-clean --now {NOW} --json");
+    everywhere(
+        &memory.server,
+        &line,
+        kind,
+        30,
+        || {
+            let end = read();
+            assert!(end.0 != old);
+            end
+        },
+        |(new, new_map), broken, place| {
+            let (now, its) = read();
             assert!(
-                !memory.server.root().join("data").join(left).exists(),
-                "{left}; {place}"
+                now == old || now == *new,
+                "half an index; {factory} {place}"
             );
-        }
-    }
+            // The old map may be with the new index for a moment, never the new one with the old.
+            assert!(
+                its == old_map || its == *new_map && now == *new,
+                "half a map; {factory} {place}"
+            );
+            let sound = "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
+            let look = memory.server.path().join("look");
+            let _ = fs::remove_dir_all(&look);
+            copy(&memory.server.root().join("data"), &look);
+            assert_eq!(number(&look.join("rag.db"), sound), 0, "{factory} {place}");
+            let again = memory.server.run(&line);
+            let place = format!("{factory} {place}\nand again: {again:?}");
+            assert_eq!(again.code, i32::from(broken.code == -1), "{place}"); // a killed run is told of
+            assert!(read() == (new.clone(), new_map.clone()), "{place}");
+            for left in [
+                "rag.faiss.new",
+                "rag.faiss.bak.new",
+                "rag.ids.npy.new",
+                "rag.ids.npy.bak.new",
+            ] {
+                assert!(
+                    !memory.server.root().join("data").join(left).exists(),
+                    "{left}; {place}"
+                );
+            }
+        },
+    );
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::faults::{Faults, Kind, points};
-use crate::support::{Paused, Ran, Server, actions, finding, finding_ids, number, sql};
+use crate::support::broken::everywhere;
+use crate::support::faults::Kind;
+use crate::support::{Paused, Server, actions, finding, finding_ids, number, sql};
 
 const NOW: &str = "2026-10-13T11:03:00Z";
 
@@ -437,58 +437,44 @@ fn it_waits_for_a_backup_and_says_for_whom() {
 /// At many points: each memory is whole in one place, the database sound, and the next run finishes.
 fn survives(kind: Kind) {
     let server = server();
-    let start = server.path().join("start");
-    let copy = |from: &Path, to: &Path| {
-        let done = Command::new("cp").arg("-a").arg(from).arg(to).status();
-        assert!(done.unwrap().success());
-    };
-    copy(&server.root(), &start);
-    let command = || server.command(["rag-eval", "--quarantine", "--now", NOW, "--json"]);
-    let faults = Faults::new([server.root()], &server.path().join("trash"));
-    let mut counted = command();
-    let counter = faults.count(&mut counted);
-    Ran::of(&mut counted).expect(0);
-    let most = match std::env::var_os("SLOW_TESTS") {
-        Some(_) => usize::MAX,
-        None => 25,
-    };
-    for at in points(counter.total(), most) {
-        fs::remove_dir_all(server.root()).unwrap();
-        copy(&start, &server.root());
-        let mut broken = command();
-        faults.inject(&mut broken, kind, at);
-        let broken = Ran::of(&mut broken);
-        let place = format!("{kind:?} at {at}: {broken:?}");
-        assert!(!broken.out.contains("a defect of this program"), "{place}");
-        let path = rag(&server);
-        assert_eq!(
-            number(
+    let line = format!("rag-eval --quarantine --now {NOW} --json");
+    everywhere(
+        &server,
+        &line,
+        kind,
+        25,
+        || (),
+        |(), _, place| {
+            let path = rag(&server);
+            assert_eq!(
+                number(
+                    &path,
+                    "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
+                ),
+                0,
+                "{place}"
+            );
+            let beside = number(
                 &path,
-                "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"
-            ),
-            0,
-            "{place}"
-        );
-        let beside = number(
-            &path,
-            "SELECT count(*) FROM sqlite_schema WHERE name = 'chunks_quarantine'",
-        ) == 1;
-        let mut all = ids(&path, "chunks");
-        if beside {
-            all.extend(ids(&path, "chunks_quarantine"));
-            // An embedding is where its chunk is.
-            let torn = "SELECT count(*) FROM chunks_quarantine q JOIN embeddings e ON e.id = q.embedding_id WHERE e.id <> 100";
-            assert_eq!(number(&path, torn), 0, "{place}");
-        }
-        all.sort_unstable();
-        assert_eq!(all, [71, 72, 73, 74, 75, 76], "{place}");
-        let again = Ran::of(&mut command());
-        assert_eq!(
-            ids(&path, "chunks"),
-            [73, 76],
-            "{place}\nand again: {again:?}"
-        );
-    }
+                "SELECT count(*) FROM sqlite_schema WHERE name = 'chunks_quarantine'",
+            ) == 1;
+            let mut all = ids(&path, "chunks");
+            if beside {
+                all.extend(ids(&path, "chunks_quarantine"));
+                // An embedding is where its chunk is.
+                let torn = "SELECT count(*) FROM chunks_quarantine q JOIN embeddings e ON e.id = q.embedding_id WHERE e.id <> 100";
+                assert_eq!(number(&path, torn), 0, "{place}");
+            }
+            all.sort_unstable();
+            assert_eq!(all, [71, 72, 73, 74, 75, 76], "{place}");
+            let again = server.run(&line);
+            assert_eq!(
+                ids(&path, "chunks"),
+                [73, 76],
+                "{place}\nand again: {again:?}"
+            );
+        },
+    );
 }
 
 #[test]

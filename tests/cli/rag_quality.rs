@@ -1,9 +1,12 @@
 //! `rag-clean --step quality`: what was never retrieved for long and what says nothing goes; what nobody counts stays.
 
+use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::support::broken::everywhere;
+use crate::support::faults::Kind;
 use crate::support::{Server, actions, finding, number, sql};
 
 const NOW: &str = "2026-11-08T02:37:00Z";
@@ -157,18 +160,21 @@ fn a_bare_run_leaves_it_out() {
 }
 
 /// Each step finds something that another would too: who goes first takes it, in the dry run as in the real one.
+/// Work for each of the steps of [`STEPS`], some of it for two.
+const ALL: &str = "
+    UPDATE embeddings SET access_count = 0 WHERE id <= 12;
+    UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id IN (1, 2, 20);
+    UPDATE embeddings SET vector = zeroblob(8) WHERE id IN (2, 3, 30);
+    UPDATE chunks SET text = '' WHERE id IN (3, 4, 5, 40);
+    UPDATE chunks SET text = 'one' WHERE id IN (1, 6, 7);
+    UPDATE embeddings SET created_at = '2026-11-01 00:00:00' WHERE id IN (7, 8);
+    DELETE FROM embeddings WHERE id = 9;
+";
+const STEPS: &str = "steps = [\"idle\", \"orphans\", \"invalid\", \"quality\"]";
+
 #[test]
 fn a_dry_run_of_all_steps_tells_what_the_run_does() {
-    let server = server(
-        "steps = [\"idle\", \"orphans\", \"invalid\", \"quality\"]",
-        "UPDATE embeddings SET access_count = 0 WHERE id <= 12;
-         UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id IN (1, 2, 20);
-         UPDATE embeddings SET vector = zeroblob(8) WHERE id IN (2, 3, 30);
-         UPDATE chunks SET text = '' WHERE id IN (3, 4, 5, 40);
-         UPDATE chunks SET text = 'one' WHERE id IN (1, 6, 7);
-         UPDATE embeddings SET created_at = '2026-11-01 00:00:00' WHERE id IN (7, 8);
-         DELETE FROM embeddings WHERE id = 9;",
-    );
+    let server = server(STEPS, ALL);
     let before = server.fingerprint(&server.root());
     let (code, dry) = clean(&server, "--dry-run");
     assert_eq!(code, 0, "{dry:#}");
@@ -188,4 +194,71 @@ fn a_dry_run_of_all_steps_tells_what_the_run_does() {
     }
     let (_, again) = clean(&server, "");
     assert!(actions(&again).is_empty(), "{again:#}");
+}
+
+const SOUND: &str = "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
+/// Chunks that wait for a vector are not torn; 9 was so from the start.
+const TORN: &str = "SELECT count(*) FROM chunks WHERE id <> 9 AND embedding_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM embeddings AS e WHERE e.id = chunks.embedding_id)";
+
+/// What is there, and what it points to.
+fn memory(server: &Server) -> Vec<(i64, Option<i64>)> {
+    let connection = rusqlite::Connection::open(rag(server)).unwrap();
+    let mut statement = connection
+        .prepare("SELECT id, embedding_id FROM chunks UNION ALL SELECT -id, NULL FROM embeddings ORDER BY 1")
+        .unwrap();
+    let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    found.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn killed_anywhere_in_any_step_the_memory_is_whole_and_the_next_run_ends_it() {
+    let server = server(STEPS, ALL);
+    let start = memory(&server);
+    let mut part = 0;
+    everywhere(
+        &server,
+        &format!("rag-clean --now {NOW} --json"),
+        Kind::Kill,
+        40,
+        || memory(&server),
+        |end, _, place| {
+            assert_eq!(number(&rag(&server), SOUND), 0, "{place}");
+            assert_eq!(number(&rag(&server), TORN), 0, "{place}");
+            let now = memory(&server);
+            part += u32::from(now != start && now != *end);
+            let (code, again) = clean(&server, "");
+            assert!(code <= 1, "{place}: {again:#}"); // a killed run is told of
+            assert_eq!(memory(&server), *end, "{place}");
+        },
+    );
+    assert!(part > 0, "no run was killed between two steps");
+}
+
+/// VACUUM and what goes with it: the same rows under the same ids, before and after.
+#[test]
+fn killed_anywhere_while_it_is_made_small_every_row_stays() {
+    let server = server(
+        "",
+        "CREATE TABLE junk (x); INSERT INTO junk VALUES (zeroblob(70000000)); DROP TABLE junk;",
+    );
+    let size = || fs::metadata(rag(&server)).unwrap().len();
+    everywhere(
+        &server,
+        &format!("rag-clean --step optimize --now {NOW} --json"),
+        Kind::Kill,
+        12,
+        || {
+            assert!(size() < 1_000_000);
+            memory(&server)
+        },
+        |end, _, place| {
+            assert_eq!(number(&rag(&server), SOUND), 0, "{place}");
+            assert_eq!(memory(&server), *end, "{place}");
+            let (code, again) = clean(&server, "--step optimize");
+            assert!(code <= 1, "{place}: {again:#}");
+            assert_eq!(memory(&server), *end, "{place}");
+            assert!(size() < 1_000_000, "{place}: {again:#}");
+        },
+    );
 }
