@@ -1,7 +1,8 @@
 """Texts with planted duplicates, datasketch on them, and a judge of what was found that is exact.
 
     make random|man N FILE     N texts of 20 words and more, one a line; one in ten is another one with some words changed
-    datasketch FILE THRESHOLD  who stays and who goes for it, as benches/similar.rs prints it; processor seconds to standard error
+    datasketch FILE THRESHOLD [checked]  who stays and who goes for it, as benches/similar.rs prints it; processor seconds to standard
+                               error. "checked": what it proposes counts only where the true likeness of the two is enough
     judge FILE THRESHOLD FOUND precision and recall
 
 "Random" words come from a vocabulary of 50,000. "man" are this machine's manual pages (MAN, a folder), their commands left out, cut
@@ -82,20 +83,25 @@ def read(path):
         return file.read().split("\n")[:-1]
 
 
-def datasketch(path, threshold):
+def datasketch(path, threshold, checked=False):
     from datasketch import MinHash, MinHashLSH
 
     texts = read(path)
     began = time.process_time()
     lsh = MinHashLSH(threshold=threshold, num_perm=128)
+    staying = {}
     for at, text in enumerate(texts):
-        sketch = MinHash(num_perm=128)
-        sketch.update_batch([one.encode() for one in shingles(text)])
+        sketch, own = MinHash(num_perm=128), shingles(text)
+        sketch.update_batch([one.encode() for one in own])
         found = lsh.query(sketch)
+        if checked:
+            found = [one for one in found if len(own & staying[one]) >= threshold * len(own | staying[one])]
         if found:
             print(min(found), at)
         else:
             lsh.insert(at, sketch)
+            if checked:
+                staying[at] = own
     print(f"{time.process_time() - began:.2f} s of a processor", file=sys.stderr)
 
 
@@ -155,7 +161,7 @@ def main():
     if verb == "make":
         make(words[0], int(words[1]), words[2])
     elif verb == "datasketch":
-        datasketch(words[0], float(words[1]))
+        datasketch(words[0], float(words[1]), words[2:] == ["checked"])
     elif verb == "judge":
         judge(words[0], float(words[1]), words[2])
     else:

@@ -26,8 +26,10 @@ for kind in man random; do
         for _ in $(seq "${ROUNDS:-3}"); do
             nice /usr/bin/time -f "$kind $count, ours: %U + %S s of the processors, %e s, %M KiB" "$ours" texts 0.7 >ours
             nice /usr/bin/time -f "$kind $count, datasketch: %U + %S s in all, %e s, %M KiB" venv/bin/python "$peer" datasketch texts 0.7 >theirs
+            nice /usr/bin/time -f "$kind $count, datasketch, checked: %U + %S s in all, %e s, %M KiB" venv/bin/python "$peer" datasketch texts 0.7 checked >checked
         done
         echo "$kind $count, ours: $(python3 "$peer" judge texts 0.7 ours)"
         echo "$kind $count, datasketch: $(python3 "$peer" judge texts 0.7 theirs)"
+        echo "$kind $count, datasketch, checked: $(python3 "$peer" judge texts 0.7 checked)"
     done
 done
