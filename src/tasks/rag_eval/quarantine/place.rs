@@ -1,0 +1,305 @@
+//! Where memories go: marked in a column, or moved into tables beside the application's own.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{AT, CHUNK, Chosen, FOR, NUMBER, Outcome, ROWID};
+use crate::error::{self, missing, refused};
+use crate::faiss::Index;
+use crate::sqlite::{self, Column, Reference, Table, quote};
+use crate::sys::files;
+use crate::tasks::rag_eval::Scene;
+
+/// Where memories go.
+pub struct Place {
+    pub chunks: Table,
+    way: Way,
+}
+
+enum Way {
+    /// A column of the chunks.
+    Column(Column),
+    /// Tables beside.
+    Tables(Box<Tables>),
+}
+
+struct Tables {
+    chunks: Beside,
+    /// Where the embeddings go along; none where an index knows them by position, and every one behind would move.
+    embeddings: Option<Beside>,
+    references: Vec<Reference>,
+}
+
+/// A table and the one beside it.
+pub struct Beside {
+    table: Table,
+    pub name: String,
+    /// Columns of the application, by name.
+    columns: Vec<String>,
+}
+
+impl Place {
+    pub fn find(scene: &Scene<'_>) -> anyhow::Result<Self> {
+        let names = &scene.task.rag.tables;
+        let chunks = scene.memory.chunks(&[&names.text])?.clone();
+        if let Some(wanted) = &scene.task.rag.eval.quarantine_column {
+            let column = chunks
+                .written()
+                .find(|one| one.name.eq_ignore_ascii_case(wanted));
+            let column = column.cloned().ok_or_else(|| {
+                missing(format!("table {} has no column {wanted}", chunks.name)).hint(format!(
+                    "ALTER TABLE {} ADD COLUMN {} INTEGER, and have the application leave out rows where it is 1",
+                    quote(&chunks.name),
+                    quote(wanted)
+                ))
+            })?;
+            return Ok(Self {
+                chunks,
+                way: Way::Column(column),
+            });
+        }
+        let reader = scene.memory.reader;
+        let wrong = |error| scene.memory.explain(error);
+        let references = chunks.references(reader).map_err(wrong)?;
+        chunks.require_short(reader, &references).map_err(wrong)??;
+        let embeddings = match chunks.column(&names.embedding_id) {
+            Some(_) if !positional(scene)? => {
+                Some(Beside::of(scene, &scene.memory.embeddings, CHUNK)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            way: Way::Tables(Box::new(Tables {
+                chunks: Beside::of(scene, &chunks, FOR)?,
+                embeddings,
+                references,
+            })),
+            chunks,
+        })
+    }
+
+    pub fn way(&self) -> String {
+        match &self.way {
+            Way::Column(column) => format!("{} is set to 1", column.name),
+            Way::Tables(tables) => format!("into {}", tables.chunks.name),
+        }
+    }
+
+    pub fn away(
+        &self,
+        scene: &Scene<'_>,
+        writer: &Connection,
+        chosen: &Chosen<'_>,
+    ) -> rusqlite::Result<Outcome> {
+        let names = &scene.task.rag.tables;
+        let (table, is_it) = (quote(&self.chunks.name), self.chunks.key_is());
+        let key = &chosen.suspect.key;
+        let text: Option<Value> = writer
+            .query_row(
+                &format!(
+                    "SELECT {} FROM main.{table} WHERE {is_it}",
+                    quote(&names.text)
+                ),
+                [key],
+                |row| row.get(0),
+            )
+            .optional()?;
+        match text {
+            Some(Value::Text(text)) if blake3::hash(text.as_bytes()) == chosen.suspect.digest => {}
+            _ => return Ok(Outcome::Stays("its text changed meanwhile".to_owned())),
+        }
+        let (chunks, embeddings, references) = match &self.way {
+            Way::Column(column) => {
+                let sql = format!(
+                    "UPDATE main.{table} SET {} = 1 WHERE {is_it}",
+                    quote(&column.name)
+                );
+                writer.execute(&sql, [key])?;
+                return Ok(Outcome::Done);
+            }
+            Way::Tables(tables) => (&tables.chunks, &tables.embeddings, &tables.references),
+        };
+        for reference in references {
+            let sql = format!(
+                "SELECT {} FROM main.{table} WHERE {is_it}",
+                reference.points_to(&self.chunks)
+            );
+            if writer.query_row(&sql, [key], |row| row.get(0))? {
+                return Ok(Outcome::Stays(format!(
+                    "rows of {} point to it; [rag.eval] quarantine_column marks it instead",
+                    reference.child
+                )));
+            }
+        }
+        let now = scene.context.now.to_string();
+        chunks.make(writer)?;
+        chunks.take(writer, &is_it, key, (AT, FOR), (&now, &chosen.rules))?;
+        let pointer = match embeddings {
+            None => Value::Null,
+            Some(_) => writer.query_row(
+                &format!(
+                    "SELECT {} FROM main.{table} WHERE {is_it}",
+                    quote(&names.embedding_id)
+                ),
+                [key],
+                |row| row.get(0),
+            )?,
+        };
+        if writer.execute(&format!("DELETE FROM main.{table} WHERE {is_it}"), [key])? != 1 {
+            return Ok(Outcome::Stays("a trigger keeps it".to_owned()));
+        }
+        let Some(embeddings) = embeddings.as_ref().filter(|_| pointer != Value::Null) else {
+            return Ok(Outcome::Done);
+        };
+        let is_used = format!(
+            "SELECT EXISTS (SELECT 1 FROM main.{table} WHERE {} = ?1)",
+            quote(&names.embedding_id)
+        );
+        if writer.query_row(&is_used, [&pointer], |row| row.get(0))? {
+            return Ok(Outcome::Done);
+        }
+        let is_it = format!("{} = ?1", quote(&names.id));
+        embeddings.make(writer)?;
+        embeddings.take(
+            writer,
+            &is_it,
+            &pointer,
+            (AT, CHUNK),
+            (&now, &chosen.suspect.id),
+        )?;
+        let from = quote(&embeddings.table.name);
+        writer.execute(
+            &format!("DELETE FROM main.{from} WHERE {is_it}"),
+            [&pointer],
+        )?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// True where the ids of an index are positions, or nobody can say.
+fn positional(scene: &Scene<'_>) -> anyhow::Result<bool> {
+    for at in &scene.task.indices {
+        if files::metadata(&at.path)?.is_some() {
+            match Index::open(&at.path) {
+                Ok(index) if !index.shape.is_positional() || at.map.is_some() => {}
+                Err(error) if error::ends_the_run(&error) => return Err(error),
+                _ => return Ok(true),
+            }
+        }
+    }
+    Ok(false)
+}
+
+impl Beside {
+    /// `own` is a column of ours that only a table of ours has.
+    pub fn of(scene: &Scene<'_>, table: &Table, own: &str) -> anyhow::Result<Self> {
+        let mut columns: Vec<_> = table.written().map(|one| one.name.clone()).collect();
+        if table.key_is_rowid() {
+            columns.extend(table.key.iter().cloned());
+        }
+        let beside = Self {
+            table: table.clone(),
+            name: format!("{}_quarantine", table.name),
+            columns,
+        };
+        let there = sqlite::columns(scene.memory.reader, &beside.name)
+            .map_err(|error| scene.memory.explain(error))?;
+        let lacks = |name: &str| !there.iter().any(|one| one.name.eq_ignore_ascii_case(name));
+        let lacking: Vec<_> = beside
+            .columns
+            .iter()
+            .map(|name| beside.kept_as(name))
+            .chain([own, AT, NUMBER])
+            .filter(|name| lacks(name))
+            .collect();
+        if !there.is_empty() && !lacking.is_empty() {
+            return Err(refused(format!(
+                "the table {} lacks {}",
+                beside.name,
+                lacking.join(", ")
+            ))
+            .hint(format!(
+                "ALTER TABLE {} ADD COLUMN {}",
+                quote(&beside.name),
+                quote(lacking[0])
+            ))
+            .into());
+        }
+        Ok(beside)
+    }
+
+    /// What a column is called in the table beside.
+    pub fn kept_as<'a>(&self, name: &'a str) -> &'a str {
+        match self.table.column(name) {
+            Some(_) => name,
+            None => ROWID,
+        }
+    }
+
+    fn kept(&self) -> String {
+        let names: Vec<_> = self
+            .columns
+            .iter()
+            .map(|one| quote(self.kept_as(one)))
+            .collect();
+        names.join(", ")
+    }
+
+    fn own(&self) -> String {
+        let names: Vec<_> = self.columns.iter().map(|one| quote(one)).collect();
+        names.join(", ")
+    }
+
+    /// Its columns have no types, so that every value stays as it is.
+    fn make(&self, writer: &Connection) -> rusqlite::Result<()> {
+        writer.execute_batch(&format!(
+            "CREATE TABLE IF NOT EXISTS main.{} ({} INTEGER PRIMARY KEY, {}, {})",
+            quote(&self.name),
+            quote(NUMBER),
+            [AT, FOR, CHUNK].map(quote).join(", "),
+            self.kept()
+        ))
+    }
+
+    /// Copies the row, with two words of ours.
+    fn take(
+        &self,
+        writer: &Connection,
+        is_it: &str,
+        key: &Value,
+        (first, second): (&str, &str),
+        (one, two): (&str, &str),
+    ) -> rusqlite::Result<()> {
+        let sql = format!(
+            "INSERT INTO main.{} ({}, {}, {}) SELECT ?2, ?3, {} FROM main.{} WHERE {is_it}",
+            quote(&self.name),
+            quote(first),
+            quote(second),
+            self.kept(),
+            self.own(),
+            quote(&self.table.name)
+        );
+        match writer.execute(&sql, rusqlite::params![key, one, two])? {
+            1 => Ok(()),
+            rows => Err(rusqlite::Error::StatementChangedRows(rows)),
+        }
+    }
+
+    /// Brings rows back. Says how many.
+    pub fn give(&self, writer: &Connection, which: &str, id: &str) -> rusqlite::Result<usize> {
+        let (own, beside) = (quote(&self.table.name), quote(&self.name));
+        let given = writer.execute(
+            &format!(
+                "INSERT INTO main.{own} ({}) SELECT {} FROM main.{beside} WHERE {which}",
+                self.own(),
+                self.kept()
+            ),
+            [id],
+        )?;
+        let gone = writer.execute(&format!("DELETE FROM main.{beside} WHERE {which}"), [id])?;
+        match given == gone {
+            true => Ok(given),
+            false => Err(rusqlite::Error::StatementChangedRows(gone)),
+        }
+    }
+}
