@@ -1,10 +1,15 @@
 //! Chunks without a vector of their text, and the endpoint that makes one: which they are, looked at before anything is changed,
 //! and the run over them. What cannot be embedded keeps what it has.
 
+mod asked;
+
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use asked::Asked;
+pub use asked::Ended;
 
 use super::ahead::{Ahead, Fate};
 use super::apply::Scene;
@@ -12,11 +17,10 @@ use super::digest::Kept;
 use super::judge::Judge;
 use super::memory::Memory;
 use super::plan::{PIECE, Planner, Removal, dimension};
-use super::probe;
 use super::vectors::{Item, Vectors};
 use crate::config::Secret;
 use crate::config::sections::{EmbeddingApi, Rag};
-use crate::embedding::{Api, Endpoint, Trouble};
+use crate::embedding::{Api, Endpoint};
 use crate::error::refused;
 use crate::report::{Finding, Reporter, Severity, Step};
 use crate::sqlite::{self, Pace, Selection, Table, quote};
@@ -68,22 +72,6 @@ pub struct Looked {
     text_hash: Option<String>,
     model: Option<String>,
 }
-
-/// Why the run over the texts ended early: a finding, and nobody's fault here.
-#[derive(Debug)]
-pub struct Ended {
-    /// Its finding.
-    pub id: &'static str,
-    message: String,
-}
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Ended {}
 
 /// The endpoint of `[rag.embedding]`, if any.
 pub fn endpoint(rag: &Rag) -> anyhow::Result<Option<Endpoint>> {
@@ -332,7 +320,7 @@ impl Looked {
         pace: &mut Pace,
     ) -> anyhow::Result<bool> {
         let due = self.due_rows();
-        let mut run = Run {
+        let mut run = Asked {
             scene,
             endpoint,
             dimension: self.dimension,
@@ -384,156 +372,6 @@ impl Looked {
                 return Ok(true);
             }
         }
-    }
-}
-
-struct Run<'a> {
-    scene: &'a Scene<'a>,
-    endpoint: &'a Endpoint,
-    dimension: Option<usize>,
-    vectors: Vectors<'a>,
-    refused_in_a_row: u64,
-}
-
-impl Run<'_> {
-    /// Asks for vectors that are there already; true when a backup or restore waits.
-    fn is_probed(&self, text_hash: Option<&str>, rag: &Rag) -> anyhow::Result<bool> {
-        let samples = probe::samples(self.scene, text_hash, rag)?;
-        if samples.is_empty() || rag.embedding.min_similarity == 0.0 {
-            return Ok(false);
-        }
-        let texts: Vec<_> = samples.iter().map(|one| one.text.as_str()).collect();
-        let vectors = match self.ask(&texts)? {
-            Ok(vectors) => vectors,
-            Err(Trouble::GaveWay) => return Ok(true),
-            Err(trouble) => return Err(ended(trouble).into()),
-        };
-        self.require_dimension(&vectors)?;
-        let similarity = probe::similarity(&samples, &vectors);
-        if similarity < rag.embedding.min_similarity {
-            return Err(Ended {
-                id: WRONG,
-                message: format!(
-                    "{} that have a vector get another one from {}: similarity {similarity:.2} (limit {:.2}); it is another model, or the application prepares its texts in some way",
-                    units::count(samples.len() as u64, "text"),
-                    self.endpoint.url,
-                    rag.embedding.min_similarity
-                ),
-            }
-            .into());
-        }
-        Ok(false)
-    }
-
-    fn ask(&self, texts: &[&str]) -> anyhow::Result<Result<Vec<Vec<u8>>, Trouble>> {
-        let gives_way = || self.scene.wanted();
-        match self
-            .endpoint
-            .embed(texts, &self.scene.context.stop, &gives_way)
-        {
-            Err(Trouble::Stopped(error)) => Err(error),
-            other => Ok(other),
-        }
-    }
-
-    fn require_dimension(&self, vectors: &[Vec<u8>]) -> anyhow::Result<()> {
-        let (Some(expected), Some(first)) = (self.dimension, vectors.first()) else {
-            return Ok(());
-        };
-        if first.len() == expected * 4 {
-            return Ok(());
-        }
-        Err(Ended {
-            id: WRONG,
-            message: format!(
-                "{} answered vectors of {} dimensions; those that are stored have {expected}: nothing of it was written",
-                self.endpoint.url,
-                first.len() / 4
-            ),
-        }
-        .into())
-    }
-
-    /// One request, then its vectors in short transactions. False when a backup or restore waits.
-    fn batch(
-        &mut self,
-        batch: &[Item],
-        pace: &mut Pace,
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<bool> {
-        let texts: Vec<_> = batch.iter().map(|item| item.text.as_str()).collect();
-        let vectors = match self.ask(&texts)? {
-            Ok(vectors) => vectors,
-            Err(Trouble::GaveWay) => return Ok(false),
-            // One of them may be too long for the model, and the others need not wait for it.
-            Err(Trouble::Refused(400 | 413 | 422, _)) if batch.len() > 1 => {
-                for item in batch {
-                    if !self.batch(std::slice::from_ref(item), pace, outcome)? {
-                        return Ok(false);
-                    }
-                }
-                return Ok(true);
-            }
-            Err(Trouble::Refused(400 | 413 | 422, _)) if self.refused_in_a_row + 1 < IN_A_ROW => {
-                self.refused_in_a_row += 1;
-                outcome.refused += 1;
-                return Ok(true);
-            }
-            Err(trouble) => return Err(ended(trouble).into()),
-        };
-        self.refused_in_a_row = 0;
-        self.require_dimension(&vectors)?;
-        let dimension = vectors.first().map_or(0, |one| one.len() / 4);
-        for vector in &vectors {
-            if let Some(why) = super::judge::wrong_vector(vector, dimension) {
-                return Err(Ended {
-                    id: WRONG,
-                    message: format!(
-                        "{} answered a vector that is {why}: nothing of it was written",
-                        self.endpoint.url
-                    ),
-                }
-                .into());
-            }
-        }
-        self.dimension = self.dimension.or(Some(dimension));
-        let pairs: Vec<_> = batch.iter().zip(&vectors).collect();
-        let mut rest = pairs.as_slice();
-        while !rest.is_empty() {
-            if self.scene.wanted() {
-                return Ok(false);
-            }
-            let mut written = 0;
-            let worked = pace.turn(self.vectors.writer, rest, |(item, vector)| {
-                let one = self.vectors.write(item, vector);
-                written += u64::from(one.map_err(|error| self.scene.explain(error))?);
-                Ok(())
-            })?;
-            outcome.done += written;
-            rest = &rest[worked..];
-        }
-        Ok(true)
-    }
-}
-
-fn ended(trouble: Trouble) -> Ended {
-    match trouble {
-        Trouble::Wrong(why) => Ended {
-            id: WRONG,
-            message: format!("{why}: nothing of that answer was written"),
-        },
-        Trouble::Refused(status, said) => Ended {
-            id: FAILED,
-            message: format!("the endpoint refuses: {status}{said}"),
-        },
-        Trouble::Away(why) => Ended {
-            id: FAILED,
-            message: why,
-        },
-        Trouble::Stopped(_) | Trouble::GaveWay => Ended {
-            id: FAILED,
-            message: "ended".to_owned(),
-        },
     }
 }
 
