@@ -94,8 +94,10 @@ impl Pace {
     ) -> anyhow::Result<usize> {
         self.stop.check()?;
         std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
-        if let Some(version) = self.version.take()
-            && version != self.version_now(connection)?
+        if self
+            .version
+            .take()
+            .is_some_and(|before| version(connection) != Some(before))
         {
             std::thread::sleep(ONE_MORE_STEP);
         }
@@ -118,7 +120,7 @@ impl Pace {
             return Err(error);
         }
         if self.took(began.elapsed()) {
-            self.version = Some(self.version_now(connection)?);
+            self.version = version(connection);
             self.fold(connection)?;
         }
         Ok(done)
@@ -156,12 +158,6 @@ impl Pace {
         Ok(some.len())
     }
 
-    fn version_now(&self, connection: &Connection) -> anyhow::Result<i64> {
-        connection
-            .query_row("PRAGMA main.data_version", [], |row| row.get(0))
-            .map_err(|error| explain(error, &self.path, &self.stop))
-    }
-
     fn execute(&self, connection: &Connection, sql: &str) -> anyhow::Result<()> {
         connection
             .execute_batch(sql)
@@ -183,6 +179,14 @@ impl Pace {
         self.free = Instant::now() + if rests { REST } else { BREATH };
         rests
     }
+}
+
+/// What changes with others' commits. Nothing where it cannot be told: what was committed counts nevertheless, and a rest is only shorter
+/// or longer for it.
+fn version(connection: &Connection) -> Option<i64> {
+    connection
+        .query_row("PRAGMA main.data_version", [], |row| row.get(0))
+        .ok()
 }
 
 /// As many as would have taken the time that was wanted, and never more than twice as many as were tried.
