@@ -47,7 +47,7 @@ pub fn app(path: &Path) -> rusqlite::Result<()> {
     )
 }
 
-/// A memory whose every third embedding or so was not used for long.
+/// A memory, a quarter of whose embeddings were not used for long.
 pub fn rag(path: &Path, index: &Path, stop: &Stop) -> anyhow::Result<()> {
     let mut connection = Connection::open(path)?;
     connection.execute_batch(

@@ -8,16 +8,16 @@ use crate::faiss::Parameters;
 use crate::faiss::read::Index;
 use crate::sys::Stop;
 
-const SAMPLE: usize = 64;
 const NEAREST: usize = 10;
 /// Vectors that are compared at once.
 const PIECE: u32 = 256;
 
-/// How much of the ten nearest a search with the index's own settings finds, of a sample of its vectors; and how many vectors no way
+/// How much of the ten nearest a search with the index's own settings finds, from these of its vectors; and how many vectors no way
 /// leads to.
 pub fn quality(
     index: &Index,
     parameters: &Parameters,
+    queries: &[u32],
     stop: &Stop,
 ) -> anyhow::Result<(f64, usize)> {
     let Some(net) = Net::load(index, parameters)? else {
@@ -29,8 +29,8 @@ pub fn quality(
     let most = usize::try_from(parameters.ef_search)
         .unwrap_or(1)
         .max(wanted);
-    let (mut hits, mut queries) = (0, 0);
-    for query in (0..u32::try_from(count)?).step_by((count / SAMPLE).max(1)) {
+    let mut hits = 0;
+    for &query in queries {
         stop.check()?;
         let vector = net.space().vector(query);
         // One that is as near as the last of them is as good.
@@ -41,9 +41,9 @@ pub fn quality(
             .take(wanted)
             .filter(|one| one.far <= worst)
             .count();
-        queries += 1;
     }
-    Ok((hits as f64 / (queries * wanted) as f64, net.lost()))
+    let all = (queries.len() * wanted).max(1);
+    Ok((hits as f64 / all as f64, net.lost()))
 }
 
 /// How far the last of the nearest is, by looking at each.
