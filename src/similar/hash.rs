@@ -1,5 +1,7 @@
 //! Numbers that look random and are the same everywhere. Nobody has to be unable to make two words meet here: what meets is compared.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Both halves of the product, over each other: every bit of the number reaches every bit of the result.
@@ -12,20 +14,59 @@ pub fn mix(number: u64, with: u64) -> u64 {
 /// Of some bytes.
 #[inline]
 pub fn bytes(bytes: &[u8]) -> u64 {
-    let mut hash = mix(bytes.len() as u64, 0x51_7c_c1_b7_27_22_0a_95);
-    let mut eights = bytes.chunks_exact(8);
-    for eight in &mut eights {
-        let mut number = [0; 8];
-        number.copy_from_slice(eight);
-        hash = mix(hash, u64::from_le_bytes(number)).rotate_left(23);
-    }
-    let rest = eights.remainder();
-    if !rest.is_empty() {
-        let mut number = [0; 8];
-        number[..rest.len()].copy_from_slice(rest);
-        hash = mix(hash, u64::from_le_bytes(number)).rotate_left(23);
+    keyed(0x51_7c_c1_b7_27_22_0a_95, bytes)
+}
+
+#[inline]
+fn keyed(key: u64, bytes: &[u8]) -> u64 {
+    let mut hash = mix(bytes.len() as u64, key);
+    let mut take = |number: u64| hash = mix(hash, number).rotate_left(23);
+    if let Some(last) = bytes.last_chunk() {
+        for eight in bytes.as_chunks().0 {
+            take(u64::from_le_bytes(*eight));
+        }
+        // What comes before it is taken twice, which is less work than parts of eight.
+        take(u64::from_le_bytes(*last));
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        take(u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32);
+    } else {
+        take(
+            bytes
+                .iter()
+                .fold(0, |number, &byte| number << 8 | u64::from(byte)),
+        );
     }
     mix(hash, FACTOR.rotate_left(32))
+}
+
+/// For a table whose keys somebody may have made: nobody can know which of them meet.
+pub struct Keyed(u64);
+
+impl Default for Keyed {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(FACTOR))
+    }
+}
+
+impl BuildHasher for Keyed {
+    type Hasher = Key;
+
+    fn build_hasher(&self) -> Key {
+        Key(self.0)
+    }
+}
+
+/// The number of one key.
+pub struct Key(u64);
+
+impl Hasher for Key {
+    fn write(&mut self, key: &[u8]) {
+        self.0 = keyed(self.0, key);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// A sequence of them.

@@ -1,7 +1,7 @@
 //! Sketches: a few bytes for each text or vector, which are the more alike the more alike these are.
 
 use super::bands::Bands;
-use super::hash::Numbers;
+use super::hash::{self, Numbers};
 use super::words::{LEAST_WORDS, MOST_BYTES, Words};
 
 /// Bytes of a digest.
@@ -97,13 +97,15 @@ impl Sketches {
     }
 }
 
-/// Makes MinHash sketches of texts. Each row is another order of all runs of three words; the first of a text's runs in it is the same
-/// for two texts as often as their runs are (Broder 1997). A byte of it is kept (Li and König 2010).
+/// Makes MinHash sketches of texts: the first of a text's runs of three words in a row's own order is the same for two texts as often
+/// as their runs are (Broder 1997). The rows are filled in rounds, in each of which a run stands in one row only, until none is empty
+/// (Dahlgaard, Knudsen and Thorup 2017): a text of some length needs a few rounds in place of one for each row. A byte of what is first
+/// is kept (Li and König 2010).
 pub struct Texts {
     /// Those made so far.
     pub sketches: Sketches,
-    factors: Vec<u32>,
-    offsets: Vec<u32>,
+    /// One a round.
+    seeds: Vec<u64>,
     threads: usize,
 }
 
@@ -112,14 +114,9 @@ impl Texts {
     pub fn new(least: f64, threads: usize) -> Self {
         let bands = Bands::of_texts(least);
         let mut numbers = Numbers::new(SEED);
-        let mut row = || -> Vec<u32> {
-            (0..bands.width())
-                .map(|_| (numbers.next() >> 32) as u32)
-                .collect()
-        };
         Self {
-            factors: row().iter().map(|factor| factor | 1).collect(),
-            offsets: row(),
+            // After as many as there are rows each round fills one that is left.
+            seeds: (0..2 * bands.width()).map(|_| numbers.next()).collect(),
             sketches: Sketches::new(bands),
             threads,
         }
@@ -127,10 +124,9 @@ impl Texts {
 
     /// The next texts'. One that is too short or too long for it, or no text, has none.
     pub fn extend<T: AsRef<str> + Sync>(&mut self, texts: &[Option<T>]) {
-        let (factors, offsets) = (&self.factors, &self.offsets);
-        let width = factors.len();
+        let (seeds, width) = (&self.seeds, self.sketches.bands.width());
         let make = |texts: &[Option<T>], bytes: &mut [u8], present: &mut [bool]| {
-            let (mut words, mut runs, mut least) = (Words::default(), Vec::new(), Vec::new());
+            let (mut words, mut runs, mut firsts) = (Words::default(), Vec::new(), vec![0; width]);
             let places = bytes.chunks_exact_mut(width).zip(present);
             for (text, (sketch, present)) in texts.iter().zip(places) {
                 let Some(text) = text
@@ -144,10 +140,10 @@ impl Texts {
                 if words.len() < LEAST_WORDS {
                     continue;
                 }
-                words.short_runs(&mut runs);
-                firsts(&runs, factors, offsets, &mut least);
-                for (byte, least) in sketch.iter_mut().zip(&least) {
-                    *byte = (least.wrapping_mul(0x9e37_79b1) >> 24) as u8;
+                words.runs(&mut runs);
+                fill(&runs, seeds, &mut firsts);
+                for (byte, first) in sketch.iter_mut().zip(&firsts) {
+                    *byte = (first.wrapping_mul(0x9e37_79b1) >> 24) as u8;
                 }
                 *present = true;
             }
@@ -156,22 +152,26 @@ impl Texts {
     }
 }
 
-/// The least number of all runs in each order. Four runs at once, so that a row is loaded and stored a quarter as often.
-fn firsts(runs: &[u32], factors: &[u32], offsets: &[u32], into: &mut Vec<u32>) {
-    into.clear();
-    into.resize(factors.len(), u32::MAX);
-    let mut fours = runs.chunks_exact(4);
-    for four in &mut fours {
-        for ((least, &factor), &offset) in into.iter_mut().zip(factors).zip(offsets) {
-            let place = |run: u32| run.wrapping_mul(factor).wrapping_add(offset);
-            let first = place(four[0]).min(place(four[1]));
-            let second = place(four[2]).min(place(four[3]));
-            *least = (*least).min(first.min(second));
+/// The first run of each row, as a number that is the smaller, the earlier the round.
+fn fill(runs: &[u64], seeds: &[u64], rows: &mut [u32]) {
+    const EMPTY: u32 = u32::MAX;
+    /// Bits that tell the runs of a round apart.
+    const WITHIN: u32 = 20;
+    rows.fill(EMPTY);
+    let count = rows.len();
+    for (round, &seed) in seeds.iter().enumerate() {
+        let earliest = (round as u32) << WITHIN;
+        for &run in runs {
+            let number = hash::mix(run, seed);
+            let row = match round.checked_sub(count) {
+                None => (((number >> 32) * count as u64) >> 32) as usize,
+                Some(row) => row,
+            };
+            let place = earliest | (number as u32 >> (32 - WITHIN));
+            rows[row] = rows[row].min(place);
         }
-    }
-    for &run in fours.remainder() {
-        for ((least, &factor), &offset) in into.iter_mut().zip(factors).zip(offsets) {
-            *least = (*least).min(run.wrapping_mul(factor).wrapping_add(offset));
+        if !rows.contains(&EMPTY) {
+            break;
         }
     }
 }

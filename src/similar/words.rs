@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::hash;
+use super::hash::{self, Keyed};
 
 /// Shorter texts only match exactly: in few words each one says much.
 pub const LEAST_WORDS: usize = 20;
@@ -71,8 +71,10 @@ fn stands_alone(one: char) -> bool {
 /// The words of a text, folded: runs of letters and digits. Whatever stands between them does not count.
 #[derive(Default)]
 pub struct Words {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    /// The text, with something of ASCII that is no letter between two words.
+    folded: Vec<u8>,
+    /// Where each word begins and ends.
+    bounds: Vec<usize>,
 }
 
 impl Words {
@@ -85,87 +87,86 @@ impl Words {
 
     /// Those of another text, in the same place.
     pub fn read(&mut self, text: &str) {
-        self.bytes.clear();
-        self.ends.clear();
-        let mut at = 0;
-        while let Some(&byte) = text.as_bytes().get(at) {
-            if byte.is_ascii_alphanumeric() {
-                let rest = text.as_bytes()[at..].iter();
-                let run = rest.take_while(|byte| byte.is_ascii_alphanumeric()).count();
-                let from = self.bytes.len();
-                self.bytes.extend_from_slice(&text.as_bytes()[at..at + run]);
-                self.bytes[from..].make_ascii_lowercase();
-                at += run;
-            } else if byte.is_ascii() {
-                self.end();
-                at += 1;
-            } else {
-                let one = text[at..].chars().next().unwrap_or_default();
-                at += one.len_utf8();
-                self.push(one);
-            }
+        self.folded.clear();
+        let mut rest = text;
+        loop {
+            let ascii = match rest.is_ascii() {
+                true => rest.len(),
+                false => rest.bytes().take_while(u8::is_ascii).count(),
+            };
+            let (run, others) = rest.split_at(ascii);
+            self.folded.extend_from_slice(run.as_bytes());
+            let mut others = others.chars();
+            let Some(one) = others.next() else {
+                break;
+            };
+            self.push(one);
+            rest = others.as_str();
         }
-        self.end();
+        self.folded.make_ascii_lowercase();
+        self.bound();
     }
 
+    /// One that is not ASCII.
     fn push(&mut self, one: char) {
-        let alone = stands_alone(one);
-        if alone || !one.is_alphanumeric() {
-            self.end();
+        if !one.is_alphanumeric() {
+            return self.folded.push(b' ');
         }
-        if one.is_alphanumeric() {
-            let mut buffer = [0; 4];
-            fold(one, |one| {
-                let folded = one.encode_utf8(&mut buffer);
-                self.bytes.extend_from_slice(folded.as_bytes());
-            });
-        }
-        if alone {
-            self.end();
-        }
+        let around: &[u8] = if stands_alone(one) { b" " } else { b"" };
+        self.folded.extend_from_slice(around);
+        let mut buffer = [0; 4];
+        fold(one, |one| {
+            let folded = one.encode_utf8(&mut buffer);
+            self.folded.extend_from_slice(folded.as_bytes());
+        });
+        self.folded.extend_from_slice(around);
     }
 
-    fn end(&mut self) {
-        if self.bytes.len() > self.ends.last().copied().unwrap_or(0) {
-            self.ends.push(self.bytes.len());
+    /// Where words begin and end. Each place is written, and the next one over it where it is neither: no jump has to be guessed.
+    fn bound(&mut self) {
+        self.bounds.clear();
+        self.bounds.resize(self.folded.len() + 1, 0);
+        let (mut count, mut within) = (0, false);
+        for (at, byte) in self.folded.iter().enumerate() {
+            let letter = byte.is_ascii_alphanumeric() || !byte.is_ascii();
+            self.bounds[count] = at;
+            count += usize::from(letter != within);
+            within = letter;
         }
+        if within {
+            self.bounds[count] = self.folded.len();
+            count += 1;
+        }
+        self.bounds.truncate(count);
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.bounds.len() / 2
     }
 
     /// True without any.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.bounds.is_empty()
     }
 
     /// One after another.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts
-            .zip(&self.ends)
-            .map(|(from, &to)| &self.bytes[from..to])
+        let (bounds, _) = self.bounds.as_chunks();
+        bounds.iter().map(|&[from, to]| &self.folded[from..to])
     }
 
     /// A number for each run of three words.
-    fn runs<T>(&self, of: impl Fn(u64) -> T, into: &mut Vec<T>) {
+    pub(super) fn runs(&self, into: &mut Vec<u64>) {
         into.clear();
         let (mut first, mut second) = (0u64, 0u64);
         for (at, word) in self.iter().enumerate() {
             let third = hash::bytes(word);
             if at + 1 >= RUN {
-                let run = hash::mix(hash::mix(first, second.rotate_left(21)), third);
-                into.push(of(run));
+                into.push(hash::mix(hash::mix(first, second.rotate_left(21)), third));
             }
             (first, second) = (second, third);
         }
-    }
-
-    /// The same in half the bits.
-    pub(super) fn short_runs(&self, into: &mut Vec<u32>) {
-        self.runs(|run| (run >> 32) as u32, into);
     }
 }
 
@@ -188,7 +189,7 @@ impl Compared {
     /// Another text, in the same place.
     pub fn read(&mut self, text: &str) {
         self.words.read(text);
-        self.words.runs(|run| run, &mut self.runs);
+        self.words.runs(&mut self.runs);
         self.runs.sort_unstable();
         self.runs.dedup();
     }
@@ -211,7 +212,7 @@ impl Compared {
 /// How much of their runs of three words two texts have in common, from 0 to 1 (Jaccard): on the words themselves, so that nothing
 /// can look alike that is not.
 pub fn likeness(a: &Words, b: &Words) -> f64 {
-    let mut numbers: HashMap<&[u8], u32> = HashMap::with_capacity(a.len() + b.len());
+    let mut numbers = HashMap::with_capacity_and_hasher(a.len() + b.len(), Keyed::default());
     let mut numbered = Vec::with_capacity(a.len() + b.len());
     for word in a.iter().chain(b.iter()) {
         let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
