@@ -12,23 +12,8 @@ const CACHED: usize = 24 << 10;
 
 /// For each of the vectors the nearest of the centroids; both follow each other. On all cores.
 pub fn assign(metric: Metric, dimension: usize, centroids: &[f32], vectors: &[f32]) -> Vec<usize> {
-    let count = vectors.len() / dimension;
-    let share = count.div_ceil(machine::threads(0).max(1)).max(1) * dimension;
     let space = Space::new(metric, dimension, centroids);
-    let each = |part: &[f32]| nearest(&space, part);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = vectors
-            .chunks(share)
-            .map(|part| scope.spawn(move || each(part)))
-            .collect();
-        parts
-            .into_iter()
-            .flat_map(|part| {
-                part.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    })
+    machine::in_shares(vectors, dimension, |share| nearest(&space, share)).concat()
 }
 
 /// A part of the centroids that stays near while all the vectors pass by.

@@ -5,9 +5,12 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::Metric;
 use super::distance::Space;
+use crate::sys::machine;
 
 /// Bytes that come from memory together.
 const LINE: usize = 64;
+/// Numbers between two looks whether a vector is too far already.
+const BLOCK: usize = 128;
 /// More numbers than this would not add up in 32 bits.
 const WIDEST: usize = 1 << 15;
 
@@ -25,7 +28,9 @@ pub struct Rough {
     arch: Arch,
     metric: Metric,
     dimension: usize,
+    /// From `start` on, where a line begins.
     codes: Vec<i8>,
+    start: usize,
     /// What one of its distances is in the space.
     unit: f32,
 }
@@ -52,16 +57,23 @@ impl Rough {
             middle.iter_mut().for_each(|sum| *sum /= count);
         }
         let middle: Vec<f32> = middle.into_iter().map(|one| one as f32).collect();
-        let moved = || rows().flat_map(|row| row.iter().zip(&middle).map(|(one, by)| one - by));
-        let most = moved().fold(0f32, |most, one| most.max(one.abs()));
+        let furthest = |row| moved(row, &middle).fold(0f32, |most, one| most.max(one.abs()));
+        let most = rows().map(furthest).fold(0f32, f32::max);
         let step = if most > 0.0 { most / 127.0 } else { 1.0 };
-        let mut codes = Vec::with_capacity(space.vectors().len());
-        codes.extend(moved().map(|one| (one / step).round() as i8));
+        let mut codes = vec![0; space.vectors().len() + LINE];
+        let start = codes.as_ptr().align_offset(LINE).min(LINE);
+        for (row, codes) in rows().zip(codes[start..].chunks_exact_mut(dimension)) {
+            for (code, one) in codes.iter_mut().zip(moved(row, &middle)) {
+                // Rounded by what a cast cuts off, which any processor does in place.
+                *code = ((one / step + 127.5) as i32 - 127) as i8;
+            }
+        }
         Self {
             arch: Arch::new(),
             metric: space.metric(),
             dimension,
             codes,
+            start,
             unit: step * step,
         }
     }
@@ -69,6 +81,15 @@ impl Rough {
     fn is_faithful(&self, space: &Space<'_>) -> bool {
         let count = u32::try_from(space.count()).unwrap_or(u32::MAX);
         let all: Vec<u32> = (0..count).collect();
+        let samples: Vec<u32> = (0..count).step_by((all.len() / SAMPLE).max(1)).collect();
+        let shares = machine::in_shares(&samples, 1, |samples| self.missed(space, samples, &all));
+        let sum = |a: (usize, usize), b: (usize, usize)| (a.0 + b.0, a.1 + b.1);
+        let (wanted, missed) = shares.into_iter().fold((0, 0), sum);
+        missed * MISSING <= wanted
+    }
+
+    /// How many there are that are nearest to one of the samples, and how many of them are not roughly nearest.
+    fn missed(&self, space: &Space<'_>, samples: &[u32], all: &[u32]) -> (usize, usize) {
         let (mut exact, mut rough) = (Vec::new(), Vec::new());
         let (mut wanted, mut missed) = (0, 0);
         let kth = |far: &[f32], k: usize| {
@@ -76,9 +97,9 @@ impl Rough {
             let k = k.min(far.len()) - 1;
             *far.select_nth_unstable_by(k, f32::total_cmp).1
         };
-        for at in (0..count).step_by((all.len() / SAMPLE).max(1)) {
-            space.all(space.vector(at), &all, &mut exact);
-            self.all(at, &all, &mut rough);
+        for &at in samples {
+            space.all(space.vector(at), all, &mut exact);
+            self.all(at, all, f32::INFINITY, &mut rough);
             let (near, roughly) = (kth(&exact, NEAREST), kth(&rough, ROUGHLY));
             let mut among = 0;
             for (&exact, &rough) in exact.iter().zip(&rough) {
@@ -95,13 +116,19 @@ impl Rough {
                 0
             };
         }
-        missed * MISSING <= wanted
+        (wanted, missed)
     }
 
-    /// Roughly how far these are from one, in their order.
-    pub fn all(&self, from: u32, which: &[u32], into: &mut Vec<f32>) {
+    /// Roughly how far these are from one, in their order; of those that are not nearer than that no more than just this.
+    pub fn all(&self, from: u32, which: &[u32], than: f32, into: &mut Vec<f32>) {
         into.clear();
-        self.each(from, which, |far| {
+        // Most are too far already after a block.
+        let needed = match self.metric {
+            Metric::L2 if than.is_finite() => BLOCK.min(self.dimension),
+            _ => self.dimension,
+        };
+        self.fetch(which, needed);
+        self.each(from, which, than, |far| {
             into.push(far);
             true
         });
@@ -110,18 +137,18 @@ impl Rough {
     /// True when one of these is roughly nearer to one than that.
     pub fn any_within(&self, from: u32, which: &[u32], than: f32) -> bool {
         let mut any = false;
-        self.each(from, which, |far| {
+        self.each(from, which, than, |far| {
             any |= far < than;
             !any
         });
         any
     }
 
-    /// Asks for all of these at once, so that none has to be waited for when its turn comes.
-    pub fn fetch(&self, which: &[u32]) {
+    /// Asks for all of these at once, or the beginning of each, so that none has to be waited for when its turn comes.
+    pub fn fetch(&self, which: &[u32], numbers: usize) {
         let mut seen = 0;
         for &at in which {
-            for line in self.code(at).chunks(LINE) {
+            for line in self.code(at)[..numbers].chunks(LINE) {
                 seen ^= line[0];
             }
         }
@@ -130,24 +157,31 @@ impl Rough {
 
     #[inline(always)]
     fn code(&self, at: u32) -> &[i8] {
-        let begin = at as usize * self.dimension;
+        let begin = self.start + at as usize * self.dimension;
         &self.codes[begin..begin + self.dimension]
     }
 
-    fn each(&self, from: u32, which: &[u32], call: impl FnMut(f32) -> bool) {
+    fn each(&self, from: u32, which: &[u32], than: f32, call: impl FnMut(f32) -> bool) {
         self.arch.dispatch(Each {
             rough: self,
             from: self.code(from),
             which,
+            than,
             call,
         });
     }
+}
+
+/// The numbers of a vector, from the middle of all.
+fn moved(row: &[f32], middle: &[f32]) -> impl Iterator<Item = f32> {
+    row.iter().zip(middle).map(|(one, by)| one - by)
 }
 
 struct Each<'a, F> {
     rough: &'a Rough,
     from: &'a [i8],
     which: &'a [u32],
+    than: f32,
     call: F,
 }
 
@@ -157,23 +191,45 @@ impl<F: FnMut(f32) -> bool> WithSimd for Each<'_, F> {
     // What is inlined here is compiled once for each kind of processor.
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) {
+        let unit = self.rough.unit;
         for &at in self.which {
-            let pairs = self.from.iter().zip(self.rough.code(at));
-            let pairs = pairs.map(|(&a, &b)| (i16::from(a), i16::from(b)));
+            let code = self.rough.code(at);
             let far = match self.rough.metric {
-                Metric::L2 => pairs.fold(0i32, |sum, (a, b)| {
-                    let apart = i32::from(a.wrapping_sub(b));
-                    sum.wrapping_add(apart.wrapping_mul(apart))
-                }),
-                Metric::InnerProduct => pairs.fold(0i32, |sum, (a, b)| {
-                    sum.wrapping_sub(i32::from(a).wrapping_mul(i32::from(b)))
-                }),
+                Metric::L2 => {
+                    let (blocks, rest) = self.from.as_chunks::<BLOCK>();
+                    let (others, other) = code.as_chunks::<BLOCK>();
+                    let mut far = 0i32;
+                    for (one, other) in blocks.iter().zip(others) {
+                        far = far.wrapping_add(apart(one, other));
+                        if far as f32 * unit >= self.than {
+                            break;
+                        }
+                    }
+                    far.wrapping_add(apart(rest, other))
+                }
+                Metric::InnerProduct => -product(self.from, code),
             };
-            if !(self.call)(far as f32 * self.rough.unit) {
+            if !(self.call)(far as f32 * unit) {
                 return;
             }
         }
     }
+}
+
+/// The square of how far they are apart, which only grows with more numbers.
+#[inline(always)]
+fn apart(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).fold(0i32, |sum, (&a, &b)| {
+        let apart = i32::from(i16::from(a).wrapping_sub(i16::from(b)));
+        sum.wrapping_add(apart.wrapping_mul(apart))
+    })
+}
+
+#[inline(always)]
+fn product(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).fold(0i32, |sum, (&a, &b)| {
+        sum.wrapping_add(i32::from(i16::from(a).wrapping_mul(i16::from(b))))
+    })
 }
 
 #[cfg(test)]
@@ -186,7 +242,7 @@ mod tests {
         let rough = Rough::faithful(&space)?;
         let which: Vec<u32> = (0..u32::try_from(space.count()).expect("is small")).collect();
         let (mut all, mut exact) = (Vec::new(), Vec::new());
-        rough.all(3, &which, &mut all);
+        rough.all(3, &which, f32::INFINITY, &mut all);
         space.all(space.vector(3), &which, &mut exact);
         let furthest = exact.iter().fold(0f32, |most, one| most.max(one.abs()));
         for (rough, exact) in all.iter().zip(exact) {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context as _;
 
@@ -258,8 +259,8 @@ impl Out<'_> {
             self.put(&(offset as u64).to_le_bytes())?;
         }
         self.put(&(graph.neighbours.len() as u64).to_le_bytes())?;
-        for &one in &graph.neighbours {
-            self.put(&one.to_le_bytes())?;
+        for one in &graph.neighbours {
+            self.put(&one.load(Relaxed).to_le_bytes())?;
         }
         self.put(&graph.entry.to_le_bytes())?;
         self.put(&graph.top.to_le_bytes())?;

@@ -113,6 +113,30 @@ pub fn threads(configured: usize) -> usize {
     if configured == 0 { cores } else { configured }.clamp(1, 16)
 }
 
+/// Work on all items, which come in rows of so many: each thread has a share of the rows. What comes of the shares, in their order.
+pub fn in_shares<T: Sync, R: Send>(
+    items: &[T],
+    row: usize,
+    work: impl Fn(&[T]) -> R + Sync,
+) -> Vec<R> {
+    let rows = (items.len() / row).div_ceil(threads(0)).max(1);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = items
+            .chunks(rows * row)
+            .map(|share| scope.spawn(move || work(share)))
+            .collect();
+        shares
+            .into_iter()
+            .map(|share| {
+                share
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
 /// Name and owner of a process, as far as we may see it: the owner's name, or number.
 pub fn process_of(pid: u32) -> Option<(String, String)> {
     use std::os::unix::fs::MetadataExt as _;

@@ -1,7 +1,8 @@
 //! Builds a graph. The same vectors give the same one on every machine and any number of threads: neighbours are looked for in pieces
 //! against a graph that stands still, then each list that gets new ones is made anew from what was found, in a fixed order.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize};
 
 use super::search::{Query, Search};
 use super::{Graph, Near, Net};
@@ -15,7 +16,7 @@ use crate::sys::{Stop, machine};
 /// Vectors that are looked for at once, at most: they don't see each other.
 const PIECE: usize = 256;
 /// Work that a thread takes at a time, and less than which one thread does alone.
-const SHARE: usize = 8;
+const SHARE: usize = 2;
 
 /// Takes all vectors in and links them.
 pub fn build(
@@ -51,7 +52,7 @@ pub fn build(
         Ok(())
     })?;
     let links = graph.offsets.last().copied().unwrap_or(0);
-    graph.neighbours = vec![-1; links];
+    graph.neighbours.resize_with(links, || AtomicI32::new(-1));
     let mut builder = Builder {
         net: Net {
             graph,
@@ -59,9 +60,10 @@ pub fn build(
             metric: shape.metric,
             dimension: shape.dimension,
         },
-        far: vec![0.0; links],
+        far: Vec::new(),
         rough: None,
     };
+    builder.far.resize_with(links, AtomicU32::default);
     builder.rough = Rough::faithful(&builder.net.space());
     builder.link_all(random, stop)?;
     builder.net.connect(stop)?;
@@ -82,8 +84,8 @@ fn random_level(probabilities: &[f64], bits: u64) -> usize {
 
 struct Builder<'a> {
     net: Net<'a>,
-    /// How far each neighbour is, slot by slot.
-    far: Vec<f32>,
+    /// How far each neighbour is, slot by slot: the bits of the number.
+    far: Vec<AtomicU32>,
     /// To search in; none where only the vectors themselves can be told apart.
     rough: Option<Rough>,
 }
@@ -128,48 +130,39 @@ impl Builder<'_> {
     }
 
     /// Finds the neighbours of each of these, then tells the neighbours.
-    fn link(&mut self, piece: &[u32], hands: &mut [Search]) {
-        let found = share(hands, piece, |search, &at| self.choose(at, search));
-        let mut backs = Vec::new();
-        for (&at, levels) in piece.iter().zip(found) {
-            for (level, chosen) in levels.into_iter().enumerate() {
-                self.set(at, level, &chosen);
-                backs.extend(chosen.into_iter().map(|one| Back {
-                    level,
-                    of: one.at,
-                    near: Near { far: one.far, at },
-                }));
-            }
-        }
+    fn link(&self, piece: &[u32], hands: &mut [Search]) {
+        let mut backs = share(hands, piece, |search, &at| self.enter(at, search)).concat();
         backs.sort_unstable();
         let lists: Vec<&[Back]> = backs
             .chunk_by(|a, b| (a.level, a.of) == (b.level, b.of))
             .collect();
-        let changed = share(hands, &lists, |_, backs| self.with_new(backs));
-        for (backs, list) in lists.iter().zip(changed) {
-            self.set(backs[0].of, backs[0].level, &list);
-        }
+        share(hands, &lists, |_, backs| self.take(backs));
     }
 
-    /// The neighbours of a new one on each of its levels, from the lowest.
-    fn choose(&self, at: u32, search: &mut Search) -> Vec<Vec<Near>> {
+    /// Gives a new one, to which no way leads yet, its neighbours on each of its levels, and says who they are.
+    fn enter(&self, at: u32, search: &mut Search) -> Vec<Back> {
         let net = &self.net;
         let level = usize::from(net.graph.levels[at as usize]);
         let query = self.query(at);
         let most = usize::try_from(net.parameters.ef_construction).unwrap_or(1);
-        let mut found = vec![Vec::new(); level + 1];
+        let mut backs = Vec::new();
         let Some(mut nearest) = search.descend(net, &query, level) else {
-            return found;
+            return backs;
         };
-        for lower in (0..=level.min(net.top())).rev() {
-            let mut near = search.along(net, &query, nearest, lower, most);
+        for level in (0..=level.min(net.top())).rev() {
+            let near = search.along(net, &query, nearest, level, most);
             if let Some(&first) = near.first() {
                 nearest = first;
             }
-            self.measure(at, &mut near);
-            found[lower] = self.spread(near, net.parameters.most_at(lower));
+            let chosen = self.spread(near, net.parameters.most_at(level));
+            self.set(at, level, &chosen);
+            backs.extend(chosen.into_iter().map(|one| Back {
+                level,
+                of: one.at,
+                near: Near { far: one.far, at },
+            }));
         }
-        found
+        backs
     }
 
     /// One to look from.
@@ -181,21 +174,6 @@ impl Builder<'_> {
         }
     }
 
-    /// How far those that were found are from one, exactly.
-    fn measure(&self, at: u32, near: &mut [Near]) {
-        if self.rough.is_none() {
-            return;
-        }
-        let which: Vec<u32> = near.iter().map(|one| one.at).collect();
-        let mut exact = Vec::with_capacity(which.len());
-        let space = self.net.space();
-        space.all(space.vector(at), &which, &mut exact);
-        for (one, far) in near.iter_mut().zip(exact) {
-            one.far = far;
-        }
-        near.sort_unstable();
-    }
-
     /// Of the near ones, sorted, those that lead into different directions; all where there are fewer than have room.
     fn spread(&self, near: Vec<Near>, most: usize) -> Vec<Near> {
         if near.len() < most {
@@ -204,7 +182,7 @@ impl Builder<'_> {
         let mut chosen = Vec::with_capacity(most);
         let mut which: Vec<u32> = near.iter().map(|one| one.at).collect();
         if let Some(rough) = &self.rough {
-            rough.fetch(&which);
+            rough.fetch(&which, self.net.dimension);
         }
         which.clear();
         for one in near {
@@ -219,32 +197,38 @@ impl Builder<'_> {
         chosen
     }
 
-    /// The neighbours of one with those that are new, all of one level: as they are where there is room, else the best of them.
-    fn with_new(&self, backs: &[Back]) -> Vec<Near> {
+    /// Gives one those that are new, all on one level: beside the others where there is room, else the best of them stay.
+    fn take(&self, backs: &[Back]) {
         let (of, level) = (backs[0].of, backs[0].level);
         let slots = self.net.slots(of, level);
         let most = slots.len();
-        let mut near: Vec<Near> = slots
-            .take_while(|&slot| self.net.graph.neighbours[slot] >= 0)
-            .map(|slot| Near {
-                far: self.far[slot],
-                at: self.net.graph.neighbours[slot].cast_unsigned(),
+        let mut near: Vec<Near> = self
+            .net
+            .neighbours(of, level)
+            .zip(slots)
+            .map(|(at, slot)| Near {
+                far: f32::from_bits(self.far[slot].load(Relaxed)),
+                at,
             })
             .collect();
         near.extend(backs.iter().map(|back| back.near));
-        if near.len() <= most {
-            return near;
+        if near.len() > most {
+            near.sort_unstable();
+            near = self.spread(near, most);
         }
-        near.sort_unstable();
-        self.spread(near, most)
+        self.set(of, level, &near);
     }
 
-    fn set(&mut self, at: u32, level: usize, list: &[Near]) {
-        let slots = self.net.slots(at, level);
-        for (place, slot) in slots.enumerate() {
-            let one = list.get(place);
-            self.net.graph.neighbours[slot] = one.map_or(-1, |one| one.at.cast_signed());
-            self.far[slot] = one.map_or(0.0, |one| one.far);
+    fn set(&self, at: u32, level: usize, list: &[Near]) {
+        let neighbours = &self.net.graph.neighbours;
+        let mut slots = self.net.slots(at, level);
+        for (one, slot) in list.iter().zip(&mut slots) {
+            neighbours[slot].store(one.at.cast_signed(), Relaxed);
+            self.far[slot].store(one.far.to_bits(), Relaxed);
+        }
+        // After the first that is free all are.
+        for slot in slots.take_while(|&slot| neighbours[slot].load(Relaxed) >= 0) {
+            neighbours[slot].store(-1, Relaxed);
         }
     }
 }
@@ -268,7 +252,7 @@ fn share<T: Sync, R: Send>(
                 scope.spawn(move || {
                     let mut parts = Vec::new();
                     loop {
-                        let begin = next.fetch_add(SHARE, Ordering::Relaxed);
+                        let begin = next.fetch_add(SHARE, Relaxed);
                         let Some(left) = items.get(begin..).filter(|left| !left.is_empty()) else {
                             return parts;
                         };

@@ -7,6 +7,7 @@ mod search;
 
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use super::distance::Space;
 use super::read::Index;
@@ -25,8 +26,8 @@ pub struct Graph {
     pub levels: Vec<u8>,
     /// Where the neighbours of each begin.
     pub offsets: Vec<usize>,
-    /// Positions; -1 for none.
-    pub neighbours: Vec<i32>,
+    /// Positions; -1 for none. Several threads write, each the lists that are its own.
+    pub neighbours: Vec<AtomicI32>,
     pub entry: i32,
     pub top: i32,
 }
@@ -102,7 +103,7 @@ impl<'a> Net<'a> {
                 vectors,
                 levels: Vec::new(),
                 offsets,
-                neighbours,
+                neighbours: neighbours.into_iter().map(AtomicI32::new).collect(),
                 entry: place.entry,
                 top: place.top.min(64),
             },
@@ -134,7 +135,8 @@ impl<'a> Net<'a> {
     fn neighbours(&self, at: u32, level: usize) -> impl Iterator<Item = u32> + '_ {
         self.graph.neighbours[self.slots(at, level)]
             .iter()
-            .take_while(|&&one| one >= 0)
+            .map(|one| one.load(Relaxed))
+            .take_while(|&one| one >= 0)
             .map(|one| one.cast_unsigned())
     }
 }

@@ -6,11 +6,11 @@ use super::search::Search;
 use super::{Near, Net};
 use crate::faiss::Parameters;
 use crate::faiss::read::Index;
-use crate::sys::Stop;
+use crate::sys::{Stop, machine};
 
 const NEAREST: usize = 10;
 /// Vectors that are compared at once.
-const PIECE: u32 = 256;
+const PIECE: usize = 256;
 
 /// How much of the ten nearest a search with the index's own settings finds, from these of its vectors; and how many vectors no way
 /// leads to.
@@ -30,13 +30,10 @@ pub fn quality(
         .unwrap_or(1)
         .max(wanted);
     let mut hits = 0;
-    for &query in queries {
-        stop.check()?;
-        let vector = net.space().vector(query);
+    for (&query, worst) in queries.iter().zip(furthest(&net, queries, wanted, stop)?) {
         // One that is as near as the last of them is as good.
-        let worst = furthest_of_nearest(&net, vector, wanted);
         hits += search
-            .nearest(&net, vector, most)
+            .nearest(&net, net.space().vector(query), most)
             .iter()
             .take(wanted)
             .filter(|one| one.far <= worst)
@@ -46,22 +43,34 @@ pub fn quality(
     Ok((hits as f64 / all as f64, net.lost()))
 }
 
-/// How far the last of the nearest is, by looking at each.
-fn furthest_of_nearest(net: &Net<'_>, vector: &[f32], wanted: usize) -> f32 {
+/// How far the last of the nearest to each is, by looking at all. Each thread takes some of the queries to a piece of the vectors at a
+/// time, which stays near the processor meanwhile.
+fn furthest(
+    net: &Net<'_>,
+    queries: &[u32],
+    wanted: usize,
+    stop: &Stop,
+) -> anyhow::Result<Vec<f32>> {
     let space = net.space();
-    let count = u32::try_from(space.count()).unwrap_or(u32::MAX);
-    let mut exact = BinaryHeap::with_capacity(wanted + 1);
-    let (mut piece, mut far): (Vec<u32>, _) = (Vec::new(), Vec::new());
-    for begin in (0..count).step_by(PIECE as usize) {
-        piece.clear();
-        piece.extend(begin..begin.saturating_add(PIECE).min(count));
-        space.all(vector, &piece, &mut far);
-        for (&at, &far) in piece.iter().zip(&far) {
-            exact.push(Near { far, at });
-            if exact.len() > wanted {
-                exact.pop();
+    let all: Vec<u32> = (0..u32::try_from(space.count())?).collect();
+    let look = |queries: &[u32]| -> anyhow::Result<Vec<f32>> {
+        let mut nearest = vec![BinaryHeap::with_capacity(wanted + 1); queries.len()];
+        let mut far = Vec::new();
+        for piece in all.chunks(PIECE) {
+            stop.check()?;
+            for (&query, nearest) in queries.iter().zip(&mut nearest) {
+                space.all(space.vector(query), piece, &mut far);
+                for (&at, &far) in piece.iter().zip(&far) {
+                    nearest.push(Near { far, at });
+                    if nearest.len() > wanted {
+                        nearest.pop();
+                    }
+                }
             }
         }
-    }
-    exact.peek().map_or(f32::INFINITY, |one| one.far)
+        let last = |nearest: &BinaryHeap<Near>| nearest.peek().map_or(f32::INFINITY, |one| one.far);
+        Ok(nearest.iter().map(last).collect())
+    };
+    let shares = machine::in_shares(queries, 1, look).into_iter();
+    Ok(shares.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }

@@ -1,5 +1,7 @@
 //! Who can be reached at all, and a way to those who cannot.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::search::Search;
 use super::{Near, Net};
 use crate::sys::Stop;
@@ -43,7 +45,7 @@ impl Net<'_> {
                 .filter(|&one| from[one as usize] != NOWHERE)
                 .find_map(|one| Some((one, self.place(one, &from)?)));
             if let Some((one, slot)) = place {
-                self.graph.neighbours[slot] = at.cast_signed();
+                self.graph.neighbours[slot].store(at.cast_signed(), Relaxed);
                 self.reach(at, one, &mut from);
             }
         }
@@ -52,13 +54,12 @@ impl Net<'_> {
 
     /// A slot of `at` that is free, or whose neighbour is reached another way.
     fn place(&self, at: u32, from: &[u32]) -> Option<usize> {
-        let free = self
-            .slots(at, 0)
-            .find(|&slot| self.graph.neighbours[slot] < 0);
+        let there = |slot: usize| self.graph.neighbours[slot].load(Relaxed);
+        let free = self.slots(at, 0).find(|&slot| there(slot) < 0);
         free.or_else(|| {
-            self.slots(at, 0).rev().find(|&slot| {
-                usize::try_from(self.graph.neighbours[slot]).is_ok_and(|one| from[one] != at)
-            })
+            let is_spare =
+                |&slot: &usize| usize::try_from(there(slot)).is_ok_and(|one| from[one] != at);
+            self.slots(at, 0).rev().find(is_spare)
         })
     }
 

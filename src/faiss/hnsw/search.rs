@@ -14,14 +14,11 @@ pub enum Query<'a> {
 }
 
 impl Query<'_> {
-    /// How far these are, in their order.
-    fn all(&self, which: &[u32], into: &mut Vec<f32>) {
+    /// How far these are, in their order; of those that are not nearer than that perhaps no more than just this.
+    fn all(&self, which: &[u32], than: f32, into: &mut Vec<f32>) {
         match self {
             Self::Exact(space, query) => space.all(query, which, into),
-            Self::Rough(rough, at) => {
-                rough.fetch(which);
-                rough.all(*at, which, into);
-            }
+            Self::Rough(rough, at) => rough.all(*at, which, than, into),
         }
     }
 
@@ -73,7 +70,7 @@ impl Search {
     /// From the entry to the nearest above `level`.
     pub fn descend(&mut self, net: &Net<'_>, query: &Query<'_>, level: usize) -> Option<Near> {
         let entry = u32::try_from(net.graph.entry).ok()?;
-        query.all(&[entry], &mut self.far);
+        query.all(&[entry], f32::INFINITY, &mut self.far);
         let mut nearest = Near {
             far: self.far.first().copied()?,
             at: entry,
@@ -82,7 +79,7 @@ impl Search {
             loop {
                 self.unseen.clear();
                 self.unseen.extend(net.neighbours(nearest.at, upper));
-                query.all(&self.unseen, &mut self.far);
+                query.all(&self.unseen, nearest.far, &mut self.far);
                 let pairs = self.unseen.iter().zip(&self.far);
                 match pairs.map(|(&at, &far)| Near { far, at }).min() {
                     Some(nearer) if nearer.far < nearest.far => nearest = nearer,
@@ -122,7 +119,11 @@ impl Search {
             let marks = &mut self.marks;
             self.unseen
                 .extend(net.neighbours(at, level).filter(|&one| marks.see(one)));
-            query.all(&self.unseen, &mut self.far);
+            let furthest = self
+                .pool
+                .get(most - 1)
+                .map_or(f32::INFINITY, |one| one.near.far);
+            query.all(&self.unseen, furthest, &mut self.far);
             for (&at, &far) in self.unseen.iter().zip(&self.far) {
                 let near = Near { far, at };
                 let is_full = self.pool.len() >= most;
