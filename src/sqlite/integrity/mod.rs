@@ -1,25 +1,30 @@
-//! `PRAGMA integrity_check` on several connections that see one state: each takes the next table with its indexes.
+//! `PRAGMA integrity_check` on several connections that see one state: each takes the next part. A table is checked by SQLite but for
+//! its indexes, and these beside it (`entries`); where that cannot be, the pragma does all of it.
 //!
 //! The check of one table leaves out what only the whole file can say: that every page belongs to exactly one table, index or the
-//! list of free pages. That is checked here in its place, from the very pages. A database with `auto_vacuum` has a map of its
-//! pages besides, which only the whole check knows: it is checked by one connection, as before.
+//! list of free pages (`pages`). A database with `auto_vacuum` has a map of its pages besides, which only the whole check knows: it is
+//! checked by one connection.
 //!
 //! Where the application defines a collation or a function that the schema uses, SQLite refuses the check of everything. Then each
 //! table is checked for itself, and what cannot be is named: nobody takes it for checked.
 
+mod entries;
+mod order;
+mod pages;
+
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::layout::each_page;
+use self::entries::Entries;
+use self::pages::pages;
 use super::{explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
 
-/// Where SQLite locks: the page at this offset holds nothing (<https://sqlite.org/fileformat2.html#the_lock_byte_page>).
-const LOCK_BYTE: u64 = 1 << 30;
 /// As many problems as the pragma itself lists.
 const MOST: usize = 100;
 
@@ -61,7 +66,7 @@ pub(super) fn full(
         [] => anyhow::bail!("no connection to check {} with", path.display()),
         [one] => whole(one),
         [one, ..] if number(one, "auto_vacuum").unwrap_or(1) != 0 => whole(one),
-        _ => in_its_own_words(shared(connections), connections),
+        _ => in_its_own_words(in_parts(connections), connections),
     };
     match connections {
         [first, ..] => or_table_by_table(found, first, "integrity_check"),
@@ -153,22 +158,43 @@ fn check(connection: &Connection, pragma: &str) -> rusqlite::Result<Vec<String>>
     Ok(found)
 }
 
+/// A part of the check.
+enum Work {
+    /// SQLite's own check of a table.
+    Pragma(String),
+    /// Rows or an index of a table, by its number.
+    Rows(usize, (i64, i64)),
+    Index(usize, usize),
+}
+
+/// The parts, and of a table that is suspect then SQLite's own look at its indexes, which has the last word.
+fn in_parts(connections: &mut [&mut Connection]) -> rusqlite::Result<Vec<String>> {
+    let (mut found, tables) = shared(connections)?;
+    for entries in tables.iter().filter(|entries| entries.is_suspect()) {
+        let sql = format!("PRAGMA main.integrity_check({})", quote(entries.table()));
+        found.extend(check(connections[0], &sql)?);
+    }
+    found.truncate(MOST);
+    Ok(found)
+}
+
 /// One thread a connection; the first begins with the pages, and all go on with the tables.
-fn shared(connections: &mut [&mut Connection]) -> rusqlite::Result<Vec<String>> {
+fn shared(connections: &mut [&mut Connection]) -> rusqlite::Result<(Vec<String>, Vec<Entries>)> {
     let (Some((first, others)), mut found) = (connections.split_first_mut(), Vec::new()) else {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     };
-    let tables = Mutex::new(tables(first)?);
+    let (parts, tables) = parts(first)?;
+    let parts = Mutex::new(parts);
     let work = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
         let mut found = Vec::new();
         loop {
-            let next = tables
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front();
-            let Some(table) = next else { return Ok(found) };
-            let pragma = format!("PRAGMA main.integrity_check({})", quote(&table));
-            found.extend(check(connection, &pragma)?);
+            let next = locked(&parts).pop_front();
+            match next {
+                None => return Ok(found),
+                Some(Work::Pragma(sql)) => found.extend(check(connection, &sql)?),
+                Some(Work::Rows(table, range)) => tables[table].add_rows(connection, range)?,
+                Some(Work::Index(table, index)) => tables[table].add_index(connection, index)?,
+            }
         }
     };
     let work = &work;
@@ -194,40 +220,57 @@ fn shared(connections: &mut [&mut Connection]) -> rusqlite::Result<Vec<String>> 
         Ok(())
     });
     joined?;
-    found.truncate(MOST);
-    Ok(found)
+    Ok((found, tables))
 }
 
-/// Every table, those first whose check will take long: by their newest rowid, which says enough about their size, and their indexes.
-fn tables(connection: &Connection) -> rusqlite::Result<VecDeque<String>> {
-    let mut statement = connection.prepare(
-        "SELECT name, wr, (SELECT count(*) FROM pragma_index_list(l.name, 'main')) FROM pragma_table_list AS l
-         WHERE schema = 'main' AND type IN ('table', 'shadow', 'virtual')",
-    )?;
-    let rows = statement.query_map([], |row| {
-        Ok((
-            row.get::<_, String>(0)?,
-            row.get::<_, bool>(1)?,
-            row.get::<_, i64>(2)?,
-        ))
-    })?;
-    let mut found = Vec::new();
-    for row in rows {
-        let (name, without_rowid, indexes) = row?;
-        let newest = format!("SELECT max(rowid) FROM main.{}", quote(&name));
-        let rows = match without_rowid {
-            true => i64::MAX,
-            // A column may hide the rowid, a virtual table may have none.
-            false => connection
-                .query_row(&newest, [], |row| row.get::<_, Option<i64>>(0))
-                .ok()
-                .flatten()
-                .unwrap_or(0),
+/// What threads share.
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All that has to be done for every table, what takes long first: by the newest rowid, which says enough about a table's size.
+fn parts(connection: &Connection) -> rusqlite::Result<(VecDeque<Work>, Vec<Entries>)> {
+    let (mut found, mut entries) = (Vec::new(), Vec::new());
+    for table in tables(connection)? {
+        let name = quote(&table);
+        let newest: rusqlite::Result<Option<i64>> =
+            connection.query_row(&format!("SELECT max(rowid) FROM main.{name}"), [], |row| {
+                row.get(0)
+            });
+        // A column may hide the rowid, a table may have none.
+        let rows = newest.ok().flatten().unwrap_or(i64::MAX).max(0);
+        let Some(own) = Entries::of(connection, &table)? else {
+            found.push((
+                rows,
+                Work::Pragma(format!("PRAGMA main.integrity_check({name})")),
+            ));
+            continue;
         };
-        found.push((rows.saturating_mul(indexes + 1), name));
+        found.push((
+            rows,
+            Work::Pragma(format!("PRAGMA main.quick_check({name})")),
+        ));
+        let at = entries.len();
+        found.extend(own.indexes().map(|index| (rows, Work::Index(at, index))));
+        let ranges = own.ranges();
+        let rows = rows / i64::try_from(ranges.len().max(1)).unwrap_or(i64::MAX);
+        found.extend(
+            ranges
+                .into_iter()
+                .map(|range| (rows, Work::Rows(at, range))),
+        );
+        entries.push(own);
     }
-    found.sort_by(|a, b| b.cmp(a));
-    Ok(found.into_iter().map(|(_, name)| name).collect())
+    found.sort_by_key(|(rows, _)| Reverse(*rows));
+    Ok((found.into_iter().map(|(_, work)| work).collect(), entries))
+}
+
+/// Every table, virtual ones too.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow', 'virtual')",
+    )?;
+    statement.query_map([], |row| row.get(0))?.collect()
 }
 
 fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u64> {
@@ -237,146 +280,18 @@ fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<u64> {
     })
 }
 
-/// Each page of the file, once or not: a bit a page.
-struct Pages {
-    seen: Vec<u64>,
-    count: u64,
-    problems: Vec<String>,
-}
-
-impl Pages {
-    fn mark(&mut self, page: u64, what: &str) {
-        let (word, bit) = (
-            usize::try_from(page / 64).unwrap_or(usize::MAX),
-            1 << (page % 64),
-        );
-        let problem = match self.seen.get_mut(word) {
-            Some(word) if page >= 1 && page <= self.count => {
-                let again = *word & bit != 0;
-                *word |= bit;
-                again.then(|| format!("{what}: page {page} is used twice"))
-            }
-            _ => Some(format!("{what}: page {page} is not in the file")),
-        };
-        if let Some(problem) = problem.filter(|_| self.problems.len() < MOST) {
-            self.problems.push(problem);
-        }
-    }
-}
-
-/// That every page belongs to somebody, and nobody's to two.
-fn pages(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let (count, size) = (
-        number(connection, "page_count")?,
-        number(connection, "page_size")?,
-    );
-    let mut pages = Pages {
-        seen: vec![0; usize::try_from(count / 64 + 1).unwrap_or(0)],
-        count,
-        problems: Vec::new(),
-    };
-    each_page(connection, |page| pages.mark(page.number, page.tree))?;
-    free_pages(connection, &mut pages)?;
-    let lock_page = LOCK_BYTE / size.max(1) + 1;
-    // With auto_vacuum a page of every so many is a map of those behind it (<https://sqlite.org/fileformat2.html#pointer_map_pages>).
-    let maps = match number(connection, "auto_vacuum")? {
-        0 => None,
-        _ => Some(size.saturating_sub(reserved(connection)?) / 5 + 1),
-    };
-    let is_map = |page: u64| {
-        maps.is_some_and(|step| {
-            let at = |page: u64| page >= 2 && (page - 2).is_multiple_of(step);
-            at(page) || (page == lock_page + 1 && at(lock_page))
-        })
-    };
-    for page in (1..=count).filter(|page| *page != lock_page && !is_map(*page)) {
-        let seen = pages
-            .seen
-            .get(usize::try_from(page / 64).unwrap_or(0))
-            .copied()
-            .unwrap_or(0);
-        if seen & (1 << (page % 64)) == 0 && pages.problems.len() < MOST {
-            pages.problems.push(format!("page {page}: never used"));
-        }
-    }
-    Ok(pages.problems)
-}
-
-/// Bytes at the end of each page that are left alone.
-fn reserved(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row(
-        "SELECT data FROM sqlite_dbpage('main') WHERE pgno = 1",
-        [],
-        |row| {
-            Ok(row
-                .get_ref(0)?
-                .as_blob()
-                .ok()
-                .and_then(|page| page.get(20))
-                .map_or(0, |byte| u64::from(*byte)))
-        },
-    )
-}
-
-/// The list of free pages: trunks that name leaves (<https://sqlite.org/fileformat2.html#the_freelist>).
-fn free_pages(connection: &Connection, pages: &mut Pages) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare("SELECT data FROM sqlite_dbpage('main') WHERE pgno = ?1")?;
-    let mut read =
-        |page: u64| statement.query_row([page.cast_signed()], |row| row.get::<_, Vec<u8>>(0));
-    let word = |page: &[u8], at: usize| {
-        let bytes = page
-            .get(at * 4..at * 4 + 4)
-            .and_then(|bytes| bytes.try_into().ok());
-        bytes.map_or(0, |bytes| u64::from(u32::from_be_bytes(bytes)))
-    };
-    let header = read(1)?;
-    let (mut trunk, announced) = (word(&header, 8), word(&header, 9));
-    let mut found = 0;
-    while trunk != 0 {
-        let before = pages.problems.len();
-        pages.mark(trunk, "free pages");
-        found += 1;
-        if pages.problems.len() > before || found > announced {
-            break; // a circle, or out of the file
-        }
-        let page = read(trunk)?;
-        let leaves = word(&page, 1);
-        if leaves > (page.len() / 4) as u64 - 2 {
-            pages.problems.push(format!(
-                "free pages: page {trunk} names {leaves} others, more than it can"
-            ));
-            break;
-        }
-        for leaf in 0..leaves {
-            pages.mark(
-                word(&page, 2 + usize::try_from(leaf).unwrap_or(0)),
-                "free pages",
-            );
-        }
-        found += leaves;
-        trunk = word(&page, 0);
-    }
-    if found != announced && pages.problems.len() < MOST {
-        pages
-            .problems
-            .push(format!("free pages: {found} instead of {announced}"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::sqlite::open::open_private_at_once;
     use std::fs;
     use std::path::PathBuf;
     use std::time::Duration;
 
-    const PAGE: usize = 512;
+    pub(super) const PAGE: usize = 512;
 
     /// Tables and indexes of every kind, overflow pages, free pages with two trunks.
-    fn build(folder: &Path, pragma: &str) -> PathBuf {
+    pub(super) fn build(folder: &Path, pragma: &str) -> PathBuf {
         let path = folder.join("x.db");
         Connection::open(&path)
             .and_then(|connection| {
@@ -403,7 +318,7 @@ mod tests {
         path
     }
 
-    fn verdicts(path: &Path) -> (bool, bool) {
+    pub(super) fn verdicts(path: &Path) -> (bool, bool) {
         let stop = Stop::after(Duration::from_secs(60));
         let sound = |threads: usize| -> bool {
             let Ok(mut connections) = open_private_at_once(path, threads, &stop) else {
@@ -451,41 +366,6 @@ mod tests {
             }
             assert!(bad > 150, "{bad}");
             fs::remove_file(&path).expect("removes");
-        }
-    }
-
-    /// What the checks of single tables cannot see is seen.
-    #[test]
-    fn pages_that_belong_to_nobody_or_two_are_found() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = build(folder.path(), "");
-        let good = fs::read(&path).expect("reads");
-        let stop = Stop::after(Duration::from_secs(60));
-        let word = |at: usize| u32::from_be_bytes(good[at..at + 4].try_into().expect("four"));
-        let trunk = usize::try_from(word(32)).expect("fits");
-        let leaf = (trunk - 1) * PAGE + 8;
-        for (at, value, said) in [
-            (36, word(36) - 1, "free pages: "),
-            (36, word(36) + 1, "free pages: "),
-            (32, 0, "never used"),
-            (32, 2, "used twice"),
-            (leaf, 3, "used twice"),
-            (leaf, 1_000_000, "not in the file"),
-            (leaf - 8, u32::try_from(trunk).expect("fits"), "used twice"),
-            (leaf - 4, 1_000_000, "more than it can"),
-        ] {
-            let mut broken = good.clone();
-            broken[at..at + 4].copy_from_slice(&value.to_be_bytes());
-            fs::write(&path, &broken).expect("writes");
-            let connection = open_private_at_once(&path, 1, &stop)
-                .expect("opens")
-                .remove(0);
-            let found = pages(&connection).expect("looks");
-            assert!(
-                found.iter().any(|problem| problem.contains(said)),
-                "{said}: {found:?}"
-            );
-            assert!(!verdicts(&path).1, "{said}");
         }
     }
 
