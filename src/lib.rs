@@ -25,6 +25,7 @@ pub mod error;
 pub mod exit;
 pub mod faiss;
 pub mod harmful;
+pub mod hash;
 pub mod journal;
 pub mod meta;
 pub mod npm;

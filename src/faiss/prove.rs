@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::random::Random;
+use super::SEED;
 use super::read::Index;
 use super::{Kind, Parameters, assign, hnsw};
+use crate::hash::Numbers;
 use crate::sys::Stop;
 
 /// Two graphs of the same vectors differ by that much.
@@ -98,7 +99,7 @@ impl Index {
             .step_by(step)
             .map(|(at, entry)| (entry.id, at))
             .collect();
-        let mut random = Random::new();
+        let mut random = Numbers::new(SEED);
         let mut found: Vec<_> = (0..)
             .zip(&before.entries)
             .filter_map(|(at, entry)| Some((random.next(), *wanted.get(&entry.id)?, at)))
@@ -190,7 +191,7 @@ mod tests {
 
     /// Vectors in which searches miss many.
     fn hard(count: i64) -> Vec<(i64, Vec<f32>)> {
-        let mut random = Random::new();
+        let mut random = Numbers::new(SEED);
         let mut number = || (random.next() >> 40) as f32 / 16_777_216.0 - 0.5;
         (0..count)
             .map(|id| (id, (0..24).map(|_| number()).collect()))
@@ -202,7 +203,7 @@ mod tests {
         let stop = Stop::after(Duration::from_secs(60));
         let vectors = hard(1000);
         let mut orders = Vec::new();
-        let mut random = Random::new();
+        let mut random = Numbers::new(SEED);
         for _ in 0..4 {
             let mut order: Vec<_> = vectors.iter().map(|(id, one)| (*id, one)).collect();
             order.sort_by_cached_key(|_| random.next());

@@ -1,11 +1,12 @@
 //! Centroids for the lists of an IVF, by k-means (Lloyd), as FAISS trains them: from a sample, ten rounds, and a list that stays empty
 //! takes half of the longest. The same vectors give the same centroids.
 
-use super::random::Random;
+use super::SEED;
 use super::write::Rows;
 use super::{Kind, Metric, Shape, assign};
 use crate::error::refused;
 use crate::faiss::read::Index;
+use crate::hash::Numbers;
 use crate::sys::Stop;
 
 const ROUNDS: usize = 10;
@@ -109,7 +110,7 @@ fn sample(count: u64, lists: usize, rows: &Rows<'_>) -> anyhow::Result<Vec<f32>>
 /// So many of them, each another.
 fn some_of(sample: &[f32], dimension: usize, lists: usize) -> Vec<f32> {
     let mut order: Vec<usize> = (0..sample.len() / dimension).collect();
-    let mut random = Random::new();
+    let mut random = Numbers::new(SEED);
     let mut chosen = Vec::with_capacity(lists * dimension);
     for at in 0..lists {
         let left = (order.len() - at) as u64;

@@ -2,6 +2,7 @@
 //! group is its best, everything that goes is like it, and a chain of small differences never joins two that differ.
 
 use super::sketch::Sketches;
+use crate::hash;
 use crate::sys::Stop;
 
 /// So many candidates of an item are looked at in one signal, and so many of them, the most promising, are compared. Only where
@@ -236,7 +237,7 @@ fn meet(sketches: &Sketches, band: usize) -> Vec<(u32, u32)> {
         .zip(&sketches.present)
         .filter(|(_, present)| **present)
         .map(|(item, _)| {
-            let key = super::hash::bytes(&sketches.sketch(item)[range.clone()]);
+            let key = hash::bytes(&sketches.sketch(item)[range.clone()]);
             (key >> 32 << 32) | u64::from(item)
         })
         .collect();

@@ -7,7 +7,6 @@
 
 mod bands;
 mod groups;
-mod hash;
 mod sketch;
 mod words;
 

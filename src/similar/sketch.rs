@@ -1,8 +1,8 @@
 //! Sketches: a few bytes for each text or vector, which are the more alike the more alike these are.
 
 use super::bands::Bands;
-use super::hash::{self, Numbers};
 use super::words::{LEAST_WORDS, MOST_BYTES, Words};
+use crate::hash::{self, Numbers};
 
 /// Bytes of a digest.
 pub(super) const DIGEST: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::hash::{self, Keyed};
+use crate::hash::{self, Keyed};
 
 /// Shorter texts only match exactly: in few words each one says much.
 pub const LEAST_WORDS: usize = 20;
@@ -17,12 +17,8 @@ const RUN: usize = 3;
 /// `5`, and `C++` is not `C`.
 pub fn normal(text: &str) -> String {
     let mut found = String::with_capacity(text.len());
-    let mut blank = false;
-    for one in text.chars() {
-        if one.is_ascii_graphic() && !blank {
-            found.push(one.to_ascii_lowercase());
-            continue;
-        }
+    let (mut rest, mut blank) = (text.chars(), false);
+    while let Some(one) = rest.next() {
         if one.is_whitespace() {
             blank = true;
             continue;
@@ -35,6 +31,13 @@ pub fn normal(text: &str) -> String {
         }
         blank = false;
         match one {
+            _ if one.is_ascii() => {
+                let typed = rest.as_str().bytes().take_while(u8::is_ascii_graphic);
+                let (run, others) = rest.as_str().split_at(typed.count());
+                found.push(one);
+                found.push_str(run);
+                rest = others.chars();
+            }
             '‘' | '’' | '‚' | '‛' => found.push('\''),
             '“' | '”' | '„' | '‟' => found.push('"'),
             '‐'..='―' | '−' => found.push('-'),
@@ -42,6 +45,7 @@ pub fn normal(text: &str) -> String {
             _ => fold(one, |one| found.push(one)),
         }
     }
+    found.make_ascii_lowercase();
     found
 }
 
@@ -156,6 +160,16 @@ impl Words {
         bounds.iter().map(|&[from, to]| &self.folded[from..to])
     }
 
+    /// Whether the runs that begin at these words are the same.
+    fn same_run(&self, at: u32, other: &Self, there: u32) -> bool {
+        let [a, b] = [(self, at), (other, there)].map(|(words, at)| {
+            let (bounds, _) = words.bounds.as_chunks();
+            let run = &bounds[at as usize..at as usize + RUN];
+            run.iter().map(|&[from, to]| &words.folded[from..to])
+        });
+        a.eq(b)
+    }
+
     /// A number for each run of three words.
     pub(super) fn runs(&self, into: &mut Vec<u64>) {
         into.clear();
@@ -174,8 +188,19 @@ impl Words {
 #[derive(Default)]
 pub struct Compared {
     words: Words,
-    /// Its runs as numbers, each once, in their order.
-    runs: Vec<u64>,
+    numbers: Vec<u64>,
+    /// Its runs, each once, in the order of their numbers.
+    runs: Vec<Run>,
+    /// Two different runs have the same number.
+    is_odd: bool,
+}
+
+/// Words of a text that follow each other.
+#[derive(Clone, Copy)]
+struct Run {
+    number: u64,
+    /// The first of them.
+    at: u32,
 }
 
 impl Compared {
@@ -189,9 +214,22 @@ impl Compared {
     /// Another text, in the same place.
     pub fn read(&mut self, text: &str) {
         self.words.read(text);
-        self.words.runs(&mut self.runs);
-        self.runs.sort_unstable();
-        self.runs.dedup();
+        self.words.runs(&mut self.numbers);
+        self.number();
+    }
+
+    fn number(&mut self) {
+        self.runs.clear();
+        let runs = self.numbers.iter().zip(0..);
+        self.runs
+            .extend(runs.map(|(&number, at)| Run { number, at }));
+        self.runs.sort_unstable_by_key(|run| run.number);
+        self.is_odd = false;
+        self.runs.dedup_by(|later, run| {
+            let same = later.number == run.number;
+            self.is_odd |= same && !self.words.same_run(later.at, &self.words, run.at);
+            same
+        });
     }
 
     /// Its words.
@@ -201,11 +239,17 @@ impl Compared {
 
     /// How much it is like another one, where that is at least so much.
     pub fn likeness(&self, other: &Self, least: f64) -> Option<f64> {
-        // Mostly the numbers are enough to say no. Somebody may have made two words meet: yes is said by the words.
-        if jaccard(&self.runs, &other.runs) < least {
-            return None;
+        let both = || common(&self.runs, &other.runs, |run| run.number);
+        // Somebody may have made two words meet: then they are compared one by one.
+        let mut is_odd = self.is_odd || other.is_odd;
+        let mut found = share(both().count(), &self.runs, &other.runs);
+        if found >= least {
+            is_odd |= both().any(|(a, b)| !self.words.same_run(a.at, &other.words, b.at));
         }
-        Some(likeness(&self.words, &other.words)).filter(|found| *found >= least)
+        if is_odd {
+            found = likeness(&self.words, &other.words);
+        }
+        Some(found).filter(|found| *found >= least)
     }
 }
 
@@ -226,17 +270,30 @@ pub fn likeness(a: &Words, b: &Words) -> f64 {
         runs.dedup();
         runs
     });
-    jaccard(&a, &b)
+    share(common(&a, &b, |run| *run).count(), &a, &b)
 }
 
-/// What two sets in their order have in common of what they have.
-fn jaccard<T: Ord>(a: &[T], b: &[T]) -> f64 {
-    let (mut left, mut right, mut common) = (0, 0, 0);
-    while let (Some(one), Some(other)) = (a.get(left), b.get(right)) {
-        left += usize::from(one <= other);
-        right += usize::from(other <= one);
-        common += usize::from(one == other);
-    }
+/// What is in two sets that are in the order of their keys.
+fn common<'a, T, K: Ord>(
+    mut a: &'a [T],
+    mut b: &'a [T],
+    key: impl Fn(&T) -> K,
+) -> impl Iterator<Item = (&'a T, &'a T)> {
+    std::iter::from_fn(move || {
+        while let (Some(one), Some(other)) = (a.first(), b.first()) {
+            let order = key(one).cmp(&key(other));
+            a = &a[usize::from(order.is_le())..];
+            b = &b[usize::from(order.is_ge())..];
+            if order.is_eq() {
+                return Some((one, other));
+            }
+        }
+        None
+    })
+}
+
+/// Jaccard's: how much of what two sets have they have in common.
+fn share<T>(common: usize, a: &[T], b: &[T]) -> f64 {
     match a.len() + b.len() - common {
         0 => 0.0,
         all => common as f64 / all as f64,
@@ -308,6 +365,50 @@ mod tests {
         assert_eq!(like("a b c d", "d c b a"), 0.0);
         assert_eq!(like("a b", "a b"), 0.0);
         assert_eq!(like("a a a a a", "a a a"), 1.0);
+    }
+
+    /// Compared by numbers, texts are as like as they are, even where words that differ have one number.
+    #[test]
+    fn numbers_that_meet_change_nothing() {
+        let words = |numbers: &[u32]| -> String {
+            numbers.iter().map(|number| format!("w{number} ")).collect()
+        };
+        let mut seed = crate::hash::Numbers::new(11);
+        let mut next = |below: u64| u32::try_from(seed.next() % below).expect("fits");
+        let mut alike = 0;
+        for at in 0..300 {
+            let first: Vec<u32> = (0..30 + at % 40).map(|_| next(60)).collect();
+            let mut second = first.clone();
+            for _ in 0..at % 9 {
+                let place = next(30) as usize;
+                second[place] = next(60);
+            }
+            let [a, b] = [&first, &second].map(|numbers| words(numbers));
+            let truth = likeness(&Words::of(&a), &Words::of(&b));
+            let told = |bits: u32| {
+                let [a, b] = [&a, &b].map(|text| {
+                    let mut found = Compared::default();
+                    found.words.read(text);
+                    found.words.runs(&mut found.numbers);
+                    found
+                        .numbers
+                        .iter_mut()
+                        .for_each(|number| *number >>= 64 - bits);
+                    found.number();
+                    found
+                });
+                a.likeness(&b, 0.5)
+            };
+            for bits in [64, 12, 6, 1] {
+                assert_eq!(
+                    told(bits),
+                    Some(truth).filter(|truth| *truth >= 0.5),
+                    "{bits}: {a}; {b}"
+                );
+            }
+            alike += u32::from(truth >= 0.5);
+        }
+        assert!((100..290).contains(&alike), "{alike}");
     }
 
     #[test]

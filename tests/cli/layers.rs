@@ -8,7 +8,7 @@ use syn::visit::{self, Visit};
 
 /// Rooms from the ground up; a room may use those of lower floors, and those on its own line with it.
 const FLOORS: &[&[&str]] = &[
-    &["error", "exit", "units", "text"],
+    &["error", "exit", "units", "text", "hash"],
     &["report"],
     &["sys"],
     &["config"],

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize};
 use super::search::{Query, Search};
 use super::{Graph, Near, Net};
 use crate::error::refused;
-use crate::faiss::random::Random;
+use crate::faiss::SEED;
 use crate::faiss::rough::Rough;
 use crate::faiss::write::Rows;
 use crate::faiss::{Parameters, Shape, assign};
+use crate::hash::Numbers;
 use crate::sys::{Stop, machine};
 
 /// Vectors that are looked for at once, at most: they don't see each other.
@@ -39,7 +40,7 @@ pub fn build(
         entry: -1,
         top: -1,
     };
-    let mut random = Random::new();
+    let mut random = Numbers::new(SEED);
     rows(&mut |id, bytes| {
         assign::numbers(bytes, &mut graph.vectors);
         graph.ids.push(id);
@@ -99,7 +100,7 @@ struct Back {
 }
 
 impl Builder<'_> {
-    fn link_all(&mut self, mut random: Random, stop: &Stop) -> anyhow::Result<()> {
+    fn link_all(&mut self, mut random: Numbers, stop: &Stop) -> anyhow::Result<()> {
         // The highest first, as the way in leads from above; among them in no order, as those whose ids follow each other are often
         // near to each other, and would not see each other.
         let levels = &self.net.graph.levels;

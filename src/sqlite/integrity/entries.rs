@@ -3,15 +3,15 @@
 //! entries has to be what is added up over the rows, and each entry has to come after the one before it. So a table is split: every
 //! index, and every range of rows, is read by whichever connection is free.
 
-use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Mutex;
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
 
 use super::super::{quote, rowid};
 use super::locked;
 use super::order::{Column, Last};
+use crate::hash;
 
 /// Ranges of rows that a table is split into, and rowids of which there is one range.
 const RANGES: u64 = 16;
@@ -119,11 +119,14 @@ impl Entries {
         let mut statement = connection.prepare(&self.rows)?;
         let mut rows = statement.query([from, to])?;
         while let Some(row) = rows.next()? {
-            let mut next = 1;
+            let (rowid, mut next) = (row.get(0)?, 1);
             for (index, sum) in self.indexes.iter().zip(&mut sums) {
-                let count = index.columns.len();
-                sum.add(entry(row, next..next + count, 0)?);
-                next += count;
+                let mut entry = Entry::new();
+                for _ in &index.columns {
+                    entry.take(row.get_ref(next)?);
+                    next += 1;
+                }
+                sum.add(entry.end(rowid));
             }
         }
         let mut all = locked(&self.rows_sums);
@@ -141,12 +144,19 @@ impl Entries {
         let mut sum = Sum::default();
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([])?;
-        let mut last = Last::default();
+        let mut last = Last::new(columns.len());
         while let Some(row) = rows.next()? {
-            if !last.precedes(row, columns, *unique)? {
+            let mut entry = Entry::new();
+            for (at, column) in columns.iter().enumerate() {
+                let value = row.get_ref(at)?;
+                entry.take(value);
+                last.compare(at, column, value);
+            }
+            let rowid = row.get(columns.len())?;
+            if !last.precedes(rowid, *unique) {
                 return Ok(());
             }
-            sum.add(entry(row, 0..columns.len(), columns.len())?);
+            sum.add(entry.end(rowid));
         }
         locked(&self.index_sums)[at] = Some(sum);
         Ok(())
@@ -216,38 +226,33 @@ fn indexes(
     Ok(Some(found))
 }
 
-/// What an entry of these columns, with its rowid, adds.
-fn entry(row: &Row<'_>, columns: std::ops::Range<usize>, rowid: usize) -> rusqlite::Result<Sum> {
-    let mut hasher = DefaultHasher::new();
-    for column in columns {
-        match row.get_ref(column)? {
-            ValueRef::Null => hasher.write_u8(0),
-            ValueRef::Integer(number) => {
-                hasher.write_u8(1);
-                hasher.write_i64(number);
-            }
-            ValueRef::Real(number) => {
-                hasher.write_u8(2);
-                // A table does not keep the sign of a zero.
-                hasher.write_u64((number + 0.0).to_bits());
-            }
-            ValueRef::Text(bytes) => {
-                hasher.write_u8(3);
-                hasher.write_usize(bytes.len());
-                hasher.write(bytes);
-            }
-            ValueRef::Blob(bytes) => {
-                hasher.write_u8(4);
-                hasher.write_usize(bytes.len());
-                hasher.write(bytes);
-            }
+/// What an entry of these values with its rowid adds.
+struct Entry(u64);
+
+impl Entry {
+    fn new() -> Self {
+        Self(0)
+    }
+
+    fn take(&mut self, value: ValueRef<'_>) {
+        let (class, number) = match value {
+            ValueRef::Null => (0, 0),
+            ValueRef::Integer(number) => (1, number.cast_unsigned()),
+            // A table does not keep the sign of a zero.
+            ValueRef::Real(number) => (2, (number + 0.0).to_bits()),
+            ValueRef::Text(bytes) => (3, hash::bytes(bytes)),
+            ValueRef::Blob(bytes) => (4, hash::bytes(bytes)),
+        };
+        self.0 = hash::mix(hash::mix(self.0, class), number);
+    }
+
+    fn end(self, rowid: i64) -> Sum {
+        Sum {
+            entries: 1,
+            // Sums of numbers that had something in common could be the same.
+            hashes: hash::scatter(hash::mix(self.0, rowid.cast_unsigned())),
         }
     }
-    hasher.write_i64(row.get(rowid)?);
-    Ok(Sum {
-        entries: 1,
-        hashes: hasher.finish(),
-    })
 }
 
 #[cfg(test)]

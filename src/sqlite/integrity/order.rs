@@ -49,36 +49,43 @@ impl Column {
     }
 }
 
-/// The entry before.
-#[derive(Default)]
+/// The entry before, and how it stands to this one.
 pub(super) struct Last {
     values: Vec<Held>,
     rowid: Option<i64>,
+    order: Ordering,
+    /// This one has a NULL, which nothing is the same as.
+    null: bool,
 }
 
 impl Last {
-    /// Whether it comes before this one, a row with the columns and the rowid, which then is the one before the next.
-    pub fn precedes(
-        &mut self,
-        row: &Row<'_>,
-        columns: &[Column],
-        unique: bool,
-    ) -> rusqlite::Result<bool> {
-        self.values.resize_with(columns.len(), Held::default);
-        let rowid: i64 = row.get(columns.len())?;
-        let (mut order, mut null) = (Ordering::Equal, false);
-        for (at, (held, column)) in self.values.iter_mut().zip(columns).enumerate() {
-            let value = row.get_ref(at)?;
-            null |= value == ValueRef::Null;
-            order = order.then_with(|| column.order(held.value(), value));
-            held.hold(value);
+    /// Of an index with so many columns.
+    pub fn new(columns: usize) -> Self {
+        Self {
+            values: vec![Held::default(); columns],
+            rowid: None,
+            order: Ordering::Equal,
+            null: false,
         }
+    }
+
+    /// The next value of this one.
+    pub fn compare(&mut self, at: usize, column: &Column, value: ValueRef<'_>) {
+        let held = &mut self.values[at];
+        self.null |= value == ValueRef::Null;
+        self.order = self.order.then_with(|| column.order(held.value(), value));
+        held.hold(value);
+    }
+
+    /// After all values of this one: whether the other comes before it. Then this one is the one before the next.
+    pub fn precedes(&mut self, rowid: i64, unique: bool) -> bool {
+        let order = std::mem::replace(&mut self.order, Ordering::Equal);
+        let null = std::mem::take(&mut self.null);
         let Some(last) = self.rowid.replace(rowid) else {
-            return Ok(true);
+            return true;
         };
-        // Nothing is the same as NULL.
         let is_same = order == Ordering::Equal && !null;
-        Ok(order.then(last.cmp(&rowid)) == Ordering::Less && !(is_same && unique))
+        order.then(last.cmp(&rowid)) == Ordering::Less && !(is_same && unique)
     }
 }
 

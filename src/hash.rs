@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same everywhere. Nobody has to be unable to make two words meet here: what meets is compared.
+//! Numbers that look random and are the same everywhere. Nobody has to be unable to make two things meet here: what meets is compared.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -70,6 +70,7 @@ impl Hasher for Key {
 }
 
 /// A sequence of them.
+#[derive(Clone, Debug)]
 pub struct Numbers(u64);
 
 impl Numbers {
@@ -78,12 +79,18 @@ impl Numbers {
         Self(seed)
     }
 
-    /// The next (SplitMix64, Steele, Lea and Flood 2014).
+    /// The next.
+    #[expect(clippy::should_implement_trait, reason = "there is no end")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(FACTOR);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        number ^ (number >> 31)
+        scatter(self.0)
     }
+}
+
+/// Another number for each, of which no two that differ have anything in common (SplitMix64, Steele, Lea and Flood 2014).
+#[inline]
+pub fn scatter(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
