@@ -102,11 +102,11 @@ impl Endpoint {
                         "{} answered {}{}",
                         self.url,
                         answer.status,
-                        said(&answer.body)
+                        self.said(&answer.body)
                     );
                     (why, answer.retry_after)
                 }
-                Ok(answer) => return Err(Trouble::Refused(answer.status, said(&answer.body))),
+                Ok(answer) => return Err(Trouble::Refused(answer.status, self.said(&answer.body))),
                 Err(error) => (format!("{error:#}"), None),
             };
             stop.check().map_err(Trouble::Stopped)?;
@@ -116,6 +116,19 @@ impl Endpoint {
             }
             wait = (wait * 2).min(LONGEST_WAIT);
             rest(pause, stop, gives_way)?;
+        }
+    }
+
+    /// What a refusal says, shortly, and without our key, which some repeat.
+    fn said(&self, body: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(body).into_owned();
+        if let Some(key) = self.key.as_deref().filter(|key| !key.is_empty()) {
+            text = text.replace(key, "(the key)");
+        }
+        let text: String = text.trim().chars().take(SHOWN).collect();
+        match text.is_empty() {
+            true => String::new(),
+            false => format!(": {text}"),
         }
     }
 }
@@ -132,14 +145,4 @@ fn rest(pause: Duration, stop: &Stop, gives_way: &dyn Fn() -> bool) -> Result<()
         std::thread::sleep(stop.left(left.min(SLICE)).map_err(Trouble::Stopped)?);
     }
     Ok(())
-}
-
-/// What a refusal says, shortly.
-fn said(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text: String = text.trim().chars().take(SHOWN).collect();
-    match text.is_empty() {
-        true => String::new(),
-        false => format!(": {text}"),
-    }
 }

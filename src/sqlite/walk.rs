@@ -112,6 +112,7 @@ impl Selection {
             columns: columns.to_vec(),
             part: 0,
             after: None,
+            bytes: false,
         }
     }
 }
@@ -122,12 +123,22 @@ pub struct Walk<'a> {
     columns: Vec<String>,
     part: usize,
     after: Option<Vec<Value>>,
+    /// Text that is no UTF-8 is its bytes.
+    bytes: bool,
 }
 
 /// A row: the values of its key, then those that were asked for.
 pub type Row = Vec<Value>;
 
 impl Walk<'_> {
+    /// Text that is no UTF-8, which SQLite lets anybody write, is no error: it comes as its bytes. But not in a key.
+    pub fn or_bytes(self) -> Self {
+        Self {
+            bytes: true,
+            ..self
+        }
+    }
+
     /// The next rows, at most `most`, or fewer once `enough` says so after one; none at the end. Every row is seen once, also
     /// when it stays.
     pub fn piece(
@@ -151,7 +162,10 @@ impl Walk<'_> {
                 let key = usize::from(part.along.is_some());
                 let values = key..places.len() + self.columns.len();
                 let row: Row = values
-                    .map(|at| row.get(at))
+                    .map(|at| match row.get_ref(at)? {
+                        ValueRef::Text(bytes) if self.bytes => Ok(text_or_bytes(bytes)),
+                        _ => row.get(at),
+                    })
                     .collect::<rusqlite::Result<_>>()?;
                 let stop = enough(&row);
                 found.push(row);
@@ -208,6 +222,13 @@ fn take(place: &mut Value, value: ValueRef<'_>) -> rusqlite::Result<()> {
         (own, value) => *own = value.try_into()?,
     }
     Ok(())
+}
+
+fn text_or_bytes(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Value::Text(text.to_owned()),
+        Err(_) => Value::Blob(bytes.to_owned()),
+    }
 }
 
 #[cfg(test)]

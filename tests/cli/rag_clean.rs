@@ -230,6 +230,40 @@ fn what_is_no_vector_goes_and_its_text_waits_for_a_new_one() {
 }
 
 #[test]
+fn text_that_is_no_utf_8_goes_and_hides_nothing_else() {
+    let server = server(
+        "UPDATE chunks SET text = CAST(x'616263ff' AS TEXT) WHERE id = 40;
+         UPDATE embeddings SET vector = CAST(x'0000803fff' AS TEXT) WHERE id = 41;
+         UPDATE embeddings SET vector = zeroblob(8) WHERE id = 42;",
+    );
+    let (code, dry) = clean(&server, "--step invalid --dry-run");
+    assert_eq!(code, 0, "{dry:#}");
+    let (code, report) = clean(&server, "--step invalid");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[40, 41, 42]));
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[40]));
+    for what in ["invalid vectors", "chunks without text"] {
+        assert_eq!(
+            outcome(&report, what)["done"],
+            outcome(&dry, what)["chosen"]
+        );
+    }
+}
+
+#[test]
+fn a_chunk_stays_with_the_embedding_that_a_trigger_keeps() {
+    let server = server(
+        "CREATE TRIGGER kept BEFORE DELETE ON embeddings BEGIN SELECT raise(IGNORE); END;
+         UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id <= 3;",
+    );
+    let (code, report) = clean(&server, "--step idle");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[]));
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[]));
+    assert_eq!(finding_ids(&report, "idle"), ["rag-clean.kept"]);
+}
+
+#[test]
 fn a_dry_run_lists_what_the_run_does_and_changes_nothing() {
     let server = server(
         "UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id <= 5;

@@ -263,6 +263,57 @@ fn quarantined_memories_come_back_as_they_were() {
     );
 }
 
+/// A byte that is no text is no way out.
+#[test]
+fn a_memory_with_a_bad_byte_is_quarantined_too() {
+    let server = server_with(
+        "",
+        "UPDATE chunks SET text = CAST(CAST(text AS BLOB) || x'ff' AS TEXT) WHERE id = 71",
+    );
+    assert_eq!(eval(&server, "--quarantine").0, 0);
+    assert_eq!(ids(&rag(&server), "chunks"), [73, 76]);
+    assert_eq!(eval(&server, "--unquarantine 71").0, 0);
+    let bytes = "SELECT count(*) FROM chunks WHERE id = 71 AND typeof(text) = 'text' AND hex(text) LIKE '%FF'";
+    assert_eq!(number(&rag(&server), bytes), 1);
+}
+
+/// Those that share an embedding come back one by one, and the first brings it.
+#[test]
+fn what_comes_back_is_no_orphan() {
+    let server = server_with("", "UPDATE chunks SET embedding_id = 71 WHERE id = 72");
+    let before = rows(&rag(&server));
+    assert_eq!(eval(&server, "--quarantine").0, 0);
+    for id in [71, 72, 74, 75] {
+        assert_eq!(eval(&server, &format!("--unquarantine {id}")).0, 0);
+        let dangling =
+            "SELECT count(*) FROM chunks WHERE embedding_id NOT IN (SELECT id FROM embeddings)";
+        assert_eq!(number(&rag(&server), dangling), 0, "{id}");
+    }
+    assert_eq!(rows(&rag(&server)), before);
+    // An embedding that is nowhere any more is not waited for.
+    eval(&server, "--quarantine 71");
+    assert!(!ids(&rag(&server), "chunks").contains(&71));
+    sql(
+        &rag(&server),
+        "DELETE FROM embeddings_quarantine; DELETE FROM embeddings WHERE id = 71",
+    );
+    assert_eq!(eval(&server, "--unquarantine 71").0, 0);
+    let waits = "SELECT count(*) FROM chunks WHERE id = 71 AND embedding_id IS NULL";
+    assert_eq!(number(&rag(&server), waits), 1);
+}
+
+#[test]
+fn all_come_back_or_none() {
+    let server = server();
+    assert_eq!(eval(&server, "--quarantine").0, 0);
+    let before = rows(&rag(&server));
+    let (code, report) = eval(&server, "--unquarantine 71 --unquarantine 999");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(rows(&rag(&server)), before);
+    assert_eq!(eval(&server, "--unquarantine 71 --unquarantine 71").0, 0);
+    assert!(ids(&rag(&server), "chunks").contains(&71));
+}
+
 #[test]
 fn those_that_are_meant_and_no_others() {
     let server = server();

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params_from_iter};
 use super::duplicates::Twins;
 use super::memory::Memory;
 use super::merge;
-use super::plan::{Along, PIECE, Removal};
+use super::plan::{Along, PIECE, Removal, enough};
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
@@ -82,19 +82,21 @@ impl Scene<'_> {
             .map(|judge| quote(judge.column()))
             .collect();
         let most = if columns.is_empty() { KEYS } else { PIECE };
-        let mut walk = removal.selection.walk(&columns);
+        let mut walk = removal.selection.walk(&columns).or_bytes();
         loop {
             self.context.stop.check()?;
-            let mut piece = walk.piece(self.reader, most, |_| false).map_err(wrong)?;
+            let mut read = 0;
+            let mut piece = walk
+                .piece(self.reader, most, |row| enough(row, &mut read))
+                .map_err(wrong)?;
             if piece.is_empty() {
                 return Ok(());
             }
             if let Some(judge) = &removal.judge {
-                let value = |row: &Row| row.last().cloned().unwrap_or(Value::Null);
-                piece.retain(|row| judge.wrong((&value(row)).into()).is_some());
-                for row in &mut piece {
-                    row.pop();
-                }
+                piece.retain_mut(|row| {
+                    let value = row.pop().unwrap_or(Value::Null);
+                    judge.wrong((&value).into()).is_some()
+                });
             }
             let mut rest = piece.as_slice();
             while !rest.is_empty() {
@@ -181,28 +183,30 @@ impl<'a> Work<'a> {
     /// One row with what belongs to it, or nothing of both: something in the schema may hold on to it.
     fn one(&mut self, key: &Row, done: &mut Done) -> rusqlite::Result<()> {
         if self.removal.along == Along::Nothing {
-            return self.take(key, done);
+            return self.take(key, done).map(|_| ());
         }
         self.writer.execute_batch("SAVEPOINT \"one row\"")?;
         let before = *done;
         match self.take(key, done) {
-            Err(error) if is_constraint(&error) => {
+            Ok(true) => self.writer.execute_batch("RELEASE \"one row\""),
+            Err(error) if !is_constraint(&error) => Err(error),
+            Ok(false) | Err(_) => {
                 *done = before;
                 self.writer
                     .execute_batch("ROLLBACK TO \"one row\"; RELEASE \"one row\"")
             }
-            Err(error) => Err(error),
-            Ok(()) => self.writer.execute_batch("RELEASE \"one row\""),
         }
     }
 
-    fn take(&mut self, key: &Row, done: &mut Done) -> rusqlite::Result<()> {
+    /// False where it stays, whatever belongs to it.
+    fn take(&mut self, key: &Row, done: &mut Done) -> rusqlite::Result<bool> {
         if let (Some(value), Some(judge)) = (&mut self.value, &self.removal.judge) {
-            let now: Option<Value> = value
-                .query_row(params_from_iter(key), |row| row.get(0))
+            let is_wrong = |row: &rusqlite::Row<'_>| Ok(judge.wrong(row.get_ref(0)?).is_some());
+            let now = value
+                .query_row(params_from_iter(key), is_wrong)
                 .optional()?;
-            if now.is_none_or(|now| judge.wrong((&now).into()).is_none()) {
-                return Ok(()); // changed since
+            if now != Some(true) {
+                return Ok(false); // changed since
             }
         }
         let id: Option<Value> = match &mut self.embedding {
@@ -216,10 +220,10 @@ impl<'a> Work<'a> {
             others += chunks.execute(params_from_iter(key))?;
         }
         match self.delete.execute(params_from_iter(key)) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Ok(false),
             Ok(_) => {}
             Err(error) if is_constraint(&error) && self.removal.along == Along::Nothing => {
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => return Err(error),
         }
@@ -228,6 +232,6 @@ impl<'a> Work<'a> {
         }
         done.rows += 1;
         done.others += others as u64;
-        Ok(())
+        Ok(true)
     }
 }

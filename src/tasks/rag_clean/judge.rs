@@ -5,6 +5,9 @@ use rusqlite::types::ValueRef;
 use super::quality::says_nothing;
 use crate::config::sections::RagQuality;
 
+/// Bytes that are no UTF-8, whatever SQLite calls them.
+const NO_TEXT: &str = "bytes that are no text";
+
 /// Judges the values of one column.
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -66,7 +69,7 @@ impl Judge {
             },
             What::Text { least } => match value {
                 ValueRef::Text(bytes) => wrong_text(bytes, *least),
-                ValueRef::Blob(_) => Some("a BLOB"),
+                ValueRef::Blob(_) => Some(NO_TEXT),
                 _ => Some("a number"),
             },
             What::Quality { least, rules } => match value {
@@ -103,7 +106,7 @@ pub fn wrong_vector(bytes: &[u8], dimension: usize) -> Option<&'static str> {
 
 fn wrong_text(bytes: &[u8], least: usize) -> Option<&'static str> {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Some("no UTF-8");
+        return Some(NO_TEXT);
     };
     let (mut characters, mut garbage) = (0, 0);
     for one in text.chars().filter(|one| !one.is_whitespace()) {
@@ -156,7 +159,7 @@ mod tests {
                 b"\x00\x01\x02a",
                 Some("mostly control or replacement characters"),
             ),
-            (b"ab\xff", Some("no UTF-8")),
+            (b"ab\xff", Some(NO_TEXT)),
         ] {
             assert_eq!(judge.wrong(ValueRef::Text(text)), expected, "{text:?}");
         }

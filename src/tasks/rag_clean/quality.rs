@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::ahead::{Ahead, Fate};
 use super::judge::Judge;
-use super::plan::{Along, PIECE, Planner, Removal};
+use super::plan::{Along, PIECE, Planner, Removal, enough};
 use crate::config::sections::{RagQuality, RagStep};
 use crate::error::refused;
 use crate::sqlite::{self, Selection, Table, TimeColumn, TimeFormat, quote};
@@ -236,12 +236,13 @@ fn judged_count(
     let own = removal.judge.iter().map(|judge| quote(judge.column()));
     let columns: Vec<_> = own.chain(ahead.columns()).collect();
     let key = removal.table.key.len();
-    let mut walk = selection.walk(&columns);
+    let mut walk = selection.walk(&columns).or_bytes();
     let mut count = 0;
     loop {
         planner.context.stop.check()?;
+        let mut read = 0;
         let piece = walk
-            .piece(planner.reader, PIECE, |_| false)
+            .piece(planner.reader, PIECE, |row| enough(row, &mut read))
             .map_err(|error| sqlite::explain(error, &planner.source.path, &planner.context.stop))?;
         if piece.is_empty() {
             return Ok(count);

@@ -144,7 +144,19 @@ impl Run {
         let sum = |of: fn(&Outcome) -> u64| detail.steps.iter().map(of).sum::<u64>();
         let (chosen, done) = (sum(|one| one.chosen), sum(|one| one.done));
         let rebuilt = detail.indices.iter().filter(|one| one.rebuilt()).count() as u64;
+        let found = report.snapshot().findings;
+        let is_told = |ids: &[&str], subject: &str| {
+            let mut those = found.iter().filter(|one| ids.contains(&one.id));
+            those.any(|one| one.subject == subject)
+        };
+        let left: Vec<_> = self
+            .steps
+            .iter()
+            .map(|&step| word(step))
+            .filter(|step| is_told(&[FAILED, REFUSED], step))
+            .collect();
         let mut text = match (report.dry_run(), chosen) {
+            (_, 0) if !left.is_empty() => "no rows removed".to_owned(),
             (_, 0) if detail.duplicates.is_some() => {
                 "nothing that a step looked for is there".to_owned()
             }
@@ -159,8 +171,13 @@ impl Run {
                     .map_or(0.0, |one| one.longest_lock_ms)
             ),
         };
-        if detail.steps.is_empty() {
+        if is_told(&[NO_BACKUP], &self.rag.database) {
+            text = "nothing was done without a recent backup".to_owned();
+        } else if detail.steps.is_empty() && left.is_empty() {
             text = "nothing was to be removed".to_owned();
+        }
+        if !left.is_empty() {
+            text.push_str(&format!("; not done: {}", left.join(", ")));
         }
         if let Some(documents) = &detail.documents {
             text.push_str(&format!("; {documents}"));
@@ -262,15 +279,21 @@ impl Work<'_> {
             rag: &self.run.rag,
             twins: twins.as_ref(),
         };
-        let mut gave_way = false;
+        let (mut gave_way, mut unlinked) = (false, renewal.writes_vectors());
         for removal in &removals {
             if gave_way {
                 break;
             }
             gave_way = self.take(&scene, removal, &mut pace, detail)?;
+            let went = detail
+                .steps
+                .last()
+                .is_some_and(|one| match self.report.dry_run() {
+                    true => one.chosen > 0,
+                    false => one.done > 0,
+                });
+            unlinked |= went && takes_embeddings(removal, &memory);
         }
-        let unlinked =
-            removals.iter().any(|one| takes_embeddings(one, &memory)) | renewal.writes_vectors();
         if !gave_way {
             self.renew(&scene, renewal, &mut pace, detail)?;
         }
@@ -329,7 +352,7 @@ impl Work<'_> {
                 for path in std::iter::once(&wanted.path).chain(&wanted.map) {
                     files::require_own_links(path, &self.run.root)?;
                 }
-                Looked::at(wanted, self.report)
+                Looked::at(wanted, self.run.rebuild, self.report)
             })
             .collect()
     }

@@ -82,6 +82,9 @@ pub(super) fn look(scene: &Scene<'_>, swept: &mut Vec<Swept>) -> anyhow::Result<
         swept.extend(scene.settle(&subject, done)?.flatten());
     }
     scene.report.document(table(swept));
+    if swept.is_empty() {
+        return Ok("no index file could be measured".to_owned());
+    }
     let own = swept
         .iter()
         .flat_map(|one| &one.settings)

@@ -16,7 +16,7 @@ use super::apply::Scene;
 use super::digest::Kept;
 use super::judge::Judge;
 use super::memory::Memory;
-use super::plan::{PIECE, Planner, Removal, dimension};
+use super::plan::{PIECE, Planner, Removal, dimension, enough};
 use super::vectors::{Item, Vectors};
 use crate::config::Secret;
 use crate::config::sections::{EmbeddingApi, Rag};
@@ -35,8 +35,6 @@ const WAITING: &str = "rag-clean.not-embedded";
 
 /// A longer text is not sent, bytes.
 const LONGEST: usize = 1 << 20;
-/// Texts are sent together up to so many bytes.
-const TOGETHER: usize = 4 << 20;
 /// So many refused texts in a row are no matter of texts.
 const IN_A_ROW: u64 = 20;
 
@@ -127,7 +125,7 @@ pub fn look(
     let mut columns = looked.columns(memory);
     columns.extend(ahead.columns());
     let selection = Selection::of(chunks, &planner.chunks_left());
-    let mut walk = selection.walk(&columns);
+    let mut walk = selection.walk(&columns).or_bytes();
     let mut total = 0;
     loop {
         planner.context.stop.check()?;
@@ -161,19 +159,6 @@ pub fn look(
         super::RagStep::Changed,
     )?;
     Ok(looked)
-}
-
-/// A piece is no larger than what is sent together.
-fn enough(row: &[Value], read: &mut usize) -> bool {
-    *read += row
-        .iter()
-        .map(|value| match value {
-            Value::Blob(bytes) => bytes.len(),
-            Value::Text(text) => text.len(),
-            _ => 8,
-        })
-        .sum::<usize>();
-    *read > TOGETHER
 }
 
 enum Due {
@@ -344,7 +329,7 @@ impl Looked {
         };
         let selection = Selection::of(&self.chunks, &condition);
         let columns = self.columns(scene.memory);
-        let mut walk = selection.walk(&columns);
+        let mut walk = selection.walk(&columns).or_bytes();
         let (most, mut waiting) = (rag.embedding.batch as usize, Vec::new());
         loop {
             scene.context.stop.check()?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::foreign::Foreign;
-use super::{ABSENT, REFUSED, UNUSABLE, Wanted};
+use super::{ABSENT, REFUSED, UNUSABLE, Wanted, When};
 use crate::error::{self, Kind, refused};
 use crate::faiss::{Glance, Index, Positions};
 use crate::report::{Finding, Reporter, Severity};
@@ -61,7 +61,7 @@ impl Held {
 
 impl Looked {
     /// Reads what is there, and tells where that is nothing to build from.
-    pub fn at(wanted: &Wanted, report: &Reporter) -> anyhow::Result<Self> {
+    pub fn at(wanted: &Wanted, when: When, report: &Reporter) -> anyhow::Result<Self> {
         let path = &wanted.path;
         let subject = path.display().to_string();
         for id in [UNUSABLE, REFUSED, ABSENT] {
@@ -70,8 +70,13 @@ impl Looked {
         let found = if files::metadata(path)?.is_none() {
             let message =
                 "there is no file yet: the kind of an index is read from the one that is there";
+            // Somebody who asks for a new one has to hear that there is none.
+            let severity = match when {
+                When::Always => Severity::Medium,
+                When::Stale | When::Differs(_) => Severity::Info,
+            };
             report.find(
-                Finding::new(ABSENT, Severity::Info, &subject, message)
+                Finding::new(ABSENT, severity, &subject, message)
                     .hint("have the application write it once, or take it out of [[rag.index]]"),
             );
             Found::Absent

@@ -27,6 +27,21 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 const YOUNG: SignedDuration = SignedDuration::from_hours(24);
 /// Rows of values that are judged at once.
 pub const PIECE: usize = 1_000;
+/// And with fewer bytes than this, or one row.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// True once the rows of a piece are enough; `read` begins with 0.
+pub fn enough(row: &[Value], read: &mut usize) -> bool {
+    *read += row
+        .iter()
+        .map(|value| match value {
+            Value::Blob(bytes) => bytes.len(),
+            Value::Text(text) => text.len(),
+            _ => 8,
+        })
+        .sum::<usize>();
+    *read > PIECE_BYTES
+}
 
 /// Rows of one table that a step takes.
 pub struct Removal {
@@ -158,12 +173,15 @@ impl<'a> Planner<'a> {
         };
         let looked = Selection::of(table, &self.but_gone(acting, gone));
         let column = quote(judge.column());
-        let mut walk = looked.walk(std::slice::from_ref(&column));
+        let mut walk = looked.walk(std::slice::from_ref(&column)).or_bytes();
         let (mut chosen, mut nulls) = (0, 0);
         let mut reasons = std::collections::BTreeMap::<&str, u64>::new();
         loop {
             self.context.stop.check()?;
-            let piece = walk.piece(self.reader, PIECE, |_| false).map_err(wrong)?;
+            let mut read = 0;
+            let piece = walk
+                .piece(self.reader, PIECE, |row| enough(row, &mut read))
+                .map_err(wrong)?;
             if piece.is_empty() {
                 break;
             }

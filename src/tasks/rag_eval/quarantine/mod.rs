@@ -249,39 +249,78 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
     let (has, has_with) = (exists(&beside.name)?, exists(&with.name)?);
     let column = scene.task.rag.eval.quarantine_column.as_deref();
     let column = column.and_then(|column| chunks.column(column));
-    let name = &scene.memory.source.name;
-    let mut pace = Pace::new(&scene.memory.source.path, &scene.context.stop);
-    let mut done = 0;
+    let which = format!("CAST({} AS TEXT) = ?1", quote(beside.kept_as(key)));
+    let own = format!("CAST({} AS TEXT) = ?1", quote(key));
+    let set = column.map(|column| {
+        format!(
+            "{own} AND coalesce({0} NOT IN (0, '', '0', 'false'), 0)",
+            quote(&column.name)
+        )
+    });
+    let is_there = |table: &str, condition: &str, id: &str| -> anyhow::Result<bool> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM main.{} WHERE {condition})",
+            quote(table)
+        );
+        reader
+            .query_row(&sql, [id], |row| row.get(0))
+            .map_err(wrong)
+    };
+    // All are looked for before one comes back.
+    let mut all: Vec<(&String, bool)> = Vec::new();
     for id in ids {
-        scene.report.examined(KEPT, id);
-        let which = format!("CAST({} AS TEXT) = ?1", quote(beside.kept_as(key)));
-        let is_there = |table: &str, condition: &str| -> anyhow::Result<bool> {
-            let sql = format!(
-                "SELECT EXISTS (SELECT 1 FROM main.{} WHERE {condition})",
-                quote(table)
-            );
-            reader
-                .query_row(&sql, [id], |row| row.get(0))
-                .map_err(wrong)
-        };
-        let own = format!("CAST({} AS TEXT) = ?1", quote(key));
-        let set = column.map(|column| {
-            format!(
-                "{own} AND coalesce({0} NOT IN (0, '', '0', 'false'), 0)",
-                quote(&column.name)
-            )
-        });
-        let in_table = has && is_there(&beside.name, &which)?;
+        let in_table = has && is_there(&beside.name, &which, id)?;
         let in_column = match &set {
-            Some(set) => is_there(&chunks.name, set)?,
+            Some(set) => is_there(&chunks.name, set, id)?,
             None => false,
         };
         if !in_table && !in_column {
             return Err(refused(format!("no memory '{id}' is quarantined")).into());
         }
+        if all.iter().all(|(known, _)| *known != id) {
+            all.push((id, in_table));
+        }
+    }
+    // First its embedding, whichever of its chunks that went with.
+    let embedding_back = |writer: &Connection, id: &str| -> rusqlite::Result<Outcome> {
+        let Some(pointer) = chunks.column(&names.embedding_id) else {
+            return Ok(Outcome::Done);
+        };
+        let (kept, name) = (quote(&beside.name), quote(&pointer.name));
+        if has_with {
+            let its = format!(
+                "{} = (SELECT {name} FROM main.{kept} WHERE {which})",
+                quote(with.kept_as(&names.id))
+            );
+            with.give(writer, &its, id)?;
+        }
+        let lacks = format!(
+            "{which} AND {name} NOT IN (SELECT {} FROM main.{})",
+            quote(&names.id),
+            quote(&scene.memory.embeddings.name)
+        );
+        if pointer.not_null {
+            let sql = format!("SELECT EXISTS (SELECT 1 FROM main.{kept} WHERE {lacks})");
+            if writer.query_row(&sql, [id], |row| row.get(0))? {
+                return Ok(Outcome::Stays(format!(
+                    "its embedding is gone, and {} may not be NULL",
+                    pointer.name
+                )));
+            }
+        } else {
+            // Without a pointer it waits for a new one; with this it would be an orphan.
+            let sql = format!("UPDATE main.{kept} SET {name} = NULL WHERE {lacks}");
+            writer.execute(&sql, [id])?;
+        }
+        Ok(Outcome::Done)
+    };
+    let mut pace = Pace::new(&scene.memory.source.path, &scene.context.stop);
+    let mut done = 0;
+    for (id, in_table) in all {
+        scene.report.examined(KEPT, id);
         let step = Step {
             kind: "unquarantine",
-            target: format!("{name}: {} {id}", chunks.name),
+            target: format!("{}: {} {id}", scene.memory.source.name, chunks.name),
             reason: match in_table {
                 true => format!("out of {}", beside.name),
                 false => "its column is cleared".to_owned(),
@@ -290,8 +329,8 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
         let outcome = scene.report.act(step, |_| {
             in_one(scene, &mut pace, |writer| {
                 if in_table {
-                    if has_with {
-                        with.give(writer, &format!("{} = ?1", quote(CHUNK)), id)?;
+                    if let Outcome::Stays(why) = embedding_back(writer, id)? {
+                        return Ok(Outcome::Stays(why));
                     }
                     beside.give(writer, &which, id)?;
                 } else if let Some(column) = column {

@@ -1,7 +1,7 @@
 //! Where memories go: marked in a column, or moved into tables beside the application's own.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{AT, CHUNK, Chosen, FOR, NUMBER, Outcome, ROWID};
 use crate::error::{self, missing, refused};
@@ -94,19 +94,17 @@ impl Place {
         let names = &scene.task.rag.tables;
         let (table, is_it) = (quote(&self.chunks.name), self.chunks.key_is());
         let key = &chosen.suspect.key;
-        let text: Option<Value> = writer
-            .query_row(
-                &format!(
-                    "SELECT {} FROM main.{table} WHERE {is_it}",
-                    quote(&names.text)
-                ),
-                [key],
-                |row| row.get(0),
-            )
-            .optional()?;
-        match text {
-            Some(Value::Text(text)) if blake3::hash(text.as_bytes()) == chosen.suspect.digest => {}
-            _ => return Ok(Outcome::Stays("its text changed meanwhile".to_owned())),
+        let sql = format!(
+            "SELECT {} FROM main.{table} WHERE {is_it}",
+            quote(&names.text)
+        );
+        // Whatever bytes it has: who wrote it may have seen to that.
+        let is_the_same = |row: &Row<'_>| match row.get_ref(0)? {
+            ValueRef::Text(bytes) => Ok(blake3::hash(bytes) == chosen.suspect.digest),
+            _ => Ok(false),
+        };
+        if writer.query_row(&sql, [key], is_the_same).optional()? != Some(true) {
+            return Ok(Outcome::Stays("its text changed meanwhile".to_owned()));
         }
         let (chunks, embeddings, references) = match &self.way {
             Way::Column(column) => {
