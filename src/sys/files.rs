@@ -331,6 +331,19 @@ pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where a file is that a path of the configuration may name through a link of ours: what is put in its place must not replace the link.
+pub fn through_own_links(path: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
+    require_own_links(path, tree)?;
+    let is_link = link_metadata(path)?.is_some_and(|meta| meta.is_symlink());
+    if !is_link || metadata(path)?.is_none() {
+        return Ok(path.to_owned());
+    }
+    let real =
+        fs::canonicalize(path).with_context(|| format!("cannot follow {}", path.display()))?;
+    require_own_links(&real, tree)?;
+    Ok(real)
+}
+
 /// Says clearly when a folder cannot be read; one that is not there is fine, and empty.
 pub fn require_readable_directory(path: &Path) -> anyhow::Result<()> {
     list(path).map(|_| ())

@@ -286,6 +286,51 @@ fn an_index_that_cannot_follow_keeps_its_embeddings() {
 }
 
 #[test]
+fn an_index_behind_a_link_is_rebuilt_where_it_is() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    let real = memory.index().with_file_name("elsewhere.faiss");
+    fs::rename(memory.index(), &real).unwrap();
+    std::os::unix::fs::symlink(&real, memory.index()).unwrap();
+    memory.idle("id < 10");
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["indices"][0]["rebuilt"], true);
+    assert_eq!(fs::read_link(memory.index()).unwrap(), real);
+    assert!(!fs::symlink_metadata(&real).unwrap().is_symlink());
+    assert_eq!(
+        number(&memory.database(), "SELECT count(*) FROM embeddings"),
+        90
+    );
+}
+
+/// That it could not be rebuilt afterwards is known before.
+#[test]
+fn nothing_goes_that_an_index_would_not_follow() {
+    let others = "UPDATE embeddings SET vector = (SELECT vector FROM embeddings AS o WHERE o.id = (embeddings.id + 1) % 100) WHERE id < 99";
+    let shorter = "UPDATE embeddings SET vector = substr(vector, 1, 16)";
+    for (change, told) in [
+        (others, "was not made from them"),
+        (shorter, "8 dimensions"),
+    ] {
+        let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+        sql(&memory.database(), change);
+        memory.idle("id < 10");
+        let before = fs::read(memory.index()).unwrap();
+        let (code, report) = memory.clean("--step idle");
+        assert_eq!(code, 2, "{report:#}");
+        let refused = finding(&report, "rag-clean.refused");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(told), "{refused}");
+        assert_eq!(report["summary"], "no rows removed; not done: idle");
+        assert_eq!(
+            number(&memory.database(), "SELECT count(*) FROM embeddings"),
+            100
+        );
+        assert_eq!(fs::read(memory.index()).unwrap(), before);
+    }
+}
+
+#[test]
 fn an_index_of_other_vectors_is_not_replaced() {
     let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
     sql(

@@ -262,11 +262,21 @@ impl Work<'_> {
         )?;
         let memory = Memory::find(&reader, &self.run.rag.tables, self.source, self.context)?;
         let looked = self.look_at_indices()?;
+        let mut indices = index::Work {
+            context: self.context,
+            report: self.report,
+            source: self.source,
+            memory: &memory,
+            reader: &reader,
+            when: self.run.rebuild,
+            retrain: self.run.retrain,
+            unlinked: false,
+        };
         let Planned {
             removals,
             twins,
             renewal,
-        } = self.plan(&reader, &memory, &looked)?;
+        } = self.plan(&memory, &looked, &indices)?;
         detail.duplicates = twins.as_ref().map(|twins| twins.outcome.clone());
         let mut pace = Pace::new(path, &self.context.stop);
         let scene = Scene {
@@ -279,7 +289,8 @@ impl Work<'_> {
             rag: &self.run.rag,
             twins: twins.as_ref(),
         };
-        let (mut gave_way, mut unlinked) = (false, renewal.writes_vectors());
+        indices.unlinked = renewal.writes_vectors();
+        let mut gave_way = false;
         for removal in &removals {
             if gave_way {
                 break;
@@ -292,21 +303,11 @@ impl Work<'_> {
                     true => one.chosen > 0,
                     false => one.done > 0,
                 });
-            unlinked |= went && takes_embeddings(removal, &memory);
+            indices.unlinked |= went && takes_embeddings(removal, &memory);
         }
         if !gave_way {
             self.renew(&scene, renewal, &mut pace, detail)?;
         }
-        let indices = index::Work {
-            context: self.context,
-            report: self.report,
-            source: self.source,
-            memory: &memory,
-            reader: &reader,
-            when: self.run.rebuild,
-            retrain: self.run.retrain,
-            unlinked,
-        };
         for one in &looked {
             self.report.examined(index::FAILED, one.subject());
             let done = || indices.bring_in_line(one, &mut detail.indices);
@@ -349,10 +350,13 @@ impl Work<'_> {
             .indices
             .iter()
             .map(|wanted| {
-                for path in std::iter::once(&wanted.path).chain(&wanted.map) {
-                    files::require_own_links(path, &self.run.root)?;
-                }
-                Looked::at(wanted, self.run.rebuild, self.report)
+                let real = |path: &PathBuf| files::through_own_links(path, &self.run.root);
+                let wanted = index::Wanted {
+                    path: real(&wanted.path)?,
+                    map: wanted.map.as_ref().map(real).transpose()?,
+                    ..wanted.clone()
+                };
+                Looked::at(&wanted, self.run.rebuild, self.report)
             })
             .collect()
     }
@@ -360,11 +364,12 @@ impl Work<'_> {
     /// What goes, step after step. A step in doubt is refused and the others are done.
     fn plan(
         &self,
-        reader: &Connection,
         memory: &Memory,
         looked: &[Looked],
+        indices: &index::Work<'_>,
     ) -> anyhow::Result<Planned> {
-        let run = self.run;
+        let (run, reader) = (self.run, indices.reader);
+        let mut follows = None;
         let mut planner =
             Planner::new(&run.rag, memory, reader, self.source, self.context, run.yes);
         let mut found = Vec::new();
@@ -375,12 +380,14 @@ impl Work<'_> {
                 self.report.examined(id, subject);
             }
             let planned = planner.step(step, &found).and_then(|planned| {
-                let takes = planned.iter().any(|one| takes_embeddings(one, memory));
-                match looked
-                    .iter()
-                    .find_map(Looked::cannot_follow)
-                    .filter(|_| takes)
-                {
+                if !planned.iter().any(|one| takes_embeddings(one, memory)) {
+                    return Ok(planned);
+                }
+                let why = match &follows {
+                    Some(known) => known,
+                    None => follows.insert(cannot_follow(looked, indices)?),
+                };
+                match why {
                     Some(why) => Err(refused(format!(
                         "embeddings would go and an index go on to return them: {why}"
                     ))
@@ -574,6 +581,22 @@ impl Work<'_> {
             transactions: pace.turns(),
         })
     }
+}
+
+/// Why an index would go on to return embeddings that are gone; none where all can be rebuilt.
+fn cannot_follow(looked: &[Looked], indices: &index::Work<'_>) -> anyhow::Result<Option<String>> {
+    if let Some(why) = looked.iter().find_map(Looked::cannot_follow) {
+        return Ok(Some(why));
+    }
+    for one in looked {
+        match indices.require_possible(one) {
+            Err(error) if error::kind_of(&error) == Kind::Refused => {
+                return Ok(Some(format!("{}: {error:#}", one.subject())));
+            }
+            other => other?,
+        }
+    }
+    Ok(None)
 }
 
 /// True for what an index has to follow.

@@ -1,6 +1,8 @@
 //! `recall`: how much of what is nearest each index finds, and in what time, over its search parameter. No labels are needed: the
 //! truth is an exact search over the same vectors.
 
+use std::path::PathBuf;
+
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -114,7 +116,11 @@ pub(super) fn open(scene: &Scene<'_>, at: &IndexAt) -> anyhow::Result<Option<Ind
     }
     scene.report.examined(NO_INDEX, &subject);
     scene.report.examined(REFUSED, &subject);
-    files::require_own_links(path, &scene.task.root)?;
+    let real = |path: &PathBuf| files::through_own_links(path, &scene.task.root);
+    let at = IndexAt {
+        path: real(path)?,
+        map: at.map.as_ref().map(real).transpose()?,
+    };
     if files::metadata(path)?.is_none() {
         scene.report.find(Finding::new(
             NO_INDEX,
@@ -124,7 +130,7 @@ pub(super) fn open(scene: &Scene<'_>, at: &IndexAt) -> anyhow::Result<Option<Ind
         ));
         return Ok(None);
     }
-    match read(at) {
+    match read(&at) {
         Ok(index) => Ok(Some(index)),
         Err(error) if error::ends_the_run(&error) => Err(error),
         Err(error) => {

@@ -36,6 +36,7 @@ const DRIFT: &str = "rag-clean.index-drift";
 const ABSENT: &str = "rag-clean.no-index";
 
 /// An index of the configuration.
+#[derive(Clone)]
 pub struct Wanted {
     /// The file.
     pub path: PathBuf,
@@ -187,6 +188,21 @@ impl Work<'_> {
             }
             other => other.and(ended),
         }
+    }
+
+    /// Refused where it could not be rebuilt without the rows that are to go. All of it sees one state of the table.
+    pub fn require_possible(&self, looked: &Looked) -> anyhow::Result<()> {
+        self.batch("BEGIN")?;
+        let possible = match &looked.found {
+            Found::Held(held) => self.require_ids().and_then(|()| {
+                let drift = self.drift(held)?;
+                rebuild::require_possible(held, &drift)?;
+                self.require_room(held, &drift)
+            }),
+            Found::Foreign(foreign) => self.ids(foreign.glance.dimension * 4).map(|_| ()),
+            Found::Absent | Found::Unusable(_) => Ok(()),
+        };
+        possible.and(self.batch("COMMIT"))
     }
 
     fn compare_and_rebuild(&self, held: &Held, outcomes: &mut Vec<Outcome>) -> anyhow::Result<()> {

@@ -26,9 +26,25 @@ impl Work<'_> {
         held: &Held,
         drift: &Drift,
     ) -> anyhow::Result<Duration> {
-        let shape = &held.index.shape;
+        self.require_room(held, drift)?;
         let retrain = self.is_to_train(held, drift);
-        let trained = match retrain {
+        let new = waiting(&held.path);
+        let ids = held.map.as_ref().map(|map| waiting(map.path()));
+        // Of a run that was killed.
+        files::remove(permit, &new)?;
+        ids.iter().try_for_each(|ids| files::remove(permit, ids))?;
+        let built = self.build(permit, held, drift, retrain);
+        if built.is_err() {
+            let _ = files::remove(permit, &new);
+            let _ = ids.iter().try_for_each(|ids| files::remove(permit, ids));
+        }
+        built
+    }
+
+    /// Refuses what memory or disk has no room for.
+    pub(super) fn require_room(&self, held: &Held, drift: &Drift) -> anyhow::Result<()> {
+        let shape = &held.index.shape;
+        let trained = match self.is_to_train(held, drift) {
             true => faiss::memory_to_train(shape, drift.rows),
             false => 0,
         };
@@ -43,18 +59,7 @@ impl Work<'_> {
             .into());
         }
         let size = faiss::size_of(shape, drift.rows);
-        space::require(files::parent(&held.path), size, "the new index")?;
-        let new = waiting(&held.path);
-        let ids = held.map.as_ref().map(|map| waiting(map.path()));
-        // Of a run that was killed.
-        files::remove(permit, &new)?;
-        ids.iter().try_for_each(|ids| files::remove(permit, ids))?;
-        let built = self.build(permit, held, drift, retrain);
-        if built.is_err() {
-            let _ = files::remove(permit, &new);
-            let _ = ids.iter().try_for_each(|ids| files::remove(permit, ids));
-        }
-        built
+        space::require(files::parent(&held.path), size, "the new index")
     }
 
     /// The centroids of an IVF stay, as FAISS itself would keep them, unless they are asked to go, most vectors are others than

@@ -178,7 +178,7 @@ impl Place {
 fn positional(scene: &Scene<'_>) -> anyhow::Result<bool> {
     for at in &scene.task.indices {
         if files::metadata(&at.path)?.is_some() {
-            match Index::open(&at.path) {
+            match Index::open(&files::through_own_links(&at.path, &scene.task.root)?) {
                 Ok(index) if !index.shape.is_positional() || at.map.is_some() => {}
                 Err(error) if error::ends_the_run(&error) => return Err(error),
                 _ => return Ok(true),
