@@ -65,16 +65,28 @@ impl Planner<'_> {
             .into());
         }
         let old = format.older_than(&place(&own), cutoff);
-        let condition = self.unreferenced(&old)?;
+        let mut condition = self.unreferenced(&old)?;
+        if let Some(chunks) = self.memory.pointing() {
+            // Nor to one of its chunks, which would go with it.
+            condition = format!(
+                "{condition} AND NOT EXISTS (SELECT 1 FROM main.{0} WHERE {0}.{1} = {own}.{2} AND NOT ({3}))",
+                quote(&chunks.name),
+                quote(&names.embedding_id),
+                quote(&names.id),
+                self.unreferenced_chunk("1")?
+            );
+        }
         removal.chosen = match times.older {
             0 => 0,
             _ => self.count(&table.name, &condition)?,
         };
         removal.selection = Selection::of(table, &condition);
         if let Some(chunks) = self.memory.pointing() {
-            let of_idle = self.memory.has_embedding(
-                &quote(&chunks.name),
-                &format.older_than(&place("\"an embedding\""), cutoff),
+            let of_idle = format!(
+                "EXISTS (SELECT 1 FROM main.{own} WHERE {own}.{} = {}.{} AND {condition})",
+                quote(&names.id),
+                quote(&chunks.name),
+                quote(&names.embedding_id)
             );
             if removal.chosen > 0 {
                 removal.others = self.count(&chunks.name, &of_idle)?;
