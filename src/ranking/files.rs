@@ -89,11 +89,13 @@ impl Place<'_> {
 /// Reads labels of either kind: JSON Lines begin with a brace, lines of qrels never do.
 pub fn read_labels(path: &Path) -> anyhow::Result<Vec<Query>> {
     let text = read(path)?;
+    // What some editors begin a file with.
+    let text = text.trim_start_matches('\u{feff}');
     let is_json = text.trim_start().starts_with('{');
     let queries = if is_json {
-        json_lines(path, &text)?
+        json_lines(path, text)?
     } else {
-        qrels(path, &text)?
+        qrels(path, text)?
     };
     if queries.is_empty() {
         return Err(config(format!("{} holds no labels", path.display())).into());

@@ -303,6 +303,22 @@ fn an_index_behind_a_link_is_rebuilt_where_it_is() {
     );
 }
 
+/// An index takes nothing away, and can be brought in line without a backup.
+#[test]
+fn without_a_backup_an_index_is_looked_at_all_the_same() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    sql(&memory.database(), "DELETE FROM embeddings WHERE id < 10");
+    let line = "rag-clean --now 2027-01-01T00:00:00Z --step orphans";
+    let (code, report) = memory.server.json(&format!("{line} --dry-run"));
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(report["data"]["indices"][0]["stale"], 10);
+    assert_eq!(report["data"]["steps"].as_array().unwrap().len(), 0);
+    let (code, report) = memory.server.json(line);
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "rag-clean.no-backup");
+    assert_eq!(report["data"]["indices"][0]["rebuilt"], true);
+}
+
 /// That it could not be rebuilt afterwards is known before.
 #[test]
 fn nothing_goes_that_an_index_would_not_follow() {

@@ -172,7 +172,7 @@ impl Run {
             ),
         };
         if is_told(&[NO_BACKUP], &self.rag.database) {
-            text = "nothing was done without a recent backup".to_owned();
+            text = "no rows removed without a recent backup".to_owned();
         } else if detail.steps.is_empty() && left.is_empty() {
             text = "nothing was to be removed".to_owned();
         }
@@ -250,9 +250,12 @@ impl Work<'_> {
     fn database(&self, detail: &mut Detail) -> anyhow::Result<()> {
         let path = &self.source.path;
         files::require_own_links(path, &self.run.root)?;
-        if self.run.backup_check && !self.run.steps.is_empty() && !self.has_backup()? {
-            return Ok(());
-        }
+        // An index is made from the table, and looked at in any case.
+        let steps = match self.run.steps.as_slice() {
+            [] => &[],
+            _ if self.run.backup_check && !self.has_backup()? => &[],
+            steps => steps,
+        };
         let reader = sqlite::open_readonly(path, &self.context.stop, BUSY)?;
         sqlite::require_tables(
             &reader,
@@ -276,7 +279,7 @@ impl Work<'_> {
             removals,
             twins,
             renewal,
-        } = self.plan(&memory, &looked, &indices)?;
+        } = self.plan(steps, &memory, &looked, &indices)?;
         detail.duplicates = twins.as_ref().map(|twins| twins.outcome.clone());
         let mut pace = Pace::new(path, &self.context.stop);
         let scene = Scene {
@@ -364,6 +367,7 @@ impl Work<'_> {
     /// What goes, step after step. A step in doubt is refused and the others are done.
     fn plan(
         &self,
+        steps: &[RagStep],
         memory: &Memory,
         looked: &[Looked],
         indices: &index::Work<'_>,
@@ -374,7 +378,7 @@ impl Work<'_> {
             Planner::new(&run.rag, memory, reader, self.source, self.context, run.yes);
         let mut found = Vec::new();
         let mut renewal = Renewal::default();
-        for &step in &run.steps {
+        for &step in steps {
             let subject = word(step);
             for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
                 self.report.examined(id, subject);

@@ -154,6 +154,7 @@ fn away(scene: &Scene<'_>, wanted: &Wanted, audit: &mut Audit) -> anyhow::Result
     }
     let told = match scene.report.dry_run() {
         true => "would be quarantined",
+        false if place.is_column() => "quarantined: the application has to heed the column",
         false => "quarantined; empire-maint rag-clean takes them out of the indices",
     };
     let count = units::count(moved.len() as u64, "memory");

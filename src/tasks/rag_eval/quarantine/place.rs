@@ -85,6 +85,11 @@ impl Place {
         }
     }
 
+    /// Nothing moves.
+    pub fn is_column(&self) -> bool {
+        matches!(self.way, Way::Column(_))
+    }
+
     pub fn away(
         &self,
         scene: &Scene<'_>,
