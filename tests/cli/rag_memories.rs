@@ -449,6 +449,14 @@ fn an_embedding_that_an_index_knows_by_its_position_stays() {
     eval(&server, "--quarantine 71");
     assert_eq!(ids(&rag(&server), "chunks"), [72, 73, 74, 75, 76]);
     assert_eq!(ids(&rag(&server), "embeddings"), [71, 75, 76, 100]);
+    // It is no orphan, which would be refused at every run from now on.
+    sql(
+        &rag(&server),
+        "INSERT INTO documents VALUES (1, 'a'), (2, 'b')",
+    );
+    let (_, report) = server.json(&format!("rag-clean --now {NOW} --step orphans"));
+    assert_eq!(finding_ids(&report, "orphans"), [""; 0], "{report:#}");
+    assert_eq!(ids(&rag(&server), "embeddings"), [71, 75, 76, 100]);
     assert_eq!(eval(&server, "--unquarantine 71").0, 0);
     assert_eq!(ids(&rag(&server), "chunks").len(), 6);
 }

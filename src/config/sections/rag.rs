@@ -115,6 +115,13 @@ pub struct RagTables {
     pub stale_value: String,
 }
 
+impl RagTables {
+    /// The table beside one of these that keeps what is quarantined of it.
+    pub fn quarantine(table: &str) -> String {
+        format!("{table}_quarantine")
+    }
+}
+
 /// How documents are hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

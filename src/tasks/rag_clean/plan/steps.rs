@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{AHEAD, Along, MAINTAINED, Planner, Removal, YOUNG, dimension};
-use crate::config::sections::RagStep;
+use crate::config::sections::{RagStep, RagTables};
 use crate::error::{self, Kind, refused};
 use crate::sqlite::{self, Selection, TimeColumn, quote};
 use crate::tasks::rag_clean::duplicates::Look;
@@ -186,6 +186,20 @@ impl Planner<'_> {
                 let young = format.since(&place, now - YOUNG);
                 conditions.push(format!("({young}) IS NOT TRUE"));
             }
+        }
+        // That of a memory in quarantine waits for it, wherever it could not go along.
+        let kept = RagTables::quarantine(&names.chunks);
+        let wrong = |error| sqlite::explain(error, &self.source.path, &self.context.stop);
+        let kept_columns = sqlite::columns(self.reader, &kept).map_err(wrong)?;
+        if kept_columns
+            .iter()
+            .any(|one| one.name.eq_ignore_ascii_case(&names.embedding_id))
+        {
+            let (kept, pointer) = (quote(&kept), quote(&names.embedding_id));
+            conditions.push(format!(
+                "{own}.{} NOT IN (SELECT {pointer} FROM main.{kept} WHERE {pointer} IS NOT NULL)",
+                quote(&names.id)
+            ));
         }
         let act = |chunk: &str| -> String {
             let mut all = conditions.clone();

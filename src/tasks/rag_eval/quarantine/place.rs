@@ -4,6 +4,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{AT, CHUNK, Chosen, FOR, NUMBER, Outcome, ROWID};
+use crate::config::sections::RagTables;
 use crate::error::{self, missing, refused};
 use crate::faiss::Index;
 use crate::sqlite::{self, Column, Reference, Table, quote};
@@ -202,7 +203,7 @@ impl Beside {
         }
         let beside = Self {
             table: table.clone(),
-            name: format!("{}_quarantine", table.name),
+            name: RagTables::quarantine(&table.name),
             columns,
         };
         let there = sqlite::columns(scene.memory.reader, &beside.name)
