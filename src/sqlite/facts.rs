@@ -102,7 +102,7 @@ pub fn facts(
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
     let verdict = integrity::quick(connection).map_err(|error| explain(error, path, stop))?;
-    judged(verdict, connection, path, freshness, stop)
+    judged(verdict, (connection, None), path, freshness, stop)
 }
 
 /// The same with the full integrity_check, which compares every index with its table, on connections that all see one state.
@@ -113,12 +113,17 @@ pub fn full_check(
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
     let verdict = integrity::full(connections, path, stop)?;
-    judged(verdict, connections[0], path, freshness, stop)
+    let both = match connections {
+        [] => anyhow::bail!("no connection to look at {} with", path.display()),
+        [one] => (&**one, None),
+        [one, other, ..] => (&**one, Some(&mut **other)),
+    };
+    judged(verdict, both, path, freshness, stop)
 }
 
 fn judged(
     verdict: Verdict,
-    connection: &Connection,
+    both: (&Connection, Option<&mut Connection>),
     path: &Path,
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
@@ -126,7 +131,7 @@ fn judged(
     if !verdict.problems.is_empty() {
         return Err(integrity::damage(path, &verdict.problems).into());
     }
-    look(connection, verdict.unchecked, freshness).map_err(|error| explain(error, path, stop))
+    look(both, verdict.unchecked, freshness).map_err(|error| explain(error, path, stop))
 }
 
 /// The same of a copy that nobody else can be writing, which has to have these tables.
@@ -145,15 +150,28 @@ pub fn check_copy(
     full_check(&mut connections, copy, freshness, stop)
 }
 
+/// On a second connection, where there is one, the rows are counted meanwhile.
 fn look(
-    connection: &Connection,
+    (connection, other): (&Connection, Option<&mut Connection>),
     mut unchecked: BTreeMap<String, String>,
     freshness: &BTreeMap<String, String>,
 ) -> rusqlite::Result<Facts> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let tables = row_counts(connection)?;
-    let (foreign_key_violations, foreign_key_mismatches) =
-        foreign_keys(connection, tables.keys(), &mut unchecked)?;
+    let (tables, keys) = match other {
+        None => (
+            row_counts(connection)?,
+            foreign_keys(connection, &mut unchecked)?,
+        ),
+        Some(other) => std::thread::scope(|scope| {
+            let tables = scope.spawn(move || row_counts(other));
+            let keys = foreign_keys(connection, &mut unchecked);
+            let tables = tables
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, rusqlite::Error>((tables?, keys?))
+        })?,
+    };
+    let (foreign_key_violations, foreign_key_mismatches) = keys;
     Ok(Facts {
         page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
         page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
@@ -186,9 +204,8 @@ fn count_rows(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
 
 /// Rows without a parent, and the keys that cannot be checked. One such key ends the check of all tables, so that each is then asked
 /// for itself: an application that never turned foreign keys on may live with it for years, and wants its backup all the same.
-fn foreign_keys<'a>(
+fn foreign_keys(
     connection: &Connection,
-    tables: impl Iterator<Item = &'a String>,
     unchecked: &mut BTreeMap<String, String>,
 ) -> rusqlite::Result<(u64, Vec<String>)> {
     let mismatch = |error: &rusqlite::Error| {
@@ -201,14 +218,14 @@ fn foreign_keys<'a>(
         other => return Ok((other?, Vec::new())),
     }
     let (mut violations, mut mismatches) = (0, Vec::new());
-    for table in tables {
-        let sql = format!("PRAGMA main.foreign_key_check({})", quote(table));
+    for table in table_names(connection)? {
+        let sql = format!("PRAGMA main.foreign_key_check({})", quote(&table));
         match count_rows(connection, &sql) {
             Ok(rows) => violations += rows,
             Err(error) => match (mismatch(&error), is_the_applications(&error)) {
                 (Some(message), _) => mismatches.push(message),
                 (None, Some(reason)) => {
-                    unchecked.entry(table.clone()).or_insert(reason);
+                    unchecked.entry(table).or_insert(reason);
                 }
                 (None, None) => return Err(error),
             },
@@ -233,14 +250,17 @@ fn schema_hash(connection: &Connection) -> rusqlite::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// Rows of every ordinary and shadow table. Views run somebody else's SQL and virtual tables somebody else's code: not counted.
-pub fn row_counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
-    let names = strings(
+fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    strings(
         connection,
         "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow') AND name <> 'sqlite_schema'",
-    )?;
+    )
+}
+
+/// Rows of every ordinary and shadow table. Views run somebody else's SQL and virtual tables somebody else's code: not counted.
+pub fn row_counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut counted = BTreeMap::new();
-    for name in names {
+    for name in table_names(connection)? {
         let sql = format!("SELECT count(*) FROM main.{}", quote(&name));
         let rows = without_its_indexes(&sql, |sql| {
             connection.query_row(sql, [], |row| row.get::<_, i64>(0))
