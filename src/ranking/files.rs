@@ -55,7 +55,10 @@ enum Name {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "relevant is neither a list of ids nor an object with a whole number for each"
+)]
 enum Relevant {
     Names(Vec<Name>),
     Grades(BTreeMap<String, i64>),
@@ -156,12 +159,15 @@ pub fn digest(queries: &[Query]) -> String {
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    if files::metadata(path)?.is_none() {
-        return Err(
-            crate::error::missing(format!("there is no {}", path.display()))
-                .hint("[rag.eval] names it")
-                .into(),
-        );
+    let wrong = match files::metadata(path)? {
+        None => Some(format!("there is no {}", path.display())),
+        Some(meta) if !meta.is_file() => Some(format!("{} is no file", path.display())),
+        Some(_) => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(crate::error::missing(wrong)
+            .hint("[rag.eval] names it")
+            .into());
     }
     let bytes = files::read_small(path, LARGEST)?;
     String::from_utf8(bytes).map_err(|error| {

@@ -753,7 +753,7 @@ fn a_memory_that_is_well_is_measured_and_nothing_is_changed() {
 
 #[test]
 fn bad_input_is_told_and_nothing_begins() {
-    let cases: [(&str, &str, &str); 6] = [
+    let cases: [(&str, &str, &str); 8] = [
         (
             "labels = \"eval.jsonl\"",
             "{\"id\": 1, \"relevant\": [1]}\n{\"id\": 2, \"relevant\": }\n",
@@ -765,6 +765,12 @@ fn bad_input_is_told_and_nothing_begins() {
             "eval.jsonl, line 2: 3 fields",
         ),
         ("labels = \"none.jsonl\"", "", "there is no "),
+        ("labels = \"data\"", "", "data is no file"),
+        (
+            "labels = \"eval.jsonl\"",
+            "\u{feff}{\"id\": 1, \"relevant\": {\"5\": 1.5}}\n",
+            "a whole number for each",
+        ),
         (
             "labels = \"eval.jsonl\"\ncanaries = [\"x\"]",
             "q 0 d 1\n",

@@ -147,6 +147,18 @@ fn a_kind_that_can_be_read_is_read() {
 }
 
 #[test]
+fn a_command_that_is_not_there_is_missed_before_anything_goes() {
+    let lines = command("IDMap2,PQ4x4", "good").replace("bin/python3\"", "bin/python4\"");
+    let memory = Memory::with("IDMap2,PQ4x4", "L2", 300, 8, &lines);
+    memory.idle("id % 7 = 3");
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 2, "{report:#}");
+    let refused = finding(&report, "rag-clean.refused");
+    assert!(refused["message"].as_str().unwrap().contains("bin/python4"));
+    assert_eq!(memory.ids().len(), 300);
+}
+
+#[test]
 fn a_command_that_fails_or_lies_replaces_nothing() {
     for (how, told) in [
         ("fail", "there is no model"),

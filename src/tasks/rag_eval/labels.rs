@@ -66,6 +66,10 @@ pub(super) fn look(scene: &Scene<'_>, ways: &mut Vec<Way>) -> anyhow::Result<Str
         .hint("[rag.eval] run or command, or \"vector\" in the lines of [rag.eval] labels")
         .into());
     }
+    if ways.is_empty() {
+        let all = units::count(queries.len() as u64, "labelled query");
+        return Ok(format!("{all}, and no way to ask"));
+    }
     report.document(table(ways));
     let best = ways.iter().map(|way| way.mean.ndcg).fold(0.0, f64::max);
     Ok(format!(

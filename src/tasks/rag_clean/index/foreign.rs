@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::drift::Drift;
 use super::publish::{keep, publish, require, waiting};
 use super::{DRIFT, ON_TRUST, Outcome, Work};
+use crate::error::refused;
 use crate::faiss::{Glance, Index, Positions};
 use crate::report::{Finding, Permit, Severity, Step};
 use crate::sys::{files, process};
@@ -23,6 +24,21 @@ pub struct Foreign {
     pub command: Vec<String>,
     /// How long it may take.
     pub limit: Duration,
+}
+
+impl Foreign {
+    /// Refused where the program of its command is not there.
+    pub(super) fn require_program(&self) -> anyhow::Result<()> {
+        let program = self.command.first().map(Path::new);
+        match program.filter(|program| program.is_absolute()) {
+            Some(program) if files::metadata(program)?.is_none() => {
+                Err(refused(format!("there is no {}", program.display()))
+                    .hint("external_command of [[rag.index]] names it")
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Work<'_> {

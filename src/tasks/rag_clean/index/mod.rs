@@ -199,7 +199,9 @@ impl Work<'_> {
                 rebuild::require_possible(held, &drift)?;
                 self.require_room(held, &drift)
             }),
-            Found::Foreign(foreign) => self.ids(foreign.glance.dimension * 4).map(|_| ()),
+            Found::Foreign(foreign) => foreign
+                .require_program()
+                .and_then(|()| self.ids(foreign.glance.dimension * 4).map(|_| ())),
             Found::Absent | Found::Unusable(_) => Ok(()),
         };
         possible.and(self.batch("COMMIT"))
