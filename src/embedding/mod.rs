@@ -146,3 +146,24 @@ fn rest(pause: Duration, stop: &Stop, gives_way: &dyn Fn() -> bool) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_repeats_our_key_is_shown_without_it() {
+        let endpoint = Endpoint {
+            url: "https://host.test".to_owned(),
+            model: "m".to_owned(),
+            api: Api::OpenAi,
+            key: Some("sk-verysecret".to_owned()),
+            ca_file: None,
+            timeout: Duration::from_secs(1),
+            patience: Duration::from_secs(1),
+        };
+        let said = endpoint.said(b" {\"error\": \"bad key sk-verysecret\"}\n");
+        assert_eq!(said, ": {\"error\": \"bad key (the key)\"}");
+        assert_eq!(endpoint.said(b" \n"), "");
+    }
+}

@@ -286,6 +286,16 @@ fn an_index_that_cannot_follow_keeps_its_embeddings() {
 }
 
 #[test]
+fn an_index_that_is_not_there_is_missed_by_who_asks_for_it() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    fs::remove_file(memory.index()).unwrap();
+    assert_eq!(memory.clean("").0, 0);
+    let (code, report) = memory.clean("--rebuild-index");
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(finding(&report, "rag-clean.no-index")["severity"], "medium");
+}
+
+#[test]
 fn an_index_behind_a_link_is_rebuilt_where_it_is() {
     let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
     let real = memory.index().with_file_name("elsewhere.faiss");

@@ -90,6 +90,11 @@ impl Entries {
         0..self.indexes.len()
     }
 
+    /// The last rowid, which says enough about how many rows there are.
+    pub fn newest(&self) -> i64 {
+        self.span.map_or(0, |(_, last)| last.max(0))
+    }
+
     /// Which rows there are to be read, range by range.
     pub fn ranges(&self) -> Vec<(i64, i64)> {
         let Some((first, last)) = self.span else {

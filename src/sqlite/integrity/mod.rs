@@ -232,26 +232,26 @@ fn parts(connection: &Connection) -> rusqlite::Result<(VecDeque<Work>, Vec<Entri
     let (mut found, mut entries) = (Vec::new(), Vec::new());
     for table in tables(connection)? {
         let name = quote(&table);
-        let newest: rusqlite::Result<Option<i64>> =
-            connection.query_row(&format!("SELECT max(rowid) FROM main.{name}"), [], |row| {
-                row.get(0)
-            });
-        // A column may hide the rowid, a table may have none.
-        let rows = newest.ok().flatten().unwrap_or(i64::MAX).max(0);
         let Some(own) = Entries::of(connection, &table)? else {
+            let newest: rusqlite::Result<Option<i64>> =
+                connection.query_row(&format!("SELECT max(rowid) FROM main.{name}"), [], |row| {
+                    row.get(0)
+                });
+            // A column may hide the rowid, a table may have none.
+            let rows = newest.ok().flatten().unwrap_or(i64::MAX).max(0);
             found.push((
                 rows,
                 Work::Pragma(format!("PRAGMA main.integrity_check({name})")),
             ));
             continue;
         };
+        let (rows, ranges) = (own.newest(), own.ranges());
         found.push((
             rows,
             Work::Pragma(format!("PRAGMA main.quick_check({name})")),
         ));
         let at = entries.len();
         found.extend(own.indexes().map(|index| (rows, Work::Index(at, index))));
-        let ranges = own.ranges();
         let rows = rows / i64::try_from(ranges.len().max(1)).unwrap_or(i64::MAX);
         found.extend(
             ranges

@@ -50,20 +50,8 @@ impl Drift {
 impl Work<'_> {
     /// Rows are compared in the order of their ids, which has to be cheap.
     pub(super) fn require_ids(&self) -> anyhow::Result<()> {
-        let (table, id) = (&self.memory.embeddings, &self.memory.names.id);
-        let is_key = matches!(table.key.as_slice(), [key] if key.eq_ignore_ascii_case(id));
-        let wrong = |error| self.explain(error);
-        if is_key || table.has_index(self.reader, &[id]).map_err(wrong)? {
-            return Ok(());
-        }
-        Err(refused(format!("no index finds {} by {id}", table.name))
-            .hint(format!(
-                "CREATE UNIQUE INDEX {} ON {}({})",
-                quote(&format!("{}_by_{id}", table.name)),
-                quote(&table.name),
-                quote(id)
-            ))
-            .into())
+        let ids = self.memory.require_ids(self.reader);
+        ids.map_err(|error| self.explain(error))?
     }
 
     /// Every usable vector of the table with its id, by id. Says how many rows have none.

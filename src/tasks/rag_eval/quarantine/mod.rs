@@ -296,9 +296,9 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
             with.give(writer, &its, id)?;
         }
         let lacks = format!(
-            "{which} AND {name} NOT IN (SELECT {} FROM main.{})",
-            quote(&names.id),
-            quote(&scene.memory.embeddings.name)
+            "{which} AND {name} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{} AS \"an embedding\" WHERE \"an embedding\".{} = {kept}.{name})",
+            quote(&scene.memory.embeddings.name),
+            quote(&names.id)
         );
         if pointer.not_null {
             let sql = format!("SELECT EXISTS (SELECT 1 FROM main.{kept} WHERE {lacks})");
