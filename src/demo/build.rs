@@ -82,7 +82,12 @@ pub fn rag(path: &Path, index: &Path, stop: &Stop) -> anyhow::Result<()> {
         dimension: DIMENSION,
     };
     let file = File::create_new(index)?;
-    faiss::write(&file, index, &shape, EMBEDDINGS, &vectors, stop)
+    let all = faiss::Vectors {
+        count: EMBEDDINGS,
+        rows: &vectors,
+        read: &|| Ok(()),
+    };
+    faiss::write(&file, index, &shape, &all, stop)
 }
 
 /// The same numbers each time, with their ids.

@@ -20,7 +20,7 @@ pub use positions::Positions;
 pub use read::{Entry, Glance, Index};
 pub use search::{Effort, Nearest, Searcher, distances};
 pub use train::{memory_to_train, train};
-pub use write::{Rows, memory_needed, size_of, write};
+pub use write::{Rows, Vectors, memory_needed, size_of, write};
 
 /// With it the same vectors give the same index, wherever and whenever.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;

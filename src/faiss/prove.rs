@@ -112,7 +112,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faiss::{Map, Metric, Shape, write};
+    use crate::faiss::{Map, Metric, Shape, Vectors, write};
     use std::time::Duration;
 
     fn graph(dimension: usize, vectors: &[Vec<f32>]) -> (tempfile::TempDir, Index) {
@@ -147,7 +147,12 @@ mod tests {
             })
         };
         let stop = Stop::after(Duration::from_secs(60));
-        write(&file, &path, &shape, vectors.len() as u64, &rows, &stop).expect("writes");
+        let all = Vectors {
+            count: vectors.len() as u64,
+            rows: &rows,
+            read: &|| Ok(()),
+        };
+        write(&file, &path, &shape, &all, &stop).expect("writes");
         let index = Index::open(&path).expect("reads");
         assert_eq!(index.shape, shape);
         (folder, index)

@@ -20,6 +20,16 @@ const DUMMY: i64 = 1 << 20;
 pub type Rows<'a> =
     dyn Fn(&mut dyn FnMut(i64, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> + 'a;
 
+/// What an index is made of.
+pub struct Vectors<'a> {
+    /// How many there are.
+    pub count: u64,
+    /// Each of them.
+    pub rows: &'a Rows<'a>,
+    /// Called once they are not asked for any more, long before the end where that takes long.
+    pub read: &'a dyn Fn() -> anyhow::Result<()>,
+}
+
 /// Bytes that a file with so many vectors has, roughly for a graph.
 pub fn size_of(shape: &Shape, count: u64) -> u64 {
     let vectors = count * (shape.width() as u64 + 8);
@@ -50,10 +60,10 @@ pub fn write(
     file: &File,
     path: &Path,
     shape: &Shape,
-    count: u64,
-    rows: &Rows<'_>,
+    vectors: &Vectors<'_>,
     stop: &Stop,
 ) -> anyhow::Result<()> {
+    let Vectors { count, rows, read } = *vectors;
     synced_in_steps(
         file,
         path,
@@ -75,14 +85,18 @@ pub fn write(
                 out.header(fourcc, shape, count)?;
             }
             match &shape.kind {
-                Kind::Flat => out.flat(shape, count, rows, &mut ids)?,
+                Kind::Flat => {
+                    out.flat(shape, count, rows, &mut ids)?;
+                    read()?;
+                }
                 Kind::Ivf { nprobe, centroids } => {
                     let lists = Lists::assign(shape, centroids, rows, stop)?;
                     out.ivf(shape, *nprobe, centroids, &lists, rows, file)?;
+                    read()?;
                     ids = lists.ids;
                 }
                 Kind::Hnsw(parameters) => {
-                    let graph = hnsw::build(shape, parameters, count, rows, stop)?;
+                    let graph = hnsw::build(shape, parameters, vectors, stop)?;
                     ids.clone_from(&graph.ids);
                     out.hnsw(shape, parameters, &graph)?;
                 }

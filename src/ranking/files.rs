@@ -244,10 +244,13 @@ fn json_lines(path: &Path, text: &str) -> anyhow::Result<Vec<Query>> {
             Relevant::Names(names) => names.into_iter().map(|name| (name.text(), 1)).collect(),
             Relevant::Grades(grades) => grades,
         };
-        if let Some(vector) = &read.vector
-            && (vector.is_empty() || !vector.iter().all(|one| one.is_finite()))
-        {
-            return Err(place.wrong("the vector is empty or holds no number").into());
+        if let Some(vector) = &read.vector {
+            if !vector.iter().all(|one| one.is_finite()) {
+                return Err(place.wrong("the vector holds no number").into());
+            }
+            if vector.iter().all(|one| *one == 0.0) {
+                return Err(place.wrong("the vector is empty or all zero").into());
+            }
         }
         if read.canary && !grades.values().any(|&grade| grade >= 1) {
             return Err(place.wrong("a canary without a relevant document").into());

@@ -290,8 +290,15 @@ fn a_dry_run_lists_what_the_run_does_and_changes_nothing() {
         actions.iter().map(one).collect()
     };
     assert_eq!(steps(&dry), steps(&real));
-    for one in real["data"]["steps"].as_array().unwrap() {
-        assert_eq!(one["chosen"], one["done"], "{one}");
+    let (planned, done) = (&dry["data"]["steps"], &real["data"]["steps"]);
+    for (planned, done) in planned
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(done.as_array().unwrap())
+    {
+        assert_eq!(planned["chosen"], done["done"], "{planned} {done}");
+        assert_eq!(planned["others"], done["others"], "{planned} {done}");
     }
     let (_, again) = clean(&server, "");
     assert!(actions(&again).is_empty(), "{again:#}");
@@ -315,6 +322,37 @@ fn too_much_at_once_is_refused_without_yes() {
     let (code, _) = clean(&server, "--step idle --yes");
     assert_eq!(code, 0);
     assert_eq!(ids(&rag(&server), "embeddings").len(), 74);
+}
+
+/// What goes along is no less gone.
+#[test]
+fn too_much_that_goes_along_is_refused_too() {
+    for (more, change, told) in [
+        // 20 chunks are a tenth of them; their embeddings are a fifth.
+        (
+            "DELETE FROM embeddings WHERE id > 100; UPDATE chunks SET embedding_id = 50 WHERE id > 100",
+            "UPDATE chunks SET text = '' WHERE id <= 20",
+            "embeddings of chunks without text 20 of 100 rows would go",
+        ),
+        (
+            "UPDATE chunks SET embedding_id = 1 WHERE id > 100",
+            "UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id = 1",
+            "chunks of idle embeddings 101 of 200 rows would go",
+        ),
+    ] {
+        let twice = "INSERT INTO embeddings SELECT id + 100, vector, last_accessed FROM embeddings;
+            INSERT INTO chunks SELECT id + 100, document_id, id, text FROM chunks";
+        let server = server_with("max_fraction = 0.15", &format!("{twice}; {more}; {change}"));
+        let before = ids(&rag(&server), "chunks");
+        let (code, report) = clean(&server, "--step idle --step invalid");
+        assert_eq!(code, 2, "{report:#}");
+        let refused = finding(&report, "rag-clean.refused");
+        assert!(
+            refused["message"].as_str().unwrap().contains(told),
+            "{refused}"
+        );
+        assert_eq!(ids(&rag(&server), "chunks"), before);
+    }
 }
 
 #[test]

@@ -357,6 +357,44 @@ fn nothing_goes_that_an_index_would_not_follow() {
 }
 
 #[test]
+fn an_index_is_named_once_whatever_it_is_called() {
+    let more = "[[rag.index]]\npath = \"data/other.faiss\"\n";
+    let memory = Memory::with("IDMap2,Flat", "L2", 100, 8, more);
+    std::os::unix::fs::symlink("rag.faiss", memory.index().with_file_name("other.faiss")).unwrap();
+    memory.idle("id < 10");
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 3, "{report:#}");
+    let failed = finding(&report, "task.failed");
+    let message = failed["message"].as_str().unwrap();
+    assert!(message.contains("are one file"), "{failed}");
+    assert_eq!(
+        number(&memory.database(), "SELECT count(*) FROM embeddings"),
+        100
+    );
+}
+
+#[test]
+fn what_stands_where_the_old_index_is_kept_stops_it_before_anything_goes() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    fs::create_dir(memory.index().with_file_name("rag.faiss.bak")).unwrap();
+    memory.idle("id < 10");
+    let before = fs::read(memory.index()).unwrap();
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 2, "{report:#}");
+    let refused = finding(&report, "rag-clean.refused");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("rag.faiss.bak is a folder"), "{refused}");
+    assert_eq!(
+        number(&memory.database(), "SELECT count(*) FROM embeddings"),
+        100
+    );
+    assert_eq!(fs::read(memory.index()).unwrap(), before);
+    for left in ["rag.faiss.new", "rag.faiss.bak.new"] {
+        assert!(!memory.index().with_file_name(left).exists(), "{left}");
+    }
+}
+
+#[test]
 fn an_index_of_other_vectors_is_not_replaced() {
     let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
     sql(

@@ -86,3 +86,39 @@ fn two_at_once_take_turns() {
     }
     memory.require_true();
 }
+
+/// Its log grows while a state of the table is read, so that must not last as long as a graph takes to build.
+#[test]
+fn a_graph_that_is_built_does_not_hold_the_log() {
+    let memory = Memory::new("IDMap2,HNSW16,Flat", "L2", 8_000, 32);
+    let application = rusqlite::Connection::open(memory.database()).unwrap();
+    application
+        .execute_batch("PRAGMA wal_autocheckpoint=0; UPDATE chunks SET text = text || '.'")
+        .unwrap();
+    let mut run = memory
+        .server
+        .command(["rag-clean", "--rebuild-index", "--now", NOW, "--json"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let new = memory.index().with_file_name("rag.faiss.new");
+    let (mut held, mut free) = (0, 0);
+    while run.try_wait().unwrap().is_none() {
+        let (busy, log): (i64, i64) = application
+            .query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        application
+            .execute_batch("UPDATE chunks SET text = text || '.' WHERE id = 1")
+            .unwrap();
+        // A new index that is still empty is one whose graph is not there yet.
+        if log > 0 && fs::metadata(&new).is_ok_and(|meta| meta.len() == 0) {
+            (held, free) = (held + busy, free + 1 - busy);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(run.wait().unwrap().success());
+    assert!(free > held, "{free} times free, {held} times held");
+    memory.require_true();
+}

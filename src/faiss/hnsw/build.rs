@@ -9,7 +9,7 @@ use super::{Graph, Near, Net};
 use crate::error::refused;
 use crate::faiss::SEED;
 use crate::faiss::rough::Rough;
-use crate::faiss::write::Rows;
+use crate::faiss::write::Vectors;
 use crate::faiss::{Parameters, Shape, assign};
 use crate::hash::Numbers;
 use crate::sys::{Stop, machine};
@@ -23,11 +23,10 @@ const SHARE: usize = 2;
 pub fn build(
     shape: &Shape,
     parameters: &Parameters,
-    count: u64,
-    rows: &Rows<'_>,
+    vectors: &Vectors<'_>,
     stop: &Stop,
 ) -> anyhow::Result<Graph> {
-    let count = usize::try_from(count)?;
+    let count = usize::try_from(vectors.count)?;
     if i32::try_from(count).is_err() {
         return Err(refused(format!("{count} vectors are more than a graph can hold")).into());
     }
@@ -41,7 +40,7 @@ pub fn build(
         top: -1,
     };
     let mut random = Numbers::new(SEED);
-    rows(&mut |id, bytes| {
+    (vectors.rows)(&mut |id, bytes| {
         assign::numbers(bytes, &mut graph.vectors);
         graph.ids.push(id);
         let level = random_level(&parameters.probabilities, random.next());
@@ -52,6 +51,7 @@ pub fn build(
         graph.offsets.push(end);
         Ok(())
     })?;
+    (vectors.read)()?;
     let links = graph.offsets.last().copied().unwrap_or(0);
     graph.neighbours.resize_with(links, || AtomicI32::new(-1));
     let mut builder = Builder {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params_from_iter};
 use super::duplicates::Twins;
 use super::memory::Memory;
 use super::merge;
-use super::plan::{Along, PIECE, Removal, enough};
+use super::plan::{Along, Removal};
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
@@ -76,27 +76,12 @@ impl Scene<'_> {
         }
         let wrong = |error| self.explain(error);
         let mut work = Work::new(self, writer, removal).map_err(wrong)?;
-        let columns: Vec<_> = removal
-            .judge
-            .iter()
-            .map(|judge| quote(judge.column()))
-            .collect();
-        let most = if columns.is_empty() { KEYS } else { PIECE };
-        let mut walk = removal.selection.walk(&columns).or_bytes();
+        let mut walk = removal.selection.walk(&[]);
         loop {
             self.context.stop.check()?;
-            let mut read = 0;
-            let mut piece = walk
-                .piece(self.reader, most, |row| enough(row, &mut read))
-                .map_err(wrong)?;
+            let piece = walk.piece(self.reader, KEYS, |_| false).map_err(wrong)?;
             if piece.is_empty() {
                 return Ok(());
-            }
-            if let Some(judge) = &removal.judge {
-                piece.retain_mut(|row| {
-                    let value = row.pop().unwrap_or(Value::Null);
-                    judge.wrong((&value).into()).is_some()
-                });
             }
             let mut rest = piece.as_slice();
             while !rest.is_empty() {
@@ -122,8 +107,6 @@ impl Scene<'_> {
 struct Work<'a> {
     removal: &'a Removal,
     writer: &'a Connection,
-    /// The value that was judged, as it is now.
-    value: Option<Statement<'a>>,
     /// The chunks of an embedding go, or wait.
     chunks: Option<Statement<'a>>,
     delete: Statement<'a>,
@@ -157,14 +140,10 @@ impl<'a> Work<'a> {
                 "{verb} WHERE {pointer} = (SELECT {id} FROM main.{own} WHERE {is_it})"
             ))
         });
-        let value = removal.judge.as_ref().map(|judge| {
-            let column = quote(judge.column());
-            writer.prepare(&format!("SELECT {column} FROM main.{own} WHERE {is_it}"))
-        });
         let embedding = if removal.along == Along::Embedding {
             let embeddings = quote(&memory.embeddings.name);
             let find = format!("SELECT {pointer} FROM main.{own} WHERE {}", table.key_is());
-            let unused = format!("NOT {}", memory.has_chunk(&embeddings, "1"));
+            let unused = format!("NOT {}", memory.chunk_of_it("1"));
             let remove = format!("DELETE FROM main.{embeddings} WHERE {id} = ?1 AND {unused}");
             Some((writer.prepare(&find)?, writer.prepare(&remove)?))
         } else {
@@ -173,7 +152,6 @@ impl<'a> Work<'a> {
         Ok(Self {
             removal,
             writer,
-            value: value.transpose()?,
             chunks: chunks.transpose()?,
             delete: table.delete(writer, &condition)?,
             embedding,
@@ -200,15 +178,6 @@ impl<'a> Work<'a> {
 
     /// False where it stays, whatever belongs to it.
     fn take(&mut self, key: &Row, done: &mut Done) -> rusqlite::Result<bool> {
-        if let (Some(value), Some(judge)) = (&mut self.value, &self.removal.judge) {
-            let is_wrong = |row: &rusqlite::Row<'_>| Ok(judge.wrong(row.get_ref(0)?).is_some());
-            let now = value
-                .query_row(params_from_iter(key), is_wrong)
-                .optional()?;
-            if now != Some(true) {
-                return Ok(false); // changed since
-            }
-        }
         let id: Option<Value> = match &mut self.embedding {
             Some((find, _)) => find
                 .query_row(params_from_iter(key), |row| row.get(0))

@@ -1,84 +1,90 @@
-//! What no SQL condition can say of a value: a vector that is none, a text without text.
+//! What no SQL condition can say of a value, as functions of SQL: a vector that is none, a text without text, a text that says nothing.
 
+use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Result};
 
 use super::quality::says_nothing;
 use crate::config::sections::RagQuality;
+use crate::sqlite::quote;
 
 /// Bytes that are no UTF-8, whatever SQLite calls them.
 const NO_TEXT: &str = "bytes that are no text";
 
-/// Judges the values of one column.
-#[derive(Clone, Debug)]
-pub struct Judge {
-    column: String,
-    what: What,
+/// Lets SQL on this connection ask for it. Nothing in a schema can.
+pub fn teach(connection: &Connection, rules: &RagQuality) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    let least = |context: &Context<'_>| Ok::<_, rusqlite::Error>(context.get::<u32>(1)? as usize);
+    connection.create_scalar_function("wrong_vector", 2, flags, move |context| {
+        Ok(wrong_vector_value(context.get_raw(0), least(context)?))
+    })?;
+    connection.create_scalar_function("wrong_text", 2, flags, move |context| {
+        Ok(wrong_text_value(context.get_raw(0), least(context)?))
+    })?;
+    let rules = rules.clone();
+    connection.create_scalar_function("says_nothing", 2, flags, move |context| {
+        let ValueRef::Text(bytes) = context.get_raw(0) else {
+            return Ok(None);
+        };
+        if wrong_text(bytes, least(context)?).is_some() {
+            return Ok(None);
+        }
+        let text = std::str::from_utf8(bytes).ok();
+        Ok(text.and_then(|text| says_nothing(text, &rules)))
+    })
 }
 
+/// SQL for what is wrong with a value, NULL where nothing is.
 #[derive(Clone, Debug)]
-enum What {
-    Vector { dimension: usize },
-    Text { least: usize },
-    Quality { least: usize, rules: RagQuality },
+pub struct Judge {
+    /// The value.
+    pub value: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 impl Judge {
     /// BLOBs of so many 32-bit floats.
-    pub fn vector(column: &str, dimension: usize) -> Self {
-        Self {
-            column: column.to_owned(),
-            what: What::Vector { dimension },
-        }
+    pub fn vector(table: &str, column: &str, dimension: usize) -> Self {
+        Self::new("wrong_vector", table, column, dimension)
     }
 
     /// Texts of at least so many characters that are no blanks.
-    pub fn text(column: &str, least: u32) -> Self {
-        Self {
-            column: column.to_owned(),
-            what: What::Text {
-                least: usize::try_from(least).unwrap_or(0),
-            },
-        }
+    pub fn text(table: &str, column: &str, least: u32) -> Self {
+        Self::new("wrong_text", table, column, least)
     }
 
     /// Texts that say something; those that are none are left to [`Judge::text`].
-    pub fn quality(column: &str, least: u32, rules: &RagQuality) -> Self {
+    pub fn quality(table: &str, column: &str, least: u32) -> Self {
+        Self::new("says_nothing", table, column, least)
+    }
+
+    fn new(function: &str, table: &str, column: &str, limit: impl std::fmt::Display) -> Self {
+        let value = format!("{}.{}", quote(table), quote(column));
         Self {
-            column: column.to_owned(),
-            what: What::Quality {
-                least: usize::try_from(least).unwrap_or(0),
-                rules: rules.clone(),
-            },
+            why: format!("{function}({value}, {limit})"),
+            value,
         }
     }
+}
 
-    /// The column, as it is called.
-    pub fn column(&self) -> &str {
-        &self.column
+/// NULL is no value: it waits for one.
+fn wrong_vector_value(value: ValueRef<'_>, dimension: usize) -> Option<&'static str> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Blob(bytes) => wrong_vector(bytes, dimension),
+        _ => Some("no BLOB"),
     }
+}
 
-    /// What is wrong with a value. NULL is no value: it waits for one.
-    pub fn wrong(&self, value: ValueRef<'_>) -> Option<&'static str> {
-        if value == ValueRef::Null {
-            return None;
-        }
-        match &self.what {
-            What::Vector { dimension } => match value {
-                ValueRef::Blob(bytes) => wrong_vector(bytes, *dimension),
-                _ => Some("no BLOB"),
-            },
-            What::Text { least } => match value {
-                ValueRef::Text(bytes) => wrong_text(bytes, *least),
-                ValueRef::Blob(_) => Some(NO_TEXT),
-                _ => Some("a number"),
-            },
-            What::Quality { least, rules } => match value {
-                ValueRef::Text(bytes) if wrong_text(bytes, *least).is_none() => {
-                    says_nothing(std::str::from_utf8(bytes).ok()?, rules)
-                }
-                _ => None,
-            },
-        }
+fn wrong_text_value(value: ValueRef<'_>, least: usize) -> Option<&'static str> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Text(bytes) => wrong_text(bytes, least),
+        ValueRef::Blob(_) => Some(NO_TEXT),
+        _ => Some("a number"),
     }
 }
 
@@ -104,7 +110,8 @@ pub fn wrong_vector(bytes: &[u8], dimension: usize) -> Option<&'static str> {
     (norm == 0.0).then_some("all zero")
 }
 
-fn wrong_text(bytes: &[u8], least: usize) -> Option<&'static str> {
+/// What is wrong with the bytes of a text with fewer characters than that, or none.
+pub fn wrong_text(bytes: &[u8], least: usize) -> Option<&'static str> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Some(NO_TEXT);
     };
@@ -129,7 +136,6 @@ mod tests {
 
     #[test]
     fn vectors() {
-        let judge = Judge::vector("v", 2);
         for (numbers, expected) in [
             (vec![1.0, 0.0], None),
             (vec![f32::MIN_POSITIVE / 4.0, 0.0], None),
@@ -139,17 +145,13 @@ mod tests {
             (vec![1.0], Some("another dimension")),
             (vec![], Some("another dimension")),
         ] {
-            let wrong = judge.wrong(ValueRef::Blob(&bytes(&numbers)));
-            assert_eq!(wrong, expected, "{numbers:?}");
+            assert_eq!(wrong_vector(&bytes(&numbers), 2), expected, "{numbers:?}");
         }
-        assert!(judge.wrong(ValueRef::Blob(&[1, 2, 3])).is_some());
-        assert!(judge.wrong(ValueRef::Text(b"[1, 2]")).is_some());
-        assert!(judge.wrong(ValueRef::Null).is_none());
+        assert!(wrong_vector(&[1, 2, 3], 2).is_some());
     }
 
     #[test]
     fn texts() {
-        let judge = Judge::text("t", 3);
         for (text, expected) in [
             (&b"yes"[..], None),
             ("äöü".as_bytes(), None),
@@ -161,8 +163,53 @@ mod tests {
             ),
             (b"ab\xff", Some(NO_TEXT)),
         ] {
-            assert_eq!(judge.wrong(ValueRef::Text(text)), expected, "{text:?}");
+            assert_eq!(wrong_text(text, 3), expected, "{text:?}");
         }
-        assert!(judge.wrong(ValueRef::Null).is_none());
+    }
+
+    #[test]
+    fn sql_asks_and_a_schema_cannot() {
+        let connection = Connection::open_in_memory().expect("opens");
+        teach(&connection, &RagQuality::default()).expect("takes the functions");
+        connection
+            .execute_batch("CREATE TABLE t(v); CREATE VIEW asks AS SELECT wrong_text('a', 3)")
+            .expect("creates");
+        let ask = |judge: &Judge, value: &str| -> Option<String> {
+            connection
+                .execute_batch(&format!("DELETE FROM t; INSERT INTO t VALUES ({value})"))
+                .expect("inserts");
+            connection
+                .query_row(&format!("SELECT {} FROM t", judge.why), [], |row| {
+                    row.get(0)
+                })
+                .expect("answers")
+        };
+        let vector = Judge::vector("t", "v", 1);
+        let text = Judge::text("t", "v", 3);
+        let quality = Judge::quality("t", "v", 3);
+        for (judge, value, expected) in [
+            (&vector, "NULL", None),
+            (&vector, "x'0000803f'", None),
+            (&vector, "x'0000807f'", Some("infinite")),
+            (&vector, "'[1, 2]'", Some("no BLOB")),
+            (&text, "NULL", None),
+            (&text, "'yes'", None),
+            (&text, "CAST(x'616263ff' AS TEXT)", Some(NO_TEXT)),
+            (&text, "x'616263'", Some(NO_TEXT)),
+            (&text, "12345", Some("a number")),
+            (&quality, "'the cat sits'", None),
+            (&quality, "'the cat'", Some("too few words")),
+            (&quality, "'a'", None),
+            (&quality, "12345", None),
+        ] {
+            assert_eq!(
+                ask(judge, value).as_deref(),
+                expected,
+                "{} of {value}",
+                judge.why
+            );
+        }
+        let asked = connection.query_row("SELECT * FROM asks", [], |_| Ok(()));
+        assert!(asked.is_err(), "a view asked");
     }
 }

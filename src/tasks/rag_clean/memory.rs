@@ -74,6 +74,11 @@ impl Memory {
         chunks.column(&self.names.embedding_id).map(|_| chunks)
     }
 
+    /// True for the embeddings, false for the chunks.
+    pub fn is_of_embeddings(&self, table: &Table) -> bool {
+        table.name == self.embeddings.name
+    }
+
     /// Everything whose rows point to embeddings; refused where looking for those of one row would take long.
     pub fn references(
         &self,
@@ -128,45 +133,48 @@ impl Memory {
     }
 
     /// A chunk points to an embedding that is not there. One that points to none waits for its embedding.
-    pub fn without_embedding(&self, chunk: &str) -> String {
+    pub fn without_embedding(&self) -> String {
         format!(
-            "{chunk}.{0} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{1} AS \"an embedding\" WHERE \"an embedding\".{2} = {chunk}.{0})",
+            "{}.{} IS NOT NULL AND NOT {}",
+            quote(&self.names.chunks),
             quote(&self.names.embedding_id),
-            quote(&self.embeddings.name),
-            quote(&self.names.id)
+            self.embedding_of_it("1")
         )
     }
 
     /// A chunk points to a document that is not there; `None` where chunks and documents are not like that.
-    pub fn without_document(&self, chunk: &str) -> Option<String> {
+    pub fn without_document(&self) -> Option<String> {
         let documents = self.documents.as_ref()?;
         documents.column(&self.names.documents_id)?;
         self.chunks.as_ref()?.column(&self.names.document_id)?;
         Some(format!(
-            "{chunk}.{0} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{1} AS \"a document\" WHERE \"a document\".{2} = {chunk}.{0})",
+            "{chunks}.{0} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{1} WHERE {1}.{2} = {chunks}.{0})",
             quote(&self.names.document_id),
             quote(&documents.name),
-            quote(&self.names.documents_id)
+            quote(&self.names.documents_id),
+            chunks = quote(&self.names.chunks),
         ))
     }
 
-    /// An embedding has a chunk for which `condition` (on the chunk `"a chunk"`) is true.
-    pub fn has_chunk(&self, embedding: &str, condition: &str) -> String {
+    /// An embedding has a chunk for which `condition`, on the chunks by their own name, is true.
+    pub fn chunk_of_it(&self, condition: &str) -> String {
         format!(
-            "EXISTS (SELECT 1 FROM main.{} AS \"a chunk\" WHERE \"a chunk\".{} = {embedding}.{} AND ({condition}))",
-            quote(&self.names.chunks),
+            "EXISTS (SELECT 1 FROM main.{chunks} WHERE {chunks}.{} = {}.{} AND ({condition}))",
             quote(&self.names.embedding_id),
-            quote(&self.names.id)
+            quote(&self.embeddings.name),
+            quote(&self.names.id),
+            chunks = quote(&self.names.chunks),
         )
     }
 
-    /// A chunk has an embedding for which `condition` (on the embedding `"an embedding"`) is true.
-    pub fn has_embedding(&self, chunk: &str, condition: &str) -> String {
+    /// A chunk has an embedding for which `condition`, on the embeddings by their own name, is true.
+    pub fn embedding_of_it(&self, condition: &str) -> String {
         format!(
-            "EXISTS (SELECT 1 FROM main.{} AS \"an embedding\" WHERE \"an embedding\".{} = {chunk}.{} AND ({condition}))",
-            quote(&self.embeddings.name),
+            "EXISTS (SELECT 1 FROM main.{embeddings} WHERE {embeddings}.{} = {}.{} AND ({condition}))",
             quote(&self.names.id),
-            quote(&self.names.embedding_id)
+            quote(&self.names.chunks),
+            quote(&self.names.embedding_id),
+            embeddings = quote(&self.embeddings.name),
         )
     }
 }

@@ -2,7 +2,6 @@
 //! Changes the tables of `[rag.tables]`, in transactions of a few milliseconds after a verified backup, and the files of `[[rag.index]]`.
 //! Never takes a row in doubt, never a text whose vector alone is wrong, never shows a reader half an index, never renumbers an id.
 
-mod ahead;
 mod apply;
 mod changed;
 mod digest;

@@ -3,12 +3,11 @@
 
 use jiff::Timestamp;
 
-use super::ahead::{Ahead, Fate};
 use super::judge::Judge;
-use super::plan::{Along, PIECE, Planner, Removal, enough};
+use super::plan::{Along, Planner, Removal};
 use crate::config::sections::{RagQuality, RagStep};
 use crate::error::refused;
-use crate::sqlite::{self, Selection, Table, TimeColumn, TimeFormat, quote};
+use crate::sqlite::{Selection, Table, TimeColumn, TimeFormat, quote};
 use crate::units;
 
 /// A text with fewer words repeats none of them too often.
@@ -27,54 +26,57 @@ struct Statistics<'a> {
 }
 
 impl Statistics<'_> {
+    fn column(&self, name: &str) -> String {
+        format!("{}.{}", quote(&self.table.name), quote(name))
+    }
+
     /// SQL, true for a row that was never retrieved; never where nobody knows.
-    fn unused(&self, table: &str) -> String {
-        let column = format!("{table}.{}", quote(&self.retrievals));
+    fn unused(&self) -> String {
+        let column = self.column(&self.retrievals);
         format!("typeof({column}) IN ('integer', 'real') AND {column} = 0")
     }
 
-    fn unused_for_long(&self, table: &str) -> String {
-        let place = format!("{table}.{}", quote(&self.age));
+    fn unused_for_long(&self) -> String {
         match self.format {
             Some(format) => format!(
                 "{} AND {}",
-                self.unused(table),
-                format.older_than(&place, self.cutoff)
+                self.unused(),
+                format.older_than(&self.column(&self.age), self.cutoff)
             ),
             None => "0".to_owned(),
         }
     }
 }
 
-/// What the step takes, once what is `planned` is gone.
-pub fn look(planner: &mut Planner<'_>, planned: &[Removal]) -> anyhow::Result<Vec<Removal>> {
+/// What the step takes, once what the steps before take is gone.
+pub fn look(planner: &mut Planner<'_>) -> anyhow::Result<Vec<Removal>> {
     let memory = planner.memory;
     let statistics = statistics(planner)?;
-    let mut found = vec![never_retrieved(planner, &statistics, planned)?];
+    let mut found = vec![never_retrieved(planner, &statistics)?];
     let names = &memory.names;
     if let Some(chunks) = &memory.chunks
         && chunks.column(&names.text).is_some()
     {
-        let own = quote(&chunks.name);
         let unused = match statistics.of_embeddings {
-            false => statistics.unused(&own),
+            false => statistics.unused(),
             true => {
                 memory.chunks(&[(&names.embedding_id, "embedding_id")])?;
-                memory.has_embedding(&own, &statistics.unused("\"an embedding\""))
+                memory.embedding_of_it(&statistics.unused())
             }
         };
-        let acting = planner.unreferenced_chunk(&unused)?;
-        let judge = Judge::quality(&names.text, planner.rag.min_text, &planner.rag.quality);
         let along = match memory.pointing() {
             Some(_) => Along::Embedding,
             None => Along::Nothing,
         };
-        let mut removal =
-            planner.judged(chunks, "texts that say nothing", judge, &acting, along)?;
-        removal.step = RagStep::Quality;
-        removal.chosen = judged_count(planner, &removal, planned)?;
-        planner.require_chunks(removal.chosen, removal.what, RagStep::Quality)?;
-        found.push(removal);
+        let removal = planner.judged(
+            RagStep::Quality,
+            chunks,
+            "texts that say nothing",
+            &Judge::quality(&chunks.name, &names.text, planner.rag.min_text),
+            &planner.unreferenced_chunk(&unused)?,
+            along,
+        )?;
+        found.push(planner.take(removal)?);
     }
     Ok(found)
 }
@@ -155,11 +157,10 @@ fn statistics<'a>(planner: &Planner<'a>) -> anyhow::Result<Statistics<'a>> {
 fn never_retrieved(
     planner: &mut Planner<'_>,
     statistics: &Statistics<'_>,
-    planned: &[Removal],
 ) -> anyhow::Result<Removal> {
     let memory = planner.memory;
     let table = statistics.table;
-    let condition = statistics.unused_for_long(&quote(&table.name));
+    let condition = statistics.unused_for_long();
     let (condition, along) = match statistics.of_embeddings {
         true => (planner.unreferenced(&condition)?, Along::Chunks),
         false => (
@@ -169,94 +170,24 @@ fn never_retrieved(
                 .map_or(Along::Nothing, |_| Along::Embedding),
         ),
     };
-    let mut removal = Removal {
+    let chosen = planner.count(&table.name, &planner.left(table, &condition))?;
+    planner.take(Removal {
         step: RagStep::Quality,
         what: "memories never retrieved",
         table: table.clone(),
         selection: Selection::of(table, &condition),
-        judge: None,
         along,
-        chosen: 0,
+        chosen,
         others: 0,
         total: statistics.total,
         nulls: statistics.nulls,
-        reason: String::new(),
-    };
-    removal.chosen = judged_count(planner, &removal, planned)?;
-    removal.reason = format!(
-        "{} of {} were not retrieved once and are from before {} ({})",
-        removal.chosen,
-        units::count(statistics.total, "row"),
-        statistics.cutoff,
-        planner.rag.quality.never_retrieved
-    );
-    if statistics.of_embeddings {
-        planner.require_embeddings(&removal)?;
-        if let Some(chunks) = memory.pointing() {
-            let of_them = memory.has_embedding(
-                &quote(&chunks.name),
-                &statistics.unused_for_long("\"an embedding\""),
-            );
-            removal.others = match removal.chosen {
-                0 => 0,
-                _ => planner.count(&chunks.name, &of_them)?,
-            };
-            planner.require_chunks(
-                removal.others,
-                "chunks of memories never retrieved",
-                RagStep::Quality,
-            )?;
-            planner.takes_chunks(&of_them);
-        }
-        planner.takes_embeddings(&condition);
-    } else {
-        planner.require_chunks(removal.chosen, removal.what, RagStep::Quality)?;
-        planner.takes_chunks(&condition);
-    }
-    Ok(removal)
-}
-
-/// How many rows it will find, once what is `planned` is gone.
-fn judged_count(
-    planner: &Planner<'_>,
-    removal: &Removal,
-    planned: &[Removal],
-) -> anyhow::Result<u64> {
-    let memory = planner.memory;
-    let of_embeddings = removal.table.name == memory.embeddings.name;
-    let (ahead, left) = match of_embeddings {
-        true => (
-            Ahead::of_embeddings(memory, planned),
-            planner.embeddings_left(),
+        reason: format!(
+            "{chosen} of {} were not retrieved once and are from before {} ({})",
+            units::count(statistics.total, "row"),
+            statistics.cutoff,
+            planner.rag.quality.never_retrieved
         ),
-        false => (Ahead::of_chunks(memory, planned), planner.chunks_left()),
-    };
-    let condition = format!("{} AND ({left})", removal.selection.condition());
-    let selection = Selection::of(&removal.table, &condition);
-    let own = removal.judge.iter().map(|judge| quote(judge.column()));
-    let columns: Vec<_> = own.chain(ahead.columns()).collect();
-    let key = removal.table.key.len();
-    let mut walk = selection.walk(&columns).or_bytes();
-    let mut count = 0;
-    loop {
-        planner.context.stop.check()?;
-        let mut read = 0;
-        let piece = walk
-            .piece(planner.reader, PIECE, |row| enough(row, &mut read))
-            .map_err(|error| sqlite::explain(error, &planner.source.path, &planner.context.stop))?;
-        if piece.is_empty() {
-            return Ok(count);
-        }
-        for row in &piece {
-            let values = &row[key..];
-            let (own, others) = values.split_at(usize::from(removal.judge.is_some()));
-            let is_meant = match (&removal.judge, own) {
-                (Some(judge), [value]) => judge.wrong(value.into()).is_some(),
-                _ => true,
-            };
-            count += u64::from(is_meant && ahead.fate(others) != Fate::Gone);
-        }
-    }
+    })
 }
 
 /// What is wrong with a text, as a memory.

@@ -2,6 +2,7 @@
 
 mod summary;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::changed::Place;
 use super::duplicates::Twins;
 use super::embed;
 use super::index::{self, Looked};
+use super::judge;
 use super::memory::Memory;
 use super::plan::{Along, Planner, Removal};
 use super::renew::Renewal;
@@ -23,7 +25,7 @@ use super::{Detail, PATIENCE, word};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::error::{self, Kind, refused};
+use crate::error::{self, Kind, config, refused};
 use crate::optimize::Optimizer;
 use crate::report::{Finding, Reporter, Severity, Step};
 use crate::sqlite::{self, LONGEST_LOCK, Pace};
@@ -171,6 +173,7 @@ impl Work<'_> {
             steps => steps,
         };
         let reader = sqlite::open_readonly(path, &self.context.stop, BUSY)?;
+        self.teach(&reader)?;
         sqlite::require_tables(
             &reader,
             path,
@@ -213,14 +216,14 @@ impl Work<'_> {
                 break;
             }
             gave_way = self.take(&scene, removal, &mut pace, detail)?;
-            let went = detail
-                .steps
-                .last()
-                .is_some_and(|one| match self.report.dry_run() {
-                    true => one.chosen > 0,
-                    false => one.done > 0,
-                });
-            indices.unlinked |= went && takes_embeddings(removal, &memory);
+            let Some(last) = detail.steps.last() else {
+                continue;
+            };
+            let rows = match self.report.dry_run() {
+                true => last.chosen,
+                false => last.done,
+            };
+            indices.unlinked |= removal.takes_embeddings(&memory, rows, last.others);
         }
         if !gave_way {
             self.renew(&scene, renewal, &mut pace, detail)?;
@@ -232,6 +235,11 @@ impl Work<'_> {
         }
         detail.database = Some(self.size(&reader, &pace)?);
         Ok(())
+    }
+
+    fn teach(&self, connection: &Connection) -> anyhow::Result<()> {
+        judge::teach(connection, &self.run.rag.quality)
+            .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))
     }
 
     fn has_backup(&self) -> anyhow::Result<bool> {
@@ -263,11 +271,23 @@ impl Work<'_> {
     }
 
     fn look_at_indices(&self) -> anyhow::Result<Vec<Looked>> {
+        let mut files = HashMap::new();
         self.run
             .indices
             .iter()
             .map(|wanted| {
-                let real = |path: &PathBuf| files::through_own_links(path, &self.run.root);
+                let mut real = |path: &PathBuf| -> anyhow::Result<PathBuf> {
+                    let file = files::through_own_links(path, &self.run.root)?;
+                    match files.insert(file.clone(), path.clone()) {
+                        None => Ok(file),
+                        Some(other) => Err(config(format!(
+                            "{} and {} are one file, and [[rag.index]] names both",
+                            other.display(),
+                            path.display()
+                        ))
+                        .into()),
+                    }
+                };
                 let wanted = index::Wanted {
                     path: real(&wanted.path)?,
                     map: wanted.map.as_ref().map(real).transpose()?,
@@ -297,8 +317,9 @@ impl Work<'_> {
             for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
                 self.report.examined(id, subject);
             }
-            let planned = planner.step(step, &found).and_then(|planned| {
-                if !planned.iter().any(|one| takes_embeddings(one, memory)) {
+            let planned = planner.step(step).and_then(|planned| {
+                let takes = |one: &Removal| one.takes_embeddings(memory, one.chosen, one.others);
+                if !planned.iter().any(takes) {
                     return Ok(planned);
                 }
                 let why = match &follows {
@@ -331,7 +352,7 @@ impl Work<'_> {
                 }
                 let texts = || -> anyhow::Result<_> {
                     let endpoint = embed::endpoint(&run.rag)?;
-                    let looked = embed::look(&planner, &found, endpoint.as_ref())?;
+                    let looked = embed::look(&planner, endpoint.as_ref())?;
                     Ok((looked, endpoint))
                 };
                 match texts() {
@@ -427,13 +448,17 @@ impl Work<'_> {
             return Ok(());
         }
         let mut reason = format!("{}: {}", removal.what, removal.reason);
+        let others = |one| units::count(removal.others, one);
         match removal.along {
-            Along::Chunks if removal.others > 0 => reason.push_str(&format!(
-                "; with them go {}",
-                units::count(removal.others, "chunk")
-            )),
-            Along::Pending => reason.push_str("; their chunks wait for a new one"),
-            _ => {}
+            _ if removal.others == 0 => {}
+            Along::Nothing => {}
+            Along::Chunks => reason.push_str(&format!("; with them go {}", others("chunk"))),
+            Along::Embedding => {
+                reason.push_str(&format!("; with them go {}", others("embedding")));
+            }
+            Along::Pending => {
+                reason.push_str(&format!("; {} wait for a new one", others("chunk")));
+            }
         }
         let step = Step {
             kind: "delete",
@@ -443,6 +468,7 @@ impl Work<'_> {
         self.report.act(step, |_| {
             let (path, stop) = (&self.source.path, &self.context.stop);
             let writer = sqlite::open_writer(path, stop, BUSY, false)?;
+            self.teach(&writer)?;
             scene
                 .apply(&writer, removal, pace, done)
                 .with_context(|| format!("after {}", units::count(done.rows, "row")))
@@ -515,10 +541,4 @@ fn cannot_follow(looked: &[Looked], indices: &index::Work<'_>) -> anyhow::Result
         }
     }
     Ok(None)
-}
-
-/// True for what an index has to follow.
-fn takes_embeddings(removal: &Removal, memory: &Memory) -> bool {
-    removal.chosen > 0
-        && (removal.along != Along::Nothing || removal.table.name == memory.embeddings.name)
 }

@@ -6,8 +6,8 @@ mod read;
 
 use std::collections::{BTreeMap, HashSet};
 
+use rusqlite::Connection;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _};
 
 pub use outcome::{Outcome, table};
 use read::{Chunks, Signals};
@@ -68,10 +68,10 @@ pub struct Look<'a> {
     pub source: &'a Source,
     /// The run.
     pub context: &'a Context,
-    /// The chunks that the steps before leave, as far as SQL can say.
-    pub left: String,
-    /// What they take beside that.
-    pub before: &'a [Removal],
+    /// True for a chunk that the steps before leave.
+    pub chunks_left: String,
+    /// True for an embedding that they leave.
+    pub embeddings_left: String,
 }
 
 impl Look<'_> {
@@ -261,13 +261,12 @@ impl Look<'_> {
                 })
             })
             .collect();
-        let embeddings = self.embeddings_that_go(table, chunks, &pairs)?;
+        let embeddings = self.embeddings_that_go(table, &pairs)?;
         let removal = Removal {
             step: RagStep::Duplicates,
             what: "duplicate chunks",
             table: table.clone(),
             selection: Selection::of(table, "0"),
-            judge: None,
             along: if embeddings > 0 {
                 Along::Embedding
             } else {
@@ -278,14 +277,13 @@ impl Look<'_> {
             total: chunks.total,
             nulls: chunks.nulls,
             reason: format!(
-                "{} of {} say the same as one that stays ({} the same text, {} nearly, {} by their vectors), in {}; {} go with them",
+                "{} of {} say the same as one that stays ({} the same text, {} nearly, {} by their vectors), in {}",
                 pairs.len(),
                 units::count(chunks.total, "chunk"),
                 outcome.same,
                 outcome.near,
                 outcome.vector,
-                units::count(outcome.groups, "group"),
-                units::count(embeddings, "embedding")
+                units::count(outcome.groups, "group")
             ),
         };
         let twins = Twins {
@@ -297,22 +295,13 @@ impl Look<'_> {
         Ok((removal, twins))
     }
 
-    /// How many embeddings only chunks point to that go, now or in a step before.
-    fn embeddings_that_go(
-        &self,
-        table: &Table,
-        chunks: &Chunks,
-        pairs: &[Pair],
-    ) -> anyhow::Result<u64> {
+    /// How many embeddings only chunks point to that go.
+    fn embeddings_that_go(&self, table: &Table, pairs: &[Pair]) -> anyhow::Result<u64> {
         let wrong = |error| self.explain(error);
         let going: HashSet<String> = pairs
             .iter()
             .map(|pair| format!("{:?}", pair.removed))
             .collect();
-        let judged = self.before.iter().find_map(|one| {
-            let of_embeddings = one.table.name == self.memory.embeddings.name;
-            one.judge.as_ref().filter(|_| of_embeddings)
-        });
         let mut fetch = Fetch::new(self.reader, self.memory, self.rag, table).map_err(wrong)?;
         let keys: Vec<_> = table.key.iter().map(|name| quote(name)).collect();
         let mut pointing = self
@@ -322,16 +311,16 @@ impl Look<'_> {
                 keys.join(", "),
                 quote(&table.name),
                 quote(&self.memory.names.embedding_id),
-                self.left
+                self.chunks_left
             ))
             .map_err(wrong)?;
-        let mut vector = self
+        let mut is_left = self
             .reader
             .prepare(&format!(
-                "SELECT {} FROM main.{} WHERE {} = ?1",
-                judged.map_or_else(|| "NULL".to_owned(), |judge| quote(judge.column())),
+                "SELECT EXISTS (SELECT 1 FROM main.{} WHERE {} = ?1 AND ({}))",
                 quote(&self.memory.embeddings.name),
-                quote(&self.memory.names.id)
+                quote(&self.memory.names.id),
+                self.embeddings_left
             ))
             .map_err(wrong)?;
         let mut seen = BTreeMap::new();
@@ -349,19 +338,12 @@ impl Look<'_> {
             if id == Value::Null || seen.contains_key(&format!("{id:?}")) {
                 continue;
             }
-            let gone = vector
-                .query_row([&id], |row| {
-                    let value = row.get_ref(0)?;
-                    Ok(judged.is_some_and(|judge| judge.wrong(value).is_some()))
-                })
-                .optional()
-                .map_err(wrong)?;
+            let mut goes: bool = is_left.query_row([&id], |row| row.get(0)).map_err(wrong)?;
             let mut rows = pointing.query([&id]).map_err(wrong)?;
-            let mut goes = gone == Some(false);
             while let Some(row) = rows.next().map_err(wrong)? {
                 let key: rusqlite::Result<Row> = (0..keys.len()).map(|at| row.get(at)).collect();
                 let key = format!("{:?}", key.map_err(wrong)?);
-                goes &= going.contains(&key) || chunks.excluded.contains(&key);
+                goes &= going.contains(&key);
             }
             seen.insert(format!("{id:?}"), goes);
         }

@@ -1,7 +1,6 @@
 //! All chunks, read once: what ranks them stays, their texts and vectors become sketches.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 use rusqlite::params_from_iter;
 use rusqlite::types::{Value, ValueRef};
@@ -10,8 +9,8 @@ use super::{Look, PIECE, PIECE_BYTES};
 use crate::error::{self, Kind as Wrong};
 use crate::similar::{Sketches, Texts, Vectors};
 use crate::sqlite::{Row, Table, TimeColumn, TimeFormat, quote};
-use crate::tasks::rag_clean::judge::{Judge, wrong_vector};
-use crate::tasks::rag_clean::plan::{Along, Removal, dimension};
+use crate::tasks::rag_clean::judge::wrong_vector;
+use crate::tasks::rag_clean::plan::dimension;
 use crate::tasks::rag_clean::twins::{Chunk, Text, columns, tables};
 
 /// What of a chunk says whether it is kept.
@@ -41,8 +40,6 @@ pub struct Chunks {
     pub ranks: Vec<Rank>,
     pub nulls: u64,
     pub total: u64,
-    /// Those that a step before takes.
-    pub excluded: HashSet<String>,
 }
 
 /// Keys are integers, as good as always.
@@ -143,7 +140,7 @@ impl Look<'_> {
                 "SELECT {key_list}, {}, {preferred}, {accessed} FROM {} WHERE ({}) {after} ORDER BY {key_list} LIMIT {PIECE}",
                 columns(self.memory, self.rag),
                 tables(self.memory),
-                self.left
+                self.chunks_left
             )
         };
         let next = format!("AND ({key_list}) > ({})", marks.join(", "));
@@ -151,7 +148,6 @@ impl Look<'_> {
         let mut others = self.reader.prepare(&sql(&next)).map_err(wrong)?;
         let mut all = Chunks::default();
         let mut after: Option<Row> = None;
-        let judges = self.judges();
         loop {
             self.context.stop.check()?;
             let mut piece = Piece::default();
@@ -173,13 +169,6 @@ impl Look<'_> {
                 all.total += 1;
                 let text = row.get_ref(key.len()).map_err(wrong)?;
                 let vector = row.get_ref(key.len() + 3).map_err(wrong)?;
-                if judges.iter().any(|(judge, of_text)| {
-                    let value = if *of_text { text } else { vector };
-                    judge.wrong(value).is_some()
-                }) {
-                    all.excluded.insert(format!("{read:?}"));
-                    continue;
-                }
                 let at = key.len() + 4;
                 let length = text
                     .as_bytes_or_null()
@@ -216,28 +205,6 @@ impl Look<'_> {
             }
             piece.sketch(signals);
         }
-    }
-
-    /// What judges the chunks of steps before, by their text or their vector.
-    fn judges(&self) -> Vec<(&Judge, bool)> {
-        let names = &self.memory.names;
-        let judge = |one: &Removal, table: &str, column: &str| {
-            one.table.name.eq_ignore_ascii_case(table)
-                && one
-                    .judge
-                    .as_ref()
-                    .is_some_and(|judge| judge.column().eq_ignore_ascii_case(column))
-        };
-        self.before
-            .iter()
-            .filter_map(|one| {
-                let of_text = judge(one, &names.chunks, &names.text);
-                let of_vector = one.along == Along::Chunks
-                    && judge(one, &self.memory.embeddings.name, &names.vector);
-                (of_text || of_vector).then_some(())?;
-                one.judge.as_ref().map(|judge| (judge, of_text))
-            })
-            .collect()
     }
 }
 

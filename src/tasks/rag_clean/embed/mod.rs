@@ -11,12 +11,11 @@ use serde::Serialize;
 use asked::Asked;
 pub use asked::Ended;
 
-use super::ahead::{Ahead, Fate};
 use super::apply::Scene;
 use super::digest::Kept;
-use super::judge::Judge;
+use super::judge::wrong_text;
 use super::memory::Memory;
-use super::plan::{PIECE, Planner, Removal, dimension, enough};
+use super::plan::{PIECE, Planner, dimension, enough};
 use super::vectors::{Item, Vectors};
 use crate::config::Secret;
 use crate::config::sections::{EmbeddingApi, Rag};
@@ -96,12 +95,8 @@ pub fn endpoint(rag: &Rag) -> anyhow::Result<Option<Endpoint>> {
     }))
 }
 
-/// Counts the chunks that are due, as they will be once what is `planned` is gone.
-pub fn look(
-    planner: &Planner<'_>,
-    planned: &[Removal],
-    endpoint: Option<&Endpoint>,
-) -> anyhow::Result<Looked> {
+/// Counts the chunks that are due, as they will be once what the steps before take is gone.
+pub fn look(planner: &Planner<'_>, endpoint: Option<&Endpoint>) -> anyhow::Result<Looked> {
     let memory = planner.memory;
     let names = &memory.names;
     let chunks = memory.chunks(&[(&names.embedding_id, "embedding_id"), (&names.text, "text")])?;
@@ -121,10 +116,8 @@ pub fn look(
         require_writable(memory, &looked)?;
         require_model(planner, &looked, endpoint)?;
     }
-    let ahead = Ahead::of_chunks(memory, planned);
-    let mut columns = looked.columns(memory);
-    columns.extend(ahead.columns());
-    let selection = Selection::of(chunks, &planner.chunks_left());
+    let columns = looked.columns(memory, &planner.left(embeddings, "1"));
+    let selection = Selection::of(chunks, &planner.left(chunks, "1"));
     let mut walk = selection.walk(&columns).or_bytes();
     let mut total = 0;
     loop {
@@ -136,14 +129,9 @@ pub fn look(
         if piece.is_empty() {
             break;
         }
-        for mut row in piece {
+        for row in piece {
             total += 1;
-            let values = row.split_off(chunks.key.len() + 3);
-            let fate = ahead.fate(&values);
-            if fate == Fate::Gone {
-                continue;
-            }
-            match looked.due(row, fate == Fate::Unlinked, planner.rag) {
+            match looked.due(row, planner.rag) {
                 Due::Pending(_) => looked.outcome.pending += 1,
                 Due::Changed(_) => looked.outcome.changed += 1,
                 Due::Unknown => looked.outcome.unknown += 1,
@@ -175,10 +163,11 @@ impl Looked {
         self.outcome.pending + self.outcome.changed
     }
 
-    /// The text, the embedding, and the hash of the text that it was made from.
-    fn columns(&self, memory: &Memory) -> Vec<String> {
+    /// The text, the embedding, and the hash of the text that it was made from. An embedding that is not `left` counts as gone.
+    fn columns(&self, memory: &Memory, left: &str) -> Vec<String> {
         let names = &memory.names;
         let text = quote(&names.text);
+        let gone = memory.embedding_of_it(&format!("({left}) IS NOT TRUE"));
         let hash = match &self.text_hash {
             None => "NULL".to_owned(),
             Some(hash) => format!(
@@ -194,18 +183,19 @@ impl Looked {
             format!(
                 "CASE WHEN typeof({text}) <> 'text' THEN NULL WHEN length(CAST({text} AS BLOB)) > {LONGEST} THEN 0 ELSE CAST({text} AS BLOB) END"
             ),
-            quote(&names.embedding_id),
+            format!(
+                "CASE WHEN NOT {gone} THEN {}.{} END",
+                quote(&self.chunks.name),
+                quote(&names.embedding_id)
+            ),
             hash,
         ]
     }
 
-    /// What a chunk needs. `unlinked`: its embedding will have gone.
-    fn due(&self, mut row: Vec<Value>, unlinked: bool, rag: &Rag) -> Due {
+    /// What a chunk needs.
+    fn due(&self, mut row: Vec<Value>, rag: &Rag) -> Due {
         let (hash, embedding, text) = (row.pop(), row.pop(), row.pop());
-        let embedding = match embedding {
-            Some(id) if !unlinked => id,
-            _ => Value::Null,
-        };
+        let embedding = embedding.unwrap_or(Value::Null);
         let text = match text {
             Some(Value::Blob(text)) => text,
             Some(Value::Integer(_)) if embedding == Value::Null => return Due::TooLong,
@@ -214,11 +204,7 @@ impl Looked {
         let Ok(text) = String::from_utf8(text) else {
             return Due::No; // the step invalid takes it
         };
-        let judge = Judge::text("", rag.min_text);
-        if judge
-            .wrong(rusqlite::types::ValueRef::Text(text.as_bytes()))
-            .is_some()
-        {
+        if wrong_text(text.as_bytes(), rag.min_text as usize).is_some() {
             return Due::No;
         }
         let item = |text| Item {
@@ -328,7 +314,7 @@ impl Looked {
             None => format!("{} IS NULL", quote(&rag.tables.embedding_id)),
         };
         let selection = Selection::of(&self.chunks, &condition);
-        let columns = self.columns(scene.memory);
+        let columns = self.columns(scene.memory, "1");
         let mut walk = selection.walk(&columns).or_bytes();
         let (most, mut waiting) = (rag.embedding.batch as usize, Vec::new());
         loop {
@@ -339,7 +325,7 @@ impl Looked {
                 .map_err(|error| scene.explain(error))?;
             let last = piece.is_empty();
             for row in piece {
-                match self.due(row, false, rag) {
+                match self.due(row, rag) {
                     Due::Pending(item) | Due::Changed(item) => waiting.push(item),
                     _ => {}
                 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::drift::Drift;
-use super::publish::{keep, publish, require, waiting};
+use super::publish::{keep, publish, require, require_kept, waiting};
 use super::{DRIFT, ON_TRUST, Outcome, Work};
 use crate::error::refused;
 use crate::faiss::{Glance, Index, Positions};
@@ -27,8 +27,9 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Refused where the program of its command is not there.
-    pub(super) fn require_program(&self) -> anyhow::Result<()> {
+    /// Refused where the program of its command is not there, or the index cannot be kept.
+    pub(super) fn require_possible(&self) -> anyhow::Result<()> {
+        require_kept(&self.path)?;
         let program = self.command.first().map(Path::new);
         match program.filter(|program| program.is_absolute()) {
             Some(program) if files::metadata(program)?.is_none() => {
@@ -123,11 +124,11 @@ impl Work<'_> {
         ids: &Path,
     ) -> anyhow::Result<Proven> {
         let width = foreign.glance.dimension * 4;
+        require_kept(&foreign.path)?;
         let before = self.ids(width)?;
+        self.let_go()?;
         self.run_command(foreign, new, ids)?;
         // What it read is what was there before, after, or between.
-        self.batch("COMMIT")?;
-        self.batch("BEGIN")?;
         let after = self.ids(width)?;
         let glance = Glance::at(new)?;
         anyhow::ensure!(

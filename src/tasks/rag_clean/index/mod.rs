@@ -163,7 +163,7 @@ pub struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Compares, and rebuilds where that is due. All of it sees one state of the table.
+    /// Compares, and rebuilds where that is due, from the state of the table that it was compared with.
     pub fn bring_in_line(
         &self,
         looked: &Looked,
@@ -176,7 +176,7 @@ impl Work<'_> {
         };
         self.batch("BEGIN")?;
         let done = done(outcomes);
-        let ended = self.batch("COMMIT");
+        let ended = self.let_go();
         match done {
             Err(error) if error::kind_of(&error) == Kind::Refused => {
                 let subject = looked.subject();
@@ -200,11 +200,11 @@ impl Work<'_> {
                 self.require_room(held, &drift)
             }),
             Found::Foreign(foreign) => foreign
-                .require_program()
+                .require_possible()
                 .and_then(|()| self.ids(foreign.glance.dimension * 4).map(|_| ())),
             Found::Absent | Found::Unusable(_) => Ok(()),
         };
-        possible.and(self.batch("COMMIT"))
+        possible.and(self.let_go())
     }
 
     fn compare_and_rebuild(&self, held: &Held, outcomes: &mut Vec<Outcome>) -> anyhow::Result<()> {
@@ -290,6 +290,14 @@ impl Work<'_> {
         measure("rag_index_missing_ids", drift.missing);
         measure("rag_index_stale_ids", drift.stale);
         measure("rag_index_moved_ids", drift.moved);
+    }
+
+    /// From now on the state of the table is seen that is there, and the log need not keep another one.
+    fn let_go(&self) -> anyhow::Result<()> {
+        match self.reader.is_autocommit() {
+            true => Ok(()),
+            false => self.batch("COMMIT"),
+        }
     }
 
     fn batch(&self, sql: &str) -> anyhow::Result<()> {

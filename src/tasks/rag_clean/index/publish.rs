@@ -19,6 +19,20 @@ pub fn publish(permit: &Permit, path: &Path) -> anyhow::Result<()> {
     files::sync_directory(files::parent(path))
 }
 
+/// Refuses where something else than a file has the name of the one that is kept.
+pub fn require_kept(path: &Path) -> anyhow::Result<()> {
+    let kept = files::with_suffix(path, ".bak");
+    match files::link_metadata(&kept)? {
+        Some(meta) if meta.is_dir() => Err(refused(format!(
+            "{} is a folder, and the index that is replaced has to be kept there",
+            kept.display()
+        ))
+        .hint("move it away")
+        .into()),
+        _ => Ok(()),
+    }
+}
+
 /// The one that is there is also called `.bak`.
 pub fn keep(permit: &Permit, path: &Path) -> anyhow::Result<()> {
     let kept = files::with_suffix(path, ".bak");

@@ -1,5 +1,6 @@
 //! Builds an index anew from the rows of the table, and shows that it is right before anybody sees it.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -8,12 +9,13 @@ use std::time::{Duration, Instant};
 use super::Work;
 use super::drift::{Drift, normalise};
 use super::look::Held;
-use super::publish::{keep, publish, require_unchanged, waiting};
+use super::publish::{keep, publish, require_kept, require_unchanged, waiting};
 use crate::error::refused;
 use crate::faiss::{self, Index, Kind, Positions, Shape};
+use crate::hash;
 use crate::report::Permit;
-use crate::sys::{files, load, space};
-use crate::units::Bytes;
+use crate::sys::{Stop, files, load, space};
+use crate::units::{Bytes, count};
 
 /// Lists so unequal are trained anew.
 const UNEQUAL: f64 = 4.0;
@@ -41,7 +43,7 @@ impl Work<'_> {
         built
     }
 
-    /// Refuses what memory or disk has no room for.
+    /// Refuses what memory, disk or a name has no room for.
     pub(super) fn require_room(&self, held: &Held, drift: &Drift) -> anyhow::Result<()> {
         let shape = &held.index.shape;
         let trained = match self.is_to_train(held, drift) {
@@ -58,6 +60,10 @@ impl Work<'_> {
             ))
             .into());
         }
+        require_kept(&held.path)?;
+        held.map
+            .as_ref()
+            .map_or(Ok(()), |map| require_kept(map.path()))?;
         let size = faiss::size_of(shape, drift.rows);
         space::require(files::parent(&held.path), size, "the new index")
     }
@@ -94,29 +100,40 @@ impl Work<'_> {
             Some(map) => Some(map.after(&self.ids(width)?)),
             None => None,
         };
+        let given = Cell::new(Content::default());
         let rows = |each: &mut dyn FnMut(i64, &[u8]) -> anyhow::Result<()>| -> anyhow::Result<()> {
             let mut scaled = Vec::new();
-            let mut done = 0;
+            let mut content = Content::default();
             let mut each = |id: i64, bytes: &[u8]| {
-                done += 1;
-                self.report.progress(done, drift.rows, "vectors");
-                if !drift.normalised {
-                    return each(id, bytes);
-                }
-                normalise(bytes, &mut scaled);
-                each(id, &scaled)
+                self.report.progress(content.vectors, drift.rows, "vectors");
+                let bytes = match drift.normalised {
+                    true => {
+                        normalise(bytes, &mut scaled);
+                        &scaled
+                    }
+                    false => bytes,
+                };
+                content.add(id, bytes);
+                each(id, bytes)
             };
             match &order {
                 Some(order) => self.rows_of(order, &mut each),
                 None => self.rows(width, &mut each).map(|_| ()),
-            }
+            }?;
+            given.set(content);
+            Ok(())
         };
         let stop = &self.context.stop;
         let shape = match retrain {
             true => faiss::train(&held.index.shape, drift.rows, &rows, stop)?,
             false => held.index.shape.clone(),
         };
-        faiss::write(&file, new, &shape, drift.rows, &rows, stop)?;
+        let vectors = faiss::Vectors {
+            count: drift.rows,
+            rows: &rows,
+            read: &|| self.let_go(),
+        };
+        faiss::write(&file, new, &shape, &vectors, stop)?;
         files::sync(&file, new)?;
         files::drop_cache(&file);
         drop(file);
@@ -124,7 +141,7 @@ impl Work<'_> {
             self.write_map(permit, map, order)?;
         }
         let took = began.elapsed();
-        self.prove(held, &shape, drift)?;
+        self.prove(held, &shape, given.get())?;
         let _shield = stop.shield();
         require_unchanged(held)?;
         keep(permit, &held.path)?;
@@ -160,8 +177,8 @@ impl Work<'_> {
         files::sync(&file, new)
     }
 
-    /// The new one, read from the disk: of the same shape, with every row's vector under its id and nothing else, and found.
-    fn prove(&self, old: &Held, shape: &Shape, before: &Drift) -> anyhow::Result<()> {
+    /// The new one, read from the disk: of the same shape, with every vector that was given under its id and nothing else, and found.
+    fn prove(&self, old: &Held, shape: &Shape, given: Content) -> anyhow::Result<()> {
         let path: &Path = &waiting(&old.path);
         let index = Index::open(path)?;
         anyhow::ensure!(
@@ -172,15 +189,40 @@ impl Work<'_> {
         let map = old.map.as_ref().map(|map| waiting(map.path()));
         let map = map.as_deref().map(Positions::open).transpose()?;
         let new = Held::new(path.to_owned(), index, map);
-        let drift = self.drift(&new)?;
+        let held = Content::of(&new, &self.context.stop)?;
         anyhow::ensure!(
-            drift.differing() == 0 && drift.rows == before.rows && drift.vectors == before.rows,
-            "the new index does not hold what the table holds: {} missing, {} stale, {} with another vector",
-            drift.missing,
-            drift.stale,
-            drift.moved
+            held == given && new.nameless == 0 && new.surplus == 0,
+            "the new index does not hold what was read from the table: {} instead of {}, or others",
+            count(held.vectors, "vector"),
+            given.vectors
         );
         new.index.require_found(&old.index, &self.context.stop)
+    }
+}
+
+/// Vectors with their ids, in any order: two that are equal hold the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Content {
+    vectors: u64,
+    sum: u64,
+}
+
+impl Content {
+    fn of(held: &Held, stop: &Stop) -> anyhow::Result<Self> {
+        let mut content = Self::default();
+        let mut bytes = Vec::new();
+        for entry in &held.index.entries {
+            stop.check()?;
+            held.index.vector(*entry, &mut bytes)?;
+            content.add(entry.id, &bytes);
+        }
+        Ok(content)
+    }
+
+    fn add(&mut self, id: i64, vector: &[u8]) {
+        let one = hash::mix(hash::bytes(vector), hash::scatter(id.cast_unsigned()));
+        self.vectors += 1;
+        self.sum = self.sum.wrapping_add(one);
     }
 }
 

@@ -53,8 +53,6 @@ pub struct Removal {
     pub table: Table,
     /// The rows as they are when it is their turn.
     pub selection: Selection,
-    /// Those of them that are wrong; all where there is no judge.
-    pub judge: Option<Judge>,
     /// What happens to the rows that belong to one.
     pub along: Along,
     /// How many there are.
@@ -67,6 +65,16 @@ pub struct Removal {
     pub nulls: u64,
     /// One sentence on why.
     pub reason: String,
+}
+
+impl Removal {
+    /// True for what an index has to follow, once so many `rows` and `others` go.
+    pub fn takes_embeddings(&self, memory: &Memory, rows: u64, others: u64) -> bool {
+        match memory.is_of_embeddings(&self.table) {
+            true => rows > 0,
+            false => self.along == Along::Embedding && others > 0,
+        }
+    }
 }
 
 /// What happens to the rows that belong to a row that goes.
@@ -82,13 +90,12 @@ pub enum Along {
     Embedding,
 }
 
-/// Conditions on rows that steps before will have taken.
-#[derive(Default)]
+/// What the steps so far take of a table.
+#[derive(Clone, Default)]
 struct Gone {
-    embeddings: Vec<String>,
-    chunks: Vec<String>,
-    embedding_rows: u64,
-    chunk_rows: u64,
+    /// True for a row that one of them takes.
+    conditions: Vec<String>,
+    rows: u64,
 }
 
 /// Looks for what the steps would take.
@@ -109,7 +116,8 @@ pub struct Planner<'a> {
     pub refusals: Vec<anyhow::Error>,
     /// The chunks that say the same, once they were looked for.
     pub twins: Option<Twins>,
-    gone: Gone,
+    gone_embeddings: Gone,
+    gone_chunks: Gone,
 }
 
 impl<'a> Planner<'a> {
@@ -131,67 +139,59 @@ impl<'a> Planner<'a> {
             yes,
             refusals: Vec::new(),
             twins: None,
-            gone: Gone::default(),
+            gone_embeddings: Gone::default(),
+            gone_chunks: Gone::default(),
         }
     }
 
     /// What a step would take, in the order in which it goes; those without rows too. Refused where it is in doubt, or too much.
-    /// `found` is what the steps before it take.
-    pub fn step(&mut self, step: RagStep, found: &[Removal]) -> anyhow::Result<Vec<Removal>> {
-        let before = (self.gone.embeddings.len(), self.gone.chunks.len());
-        let rows = (self.gone.embedding_rows, self.gone.chunk_rows);
+    pub fn step(&mut self, step: RagStep) -> anyhow::Result<Vec<Removal>> {
+        let before = (self.gone_embeddings.clone(), self.gone_chunks.clone());
         let planned = match step {
             RagStep::Idle => self.idle(),
             RagStep::Orphans => self.orphans(),
             RagStep::Invalid => self.invalid(),
-            RagStep::Duplicates => self.duplicates(found),
-            RagStep::Quality => super::quality::look(self, found),
+            RagStep::Duplicates => self.duplicates(),
+            RagStep::Quality => super::quality::look(self),
             // They take nothing: see `renew` and `run`.
             RagStep::Changed | RagStep::Optimize => Ok(Vec::new()),
         };
         if planned.is_err() {
             // What is refused does not go, and the steps behind it must not count on that.
-            self.gone.embeddings.truncate(before.0);
-            self.gone.chunks.truncate(before.1);
-            (self.gone.embedding_rows, self.gone.chunk_rows) = rows;
+            (self.gone_embeddings, self.gone_chunks) = before;
         }
         planned
     }
 
+    /// The rows with a value that is wrong, of those for which `acting` is true, counted by what is wrong with them.
     pub(super) fn judged(
         &self,
+        step: RagStep,
         table: &Table,
         what: &'static str,
-        judge: Judge,
+        judge: &Judge,
         acting: &str,
         along: Along,
     ) -> anyhow::Result<Removal> {
         let wrong = |error| sqlite::explain(error, &self.source.path, &self.context.stop);
-        let gone = match along {
-            Along::Pending | Along::Chunks => &self.gone.embeddings,
-            _ => &self.gone.chunks,
-        };
-        let looked = Selection::of(table, &self.but_gone(acting, gone));
-        let column = quote(judge.column());
-        let mut walk = looked.walk(std::slice::from_ref(&column)).or_bytes();
+        let Judge { value, why } = judge;
+        let mut statement = self
+            .reader
+            .prepare(&format!(
+                "SELECT {value} IS NULL, {why} FROM main.{} WHERE {}",
+                quote(&table.name),
+                self.left(table, acting)
+            ))
+            .map_err(wrong)?;
+        let mut rows = statement.query([]).map_err(wrong)?;
         let (mut chosen, mut nulls) = (0, 0);
-        let mut reasons = std::collections::BTreeMap::<&str, u64>::new();
-        loop {
-            self.context.stop.check()?;
-            let mut read = 0;
-            let piece = walk
-                .piece(self.reader, PIECE, |row| enough(row, &mut read))
-                .map_err(wrong)?;
-            if piece.is_empty() {
-                break;
-            }
-            for row in &piece {
-                let value = row.last().unwrap_or(&Value::Null);
-                nulls += u64::from(*value == Value::Null);
-                if let Some(reason) = judge.wrong(value.into()) {
-                    chosen += 1;
-                    *reasons.entry(reason).or_default() += 1;
-                }
+        let mut reasons = BTreeMap::<String, u64>::new();
+        // Counted here: a GROUP BY would sort all rows.
+        while let Some(row) = rows.next().map_err(wrong)? {
+            nulls += u64::from(row.get::<_, bool>(0).map_err(wrong)?);
+            if let Some(reason) = row.get::<_, Option<String>>(1).map_err(wrong)? {
+                chosen += 1;
+                *reasons.entry(reason).or_default() += 1;
             }
         }
         let total = self.count(&table.name, "1")?;
@@ -200,11 +200,10 @@ impl<'a> Planner<'a> {
             .map(|(reason, rows)| format!("{rows}: {reason}"))
             .collect();
         Ok(Removal {
-            step: RagStep::Invalid,
+            step,
             what,
             table: table.clone(),
-            selection: Selection::of(table, acting),
-            judge: Some(judge),
+            selection: Selection::of(table, &format!("{why} IS NOT NULL AND ({acting})")),
             along,
             chosen,
             others: 0,
@@ -216,6 +215,81 @@ impl<'a> Planner<'a> {
                 reasons.join("; ")
             ),
         })
+    }
+
+    /// Counts what goes along, refuses too much of either, and from now on counts all of it as gone.
+    pub(super) fn take(&mut self, mut removal: Removal) -> anyhow::Result<Removal> {
+        if removal.chosen == 0 {
+            return Ok(removal);
+        }
+        let rows = removal.selection.condition();
+        let others = self.along(&removal, &rows)?;
+        if let Some((table, condition)) = &others {
+            removal.others = self.count(&table.name, &self.left(table, condition))?;
+        }
+        self.require(&removal.table, removal.chosen, removal.what, removal.step)?;
+        self.takes(&removal.table, rows);
+        if let Some((table, condition)) = others.filter(|_| removal.along != Along::Pending) {
+            let along = match removal.along {
+                Along::Embedding => "embeddings",
+                _ => "chunks",
+            };
+            let what = format!("{along} of {}", removal.what);
+            self.require(table, removal.others, &what, removal.step)?;
+            self.takes(table, condition);
+        }
+        Ok(removal)
+    }
+
+    /// The table of what belongs to these `rows` of a removal, and what tells it.
+    fn along(&self, removal: &Removal, rows: &str) -> anyhow::Result<Option<(&'a Table, String)>> {
+        let memory = self.memory;
+        let Some(chunks) = memory.pointing() else {
+            return Ok(None);
+        };
+        Ok(match removal.along {
+            Along::Nothing => None,
+            Along::Chunks | Along::Pending => Some((chunks, memory.embedding_of_it(rows))),
+            Along::Embedding => {
+                // Looking for the other chunks of an embedding has to be short.
+                memory.references(self.reader, self.source, self.context)?;
+                let goes = self.left(chunks, rows);
+                let stays = self.left(chunks, &format!("({rows}) IS NOT TRUE"));
+                let condition = format!(
+                    "{} AND NOT {}",
+                    memory.chunk_of_it(&goes),
+                    memory.chunk_of_it(&stays)
+                );
+                Some((&memory.embeddings, condition))
+            }
+        })
+    }
+
+    fn gone(&self, table: &Table) -> &Gone {
+        match self.memory.is_of_embeddings(table) {
+            true => &self.gone_embeddings,
+            false => &self.gone_chunks,
+        }
+    }
+
+    fn gone_mut(&mut self, table: &Table) -> &mut Gone {
+        match self.memory.is_of_embeddings(table) {
+            true => &mut self.gone_embeddings,
+            false => &mut self.gone_chunks,
+        }
+    }
+
+    /// From now on rows for which the condition is true count as gone.
+    pub(super) fn takes(&mut self, table: &Table, condition: String) {
+        self.gone_mut(table).conditions.push(condition);
+    }
+
+    /// True for a row that is left by the steps so far and for which the condition is true.
+    pub(super) fn left(&self, table: &Table, condition: &str) -> String {
+        let gone = &self.gone(table).conditions;
+        let mut all = vec![format!("({condition})")];
+        all.extend(gone.iter().map(|one| format!("({one}) IS NOT TRUE")));
+        all.join(" AND ")
     }
 
     /// The condition, and nothing else in the schema holds on to the embedding.
@@ -236,32 +310,6 @@ impl<'a> Planner<'a> {
             .require_short(self.reader, &references)
             .map_err(wrong)??;
         Ok(hold_back(condition, &references, chunks))
-    }
-
-    /// True for a chunk that none of the conditions so far takes.
-    pub(super) fn chunks_left(&self) -> String {
-        self.but_gone("1", &self.gone.chunks)
-    }
-
-    /// The same for embeddings.
-    pub(super) fn embeddings_left(&self) -> String {
-        self.but_gone("1", &self.gone.embeddings)
-    }
-
-    /// From now on those chunks count as gone.
-    pub(super) fn takes_chunks(&mut self, condition: &str) {
-        self.gone.chunks.push(condition.to_owned());
-    }
-
-    /// From now on those embeddings count as gone.
-    pub(super) fn takes_embeddings(&mut self, condition: &str) {
-        self.gone.embeddings.push(condition.to_owned());
-    }
-
-    fn but_gone(&self, condition: &str, gone: &[String]) -> String {
-        let mut all = vec![format!("({condition})")];
-        all.extend(gone.iter().map(|one| format!("({one}) IS NOT TRUE")));
-        all.join(" AND ")
     }
 
     pub(super) fn count(&self, table: &str, condition: &str) -> anyhow::Result<u64> {
@@ -286,26 +334,18 @@ impl<'a> Planner<'a> {
             .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))
     }
 
-    pub(super) fn require_embeddings(&mut self, removal: &Removal) -> anyhow::Result<()> {
-        let rows = self.gone.embedding_rows + removal.chosen;
-        self.require_fraction(rows, removal.total, removal.what, removal.step)?;
-        self.gone.embedding_rows = rows;
-        Ok(())
-    }
-
-    pub(super) fn require_chunks(
+    /// Refuses more than `max_fraction` of a table, with what the steps before take of it.
+    pub(super) fn require(
         &mut self,
+        table: &Table,
         rows: u64,
         what: &str,
         step: RagStep,
     ) -> anyhow::Result<()> {
-        let Some(chunks) = &self.memory.chunks else {
-            return Ok(());
-        };
-        let total = self.count(&chunks.name, "1")?;
-        let rows = self.gone.chunk_rows + rows;
+        let total = self.count(&table.name, "1")?;
+        let rows = self.gone(table).rows + rows;
         self.require_fraction(rows, total, what, step)?;
-        self.gone.chunk_rows = rows;
+        self.gone_mut(table).rows = rows;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{AHEAD, Along, MAINTAINED, Planner, Removal, YOUNG, dimension};
 use crate::config::sections::{RagStep, RagTables};
 use crate::error::{self, Kind, refused};
-use crate::sqlite::{self, Selection, TimeColumn, quote};
+use crate::sqlite::{self, Selection, Table, TimeColumn, quote};
 use crate::tasks::rag_clean::duplicates::Look;
 use crate::tasks::rag_clean::judge::Judge;
 use crate::units::{self, Length};
@@ -32,7 +32,6 @@ impl Planner<'_> {
             what: "idle embeddings",
             table: table.clone(),
             selection: Selection::of(table, "0"),
-            judge: None,
             along: Along::Chunks,
             chosen: 0,
             others: 0,
@@ -66,14 +65,12 @@ impl Planner<'_> {
         }
         let old = format.older_than(&place(&own), cutoff);
         let mut condition = self.unreferenced(&old)?;
-        if let Some(chunks) = self.memory.pointing() {
+        if self.memory.pointing().is_some() {
             // Nor to one of its chunks, which would go with it.
+            let held_back = format!("({}) IS NOT TRUE", self.unreferenced_chunk("1")?);
             condition = format!(
-                "{condition} AND NOT EXISTS (SELECT 1 FROM main.{0} WHERE {0}.{1} = {own}.{2} AND NOT ({3}))",
-                quote(&chunks.name),
-                quote(&names.embedding_id),
-                quote(&names.id),
-                self.unreferenced_chunk("1")?
+                "{condition} AND NOT {}",
+                self.memory.chunk_of_it(&held_back)
             );
         }
         removal.chosen = match times.older {
@@ -81,28 +78,13 @@ impl Planner<'_> {
             _ => self.count(&table.name, &condition)?,
         };
         removal.selection = Selection::of(table, &condition);
-        if let Some(chunks) = self.memory.pointing() {
-            let of_idle = format!(
-                "EXISTS (SELECT 1 FROM main.{own} WHERE {own}.{} = {}.{} AND {condition})",
-                quote(&names.id),
-                quote(&chunks.name),
-                quote(&names.embedding_id)
-            );
-            if removal.chosen > 0 {
-                removal.others = self.count(&chunks.name, &of_idle)?;
-            }
-            self.gone.chunks.push(of_idle);
-        }
         removal.reason = format!(
             "{} of {} were last accessed before {cutoff} ({}: {format})",
             removal.chosen,
             units::count(times.rows, "embedding"),
             self.rag.max_idle
         );
-        self.require_embeddings(&removal)?;
-        self.require_chunks(removal.others, "chunks of idle embeddings", RagStep::Idle)?;
-        self.gone.embeddings.push(condition);
-        Ok(vec![removal])
+        Ok(vec![self.take(removal)?])
     }
 
     pub(super) fn orphans(&mut self) -> anyhow::Result<Vec<Removal>> {
@@ -119,29 +101,26 @@ impl Planner<'_> {
         let mut found = Vec::new();
         let mut conditions = vec![(
             "chunks without their embedding",
-            self.memory.without_embedding(&own),
+            self.memory.without_embedding(),
         )];
-        if let Some(condition) = self.memory.without_document(&own) {
+        if let Some(condition) = self.memory.without_document() {
             conditions.push(("chunks without their document", condition));
         }
         for (at, (what, condition)) in conditions.into_iter().enumerate() {
             let condition = self.unreferenced_chunk(&condition)?;
-            let chosen = self.count(&chunks.name, &self.but_gone(&condition, &self.gone.chunks))?;
-            self.require_chunks(chosen, what, RagStep::Orphans)?;
-            self.gone.chunks.push(condition.clone());
-            found.push(Removal {
+            let chosen = self.count(&chunks.name, &self.left(chunks, &condition))?;
+            found.push(self.take(Removal {
                 step: RagStep::Orphans,
                 what,
                 table: chunks.clone(),
                 selection: Selection::of(chunks, &condition),
-                judge: None,
                 along: Along::Nothing,
                 chosen,
                 others: 0,
                 total,
                 nulls: if at == 0 { pending } else { 0 },
                 reason: format!("{chosen} of {}", units::count(total, "chunk")),
-            });
+            })?);
         }
         match self.embeddings_without_chunk() {
             Ok(removal) => found.push(removal),
@@ -201,33 +180,25 @@ impl Planner<'_> {
                 quote(&names.id)
             ));
         }
-        let act = |chunk: &str| -> String {
+        let without = |chunk: &str| -> String {
             let mut all = conditions.clone();
-            all.push(format!("NOT {}", memory.has_chunk(&own, chunk)));
+            all.push(format!("NOT {}", memory.chunk_of_it(chunk)));
             all.join(" AND ")
         };
-        let acting = self.unreferenced(&act("1"))?;
+        let acting = self.unreferenced(&without("1"))?;
         // In the count the chunks that go before are gone already.
-        let left: Vec<_> = memory
-            .without_document("\"a chunk\"")
-            .iter()
-            .map(|condition| format!("({condition}) IS NOT TRUE"))
-            .collect();
-        let left = if left.is_empty() {
-            "1".to_owned()
-        } else {
-            left.join(" AND ")
+        let left = match &memory.chunks {
+            Some(chunks) => self.left(chunks, "1"),
+            None => "1".to_owned(),
         };
-        let counted = self.unreferenced(&act(&left))?;
-        let counted = self.but_gone(&counted, &self.gone.embeddings);
-        let chosen = self.count(&table.name, &counted)?;
+        let counted = self.unreferenced(&without(&left))?;
+        let chosen = self.count(&table.name, &self.left(table, &counted))?;
         let total = self.count(&table.name, "1")?;
         let removal = Removal {
             step: RagStep::Orphans,
             what: "embeddings without a chunk",
             table: table.clone(),
             selection: Selection::of(table, &acting),
-            judge: None,
             along: Along::Nothing,
             chosen,
             others: 0,
@@ -235,8 +206,8 @@ impl Planner<'_> {
             nulls: 0,
             reason: format!("{chosen} of {}", units::count(total, "embedding")),
         };
-        self.require_embeddings(&removal)?;
-        self.gone.embeddings.push(counted);
+        self.require(table, chosen, removal.what, removal.step)?;
+        self.takes(table, counted);
         Ok(removal)
     }
 
@@ -247,63 +218,69 @@ impl Planner<'_> {
         let dimension = dimension(self.reader, self.memory)
             .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))??;
         if let Some(dimension) = dimension {
-            let acting = self.unreferenced("1")?;
-            let mut removal = self.judged(
+            let may_wait = self.memory.pointing().is_none_or(|chunks| {
+                let pointer = chunks.column(&names.embedding_id);
+                pointer.is_some_and(|one| !one.not_null)
+            });
+            let along = match may_wait {
+                true => Along::Pending,
+                false => Along::Chunks,
+            };
+            let removal = self.judged(
+                RagStep::Invalid,
                 table,
                 "invalid vectors",
-                Judge::vector(&names.vector, dimension),
-                &acting,
-                Along::Pending,
+                &Judge::vector(&table.name, &names.vector, dimension),
+                &self.unreferenced("1")?,
+                along,
             )?;
-            if let Some(chunks) = self.memory.pointing() {
-                let may_wait = chunks
-                    .column(&names.embedding_id)
-                    .is_some_and(|one| !one.not_null);
-                if !may_wait {
-                    removal.along = Along::Chunks;
-                }
-            }
-            self.require_embeddings(&removal)?;
-            found.push(removal);
+            found.push(self.take(removal)?);
         }
         if let Some(chunks) = &self.memory.chunks
             && chunks.column(&names.text).is_some()
         {
-            let acting = self.unreferenced_chunk("1")?;
             let along = match self.memory.pointing() {
                 Some(_) => Along::Embedding,
                 None => Along::Nothing,
             };
-            let judge = Judge::text(&names.text, self.rag.min_text);
-            let removal = self.judged(chunks, "chunks without text", judge, &acting, along)?;
-            self.require_chunks(removal.chosen, removal.what, RagStep::Invalid)?;
-            found.push(removal);
+            let removal = self.judged(
+                RagStep::Invalid,
+                chunks,
+                "chunks without text",
+                &Judge::text(&chunks.name, &names.text, self.rag.min_text),
+                &self.unreferenced_chunk("1")?,
+                along,
+            )?;
+            found.push(self.take(removal)?);
         }
         Ok(found)
     }
 
-    pub(super) fn duplicates(&mut self, before: &[Removal]) -> anyhow::Result<Vec<Removal>> {
+    pub(super) fn duplicates(&mut self) -> anyhow::Result<Vec<Removal>> {
+        let left = |table: &Table| self.left(table, "1");
         let look = Look {
             rag: self.rag,
             memory: self.memory,
             reader: self.reader,
             source: self.source,
             context: self.context,
-            left: self.but_gone("1", &self.gone.chunks),
-            before,
+            chunks_left: self.memory.chunks.as_ref().map_or_else(String::new, left),
+            embeddings_left: left(&self.memory.embeddings),
         };
         let (removal, twins) = look.look()?;
         self.twins = Some(twins); // told also where it is too much
-        let embeddings = self.gone.embedding_rows + removal.others;
-        let total = self.count(&self.memory.embeddings.name, "1")?;
-        self.require_fraction(
-            embeddings,
-            total,
+        self.require(
+            &self.memory.embeddings,
+            removal.others,
             "embeddings of duplicate chunks",
             RagStep::Duplicates,
         )?;
-        self.require_chunks(removal.chosen, removal.what, RagStep::Duplicates)?;
-        self.gone.embedding_rows = embeddings;
+        self.require(
+            &removal.table,
+            removal.chosen,
+            removal.what,
+            RagStep::Duplicates,
+        )?;
         Ok(vec![removal])
     }
 }
