@@ -12,41 +12,108 @@ pub const MOST_BYTES: usize = 128 << 10;
 /// Words of a text that are looked at together.
 const RUN: usize = 3;
 
+/// Bytes that are looked at together.
+const EIGHT: usize = 8;
+
 /// What two texts have to have in common to be the same text: case folded, every run of blanks one blank, none at the ends,
 /// nothing that cannot be seen, and typographic quotes, dashes and dots as they are typed. All other punctuation stays: `-5` is not
 /// `5`, and `C++` is not `C`.
 pub fn normal(text: &str) -> String {
-    let mut found = String::with_capacity(text.len());
-    let (mut rest, mut blank) = (text.chars(), false);
-    while let Some(one) = rest.next() {
+    let mut found = Vec::with_capacity(text.len());
+    let mut blank = true;
+    let mut buffer = [0; 4];
+    for part in parts(text) {
+        let one = match part {
+            Part::Ascii(run) => {
+                blank = push_normal(run, blank, &mut found);
+                continue;
+            }
+            Part::Other(one) => one,
+        };
         if one.is_whitespace() {
+            if !blank {
+                found.push(b' ');
+            }
             blank = true;
             continue;
         }
         if is_unseen(one) {
             continue;
         }
-        if blank && !found.is_empty() {
-            found.push(' ');
-        }
         blank = false;
         match one {
-            _ if one.is_ascii() => {
-                let typed = rest.as_str().bytes().take_while(u8::is_ascii_graphic);
-                let (run, others) = rest.as_str().split_at(typed.count());
-                found.push(one);
-                found.push_str(run);
-                rest = others.chars();
-            }
-            '‘' | '’' | '‚' | '‛' => found.push('\''),
-            '“' | '”' | '„' | '‟' => found.push('"'),
-            '‐'..='―' | '−' => found.push('-'),
-            '…' => found.push_str("..."),
-            _ => fold(one, |one| found.push(one)),
+            '‘' | '’' | '‚' | '‛' => found.push(b'\''),
+            '“' | '”' | '„' | '‟' => found.push(b'"'),
+            '‐'..='―' | '−' => found.push(b'-'),
+            '…' => found.extend_from_slice(b"..."),
+            _ => fold(one, |one| {
+                found.extend_from_slice(one.encode_utf8(&mut buffer).as_bytes());
+            }),
         }
     }
-    found.make_ascii_lowercase();
-    found
+    if blank {
+        found.pop();
+    }
+    String::from_utf8(found).unwrap_or_default()
+}
+
+/// What becomes of each byte of ASCII: nothing of what cannot be seen, which is 0 here.
+const NORMAL: [u8; 128] = {
+    let mut all = [0; 128];
+    let mut byte = 0u8;
+    while byte < 128 {
+        all[byte as usize] = match byte {
+            b' ' | b'\t'..=b'\r' => b' ',
+            _ if byte.is_ascii_control() => 0,
+            _ => byte.to_ascii_lowercase(),
+        };
+        byte += 1;
+    }
+    all
+};
+
+/// A run of ASCII in its normal form, without a jump a byte: each is written, and the next one over it where it does not count.
+/// `blank`: what is there ends with a blank, or there is nothing; says the same of what is there then.
+fn push_normal(run: &[u8], mut blank: bool, found: &mut Vec<u8>) -> bool {
+    let from = found.len();
+    found.resize(from + run.len(), 0);
+    let into = &mut found[from..];
+    let mut count = 0;
+    for byte in run {
+        let one = NORMAL[usize::from(byte & 127)];
+        let (is_unseen, is_blank) = (one == 0, one == b' ');
+        into[count] = one;
+        count += usize::from(!(is_unseen | is_blank & blank));
+        blank = is_blank | is_unseen & blank;
+    }
+    found.truncate(from + count);
+    blank
+}
+
+/// What a text is read in.
+enum Part<'a> {
+    /// As much of ASCII as there is.
+    Ascii(&'a [u8]),
+    /// One that is not of it.
+    Other(char),
+}
+
+fn parts(text: &str) -> impl Iterator<Item = Part<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        if !first.is_ascii() {
+            rest = &rest[first.len_utf8()..];
+            return Some(Part::Other(first));
+        }
+        let ascii = match rest.is_ascii() {
+            true => rest.len(),
+            false => rest.bytes().take_while(u8::is_ascii).count(),
+        };
+        let run;
+        (run, rest) = rest.split_at(ascii);
+        Some(Part::Ascii(run.as_bytes()))
+    })
 }
 
 fn is_unseen(one: char) -> bool {
@@ -75,10 +142,10 @@ fn stands_alone(one: char) -> bool {
 /// The words of a text, folded: runs of letters and digits. Whatever stands between them does not count.
 #[derive(Default)]
 pub struct Words {
-    /// The text, with something of ASCII that is no letter between two words.
+    /// The text, with something of ASCII that is no letter between two words, and zeros behind it.
     folded: Vec<u8>,
     /// Where each word begins and ends.
-    bounds: Vec<usize>,
+    bounds: Vec<u32>,
 }
 
 impl Words {
@@ -92,22 +159,14 @@ impl Words {
     /// Those of another text, in the same place.
     pub fn read(&mut self, text: &str) {
         self.folded.clear();
-        let mut rest = text;
-        loop {
-            let ascii = match rest.is_ascii() {
-                true => rest.len(),
-                false => rest.bytes().take_while(u8::is_ascii).count(),
-            };
-            let (run, others) = rest.split_at(ascii);
-            self.folded.extend_from_slice(run.as_bytes());
-            let mut others = others.chars();
-            let Some(one) = others.next() else {
-                break;
-            };
-            self.push(one);
-            rest = others.as_str();
+        for part in parts(text) {
+            match part {
+                Part::Ascii(run) => self.folded.extend_from_slice(run),
+                Part::Other(one) => self.push(one),
+            }
         }
         self.folded.make_ascii_lowercase();
+        self.folded.extend_from_slice(&[0; EIGHT]);
         self.bound();
     }
 
@@ -126,22 +185,21 @@ impl Words {
         self.folded.extend_from_slice(around);
     }
 
-    /// Where words begin and end. Each place is written, and the next one over it where it is neither: no jump has to be guessed.
+    /// Where words begin and end: where a letter follows what is none, or the other way round. Eight bytes are looked at at once.
     fn bound(&mut self) {
         self.bounds.clear();
-        self.bounds.resize(self.folded.len() + 1, 0);
-        let (mut count, mut within) = (0, false);
-        for (at, byte) in self.folded.iter().enumerate() {
-            let letter = byte.is_ascii_alphanumeric() || !byte.is_ascii();
-            self.bounds[count] = at;
-            count += usize::from(letter != within);
-            within = letter;
+        let mut within = 0;
+        for (from, eight) in (0..).step_by(EIGHT).zip(self.folded.as_chunks().0) {
+            let letters = letters(u64::from_le_bytes(*eight));
+            let mut changes = letters ^ (letters << 1 | within);
+            within = letters >> 7;
+            // The ninth bit is the first of the next eight.
+            changes &= 0xff;
+            while changes != 0 {
+                self.bounds.push(from + changes.trailing_zeros());
+                changes &= changes - 1;
+            }
         }
-        if within {
-            self.bounds[count] = self.folded.len();
-            count += 1;
-        }
-        self.bounds.truncate(count);
     }
 
     /// How many.
@@ -157,7 +215,11 @@ impl Words {
     /// One after another.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let (bounds, _) = self.bounds.as_chunks();
-        bounds.iter().map(|&[from, to]| &self.folded[from..to])
+        bounds.iter().map(|&bounds| self.within(bounds))
+    }
+
+    fn within(&self, [from, to]: [u32; 2]) -> &[u8] {
+        &self.folded[from as usize..to as usize]
     }
 
     /// Whether the runs that begin at these words are the same.
@@ -165,7 +227,7 @@ impl Words {
         let [a, b] = [(self, at), (other, there)].map(|(words, at)| {
             let (bounds, _) = words.bounds.as_chunks();
             let run = &bounds[at as usize..at as usize + RUN];
-            run.iter().map(|&[from, to]| &words.folded[from..to])
+            run.iter().map(|&bounds| words.within(bounds))
         });
         a.eq(b)
     }
@@ -174,14 +236,42 @@ impl Words {
     pub(super) fn runs(&self, into: &mut Vec<u64>) {
         into.clear();
         let (mut first, mut second) = (0u64, 0u64);
-        for (at, word) in self.iter().enumerate() {
-            let third = hash::bytes(word);
+        let (bounds, _) = self.bounds.as_chunks();
+        for (at, &bounds) in bounds.iter().enumerate() {
+            let third = self.number(bounds);
             if at + 1 >= RUN {
                 into.push(hash::mix(hash::mix(first, second.rotate_left(21)), third));
             }
             (first, second) = (second, third);
         }
     }
+
+    /// A number for a word. Most are short, and then how long they are decides no jump.
+    fn number(&self, bounds: [u32; 2]) -> u64 {
+        let word = self.within(bounds);
+        let eight = self.folded[bounds[0] as usize..].first_chunk();
+        match eight {
+            Some(&eight) if word.len() <= EIGHT => {
+                let rest = 8 * (EIGHT - word.len());
+                let letters = u64::from_le_bytes(eight) << rest;
+                hash::mix(letters, rest as u64)
+            }
+            _ => hash::bytes(word),
+        }
+    }
+}
+
+/// Which of eight bytes are of words: letters and digits of ASCII in lower case, and all that is not ASCII. Bit 0 is for the first.
+fn letters(eight: u64) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    let low = eight & !HIGH;
+    // The high bit of each byte that is this one or a later one.
+    let since = |byte: u8| low + (0x80 - u64::from(byte)) * ONES;
+    let among = |first: u8, last: u8| since(first) & !since(last + 1);
+    let found = (among(b'a', b'z') | among(b'0', b'9') | eight) & HIGH;
+    // Each high bit is moved to its place in the highest byte.
+    ((found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
 /// A text that is compared with several.
@@ -195,12 +285,26 @@ pub struct Compared {
     is_odd: bool,
 }
 
-/// Words of a text that follow each other.
-#[derive(Clone, Copy)]
-struct Run {
-    number: u64,
-    /// The first of them.
-    at: u32,
+/// Words of a text that follow each other: a number of them, and behind that which is the first of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Run(u64);
+
+impl Run {
+    /// No text that is looked at has so many words.
+    const PLACES: u64 = MOST_BYTES as u64;
+
+    fn new(number: u64, at: u32) -> Self {
+        debug_assert!(u64::from(at) < Self::PLACES, "a longer text");
+        Self(number & !(Self::PLACES - 1) | u64::from(at))
+    }
+
+    fn number(self) -> u64 {
+        self.0 & !(Self::PLACES - 1)
+    }
+
+    fn at(self) -> u32 {
+        (self.0 & (Self::PLACES - 1)) as u32
+    }
 }
 
 impl Compared {
@@ -222,12 +326,12 @@ impl Compared {
         self.runs.clear();
         let runs = self.numbers.iter().zip(0..);
         self.runs
-            .extend(runs.map(|(&number, at)| Run { number, at }));
-        self.runs.sort_unstable_by_key(|run| run.number);
+            .extend(runs.map(|(&number, at)| Run::new(number, at)));
+        self.runs.sort_unstable();
         self.is_odd = false;
         self.runs.dedup_by(|later, run| {
-            let same = later.number == run.number;
-            self.is_odd |= same && !self.words.same_run(later.at, &self.words, run.at);
+            let same = later.number() == run.number();
+            self.is_odd |= same && !self.words.same_run(later.at(), &self.words, run.at());
             same
         });
     }
@@ -239,12 +343,12 @@ impl Compared {
 
     /// How much it is like another one, where that is at least so much.
     pub fn likeness(&self, other: &Self, least: f64) -> Option<f64> {
-        let both = || common(&self.runs, &other.runs, |run| run.number);
+        let both = || common(&self.runs, &other.runs, |run| run.number());
         // Somebody may have made two words meet: then they are compared one by one.
         let mut is_odd = self.is_odd || other.is_odd;
         let mut found = share(both().count(), &self.runs, &other.runs);
         if found >= least {
-            is_odd |= both().any(|(a, b)| !self.words.same_run(a.at, &other.words, b.at));
+            is_odd |= both().any(|(a, b)| !self.words.same_run(a.at(), &other.words, b.at()));
         }
         if is_odd {
             found = likeness(&self.words, &other.words);
@@ -393,13 +497,13 @@ mod tests {
                     found
                         .numbers
                         .iter_mut()
-                        .for_each(|number| *number >>= 64 - bits);
+                        .for_each(|number| *number &= !(u64::MAX >> bits));
                     found.number();
                     found
                 });
                 a.likeness(&b, 0.5)
             };
-            for bits in [64, 12, 6, 1] {
+            for bits in [63, 12, 6, 1] {
                 assert_eq!(
                     told(bits),
                     Some(truth).filter(|truth| *truth >= 0.5),
