@@ -351,7 +351,7 @@ fn restore() -> Operation {
         let folder = live.parent().unwrap();
         let kept = names(folder)
             .into_iter()
-            .filter(|name| name.starts_with("app.db.before-restore-"));
+            .filter(|name| name.starts_with("app.db.before-restore-") && name.ends_with('Z'));
         let old = kept.filter(|name| users(&folder.join(name)) == operation.before);
         assert_eq!(old.count(), 1);
     });

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rusqlite::Connection;
 
-use crate::support::faults::{Faults, Kind, read_log};
-use crate::support::{Ran, Server, actions, beside, sql, users};
+use crate::support::{Paused, Server, actions, beside, number, sql, users};
 
 /// A backup of 500 users under a database that has 600 by now, one of them only in the log.
 pub fn server() -> Server {
@@ -207,51 +206,136 @@ fn who_holds_no_lock_is_refused_until_it_is_allowed() {
     reader.wait().unwrap();
 }
 
-/// After the swap the new one is opened under its name. A disk that says no there must not leave it.
+fn mode(database: &Path) -> String {
+    let connection = Connection::open(database).unwrap();
+    connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .unwrap()
+}
+
+/// The new one is looked at once more under its name. A disk that lost some of it must not leave it there.
 #[test]
 fn what_does_not_pass_after_the_swap_is_taken_out_and_the_old_one_put_back() {
     let server = server();
-    let start = server.path().join("start");
-    let copy = |from: &Path, to: &Path| {
-        let _ = fs::remove_dir_all(to);
-        let status = Command::new("cp").arg("-a").args([from, to]).status();
-        assert!(status.unwrap().success());
-    };
-    copy(&server.root(), &start);
-    let faults = Faults::new([server.root()], &server.path().join("trash"));
-    let line = ["restore", "app_db", "--force", "--json"];
-    let log = server.path().join("log");
-    let mut command = server.command(line);
-    faults.log(&mut command, &log);
-    Ran::of(&mut command).expect(0);
-    let log = read_log(&log);
     let database = server.database();
-    let swapped = |to: &Option<PathBuf>| to.as_deref() == Some(&database);
-    let swap = log
-        .iter()
-        .position(|call| call.op == "rename" && swapped(&call.to))
+    let mut command = server.command(["restore", "app_db", "--force", "--json"]);
+    let folder = server.root().join("data");
+    let paused = Paused::before("rename", ".app.db.restore.part", &folder, &mut command);
+    let part = fs::OpenOptions::new()
+        .write(true)
+        .open(folder.join(".app.db.restore.part"))
         .unwrap();
-    let side = [beside(&database, "-wal"), beside(&database, "-shm")];
-    let behind: Vec<_> = log[swap + 1..]
-        .iter()
-        .filter(|call| call.op == "open" && side.contains(&call.path))
-        .collect();
-    assert!(!behind.is_empty(), "{log:#?}");
-    for call in behind {
-        copy(&start, &server.root());
+    part.write_all_at(&[0xff; 8192], 8192).unwrap();
+    // Whoever has it open would go on to write into a file without a name.
+    let ran = paused.resume();
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let said = ran.json()["failure"].to_string();
+    assert!(said.contains("it was left in place"), "{said}");
+    drop(part);
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 2, "{report:#}");
+    let said = report["failure"].to_string();
+    assert!(said.contains("the old one is back in place"), "{said}");
+    assert_eq!(users(&database), 600);
+    assert_eq!(mode(&database), "wal");
+    assert!(kept(&server).is_empty());
+    assert!(names(&server).iter().all(|name| !name.contains("restore")));
+}
+
+/// Nothing goes that somebody was told is stored: until the new one has passed nobody gets in, and then it stays.
+#[test]
+fn an_application_that_is_back_at_once_loses_nothing() {
+    let server = server();
+    let database = server.database();
+    let before = fs::metadata(&database).unwrap().ino();
+    let application = std::thread::spawn({
+        let database = database.clone();
+        move || {
+            while fs::metadata(&database).unwrap().ino() == before {
+                std::thread::yield_now();
+            }
+            let connection = Connection::open(&database).unwrap();
+            connection
+                .busy_timeout(std::time::Duration::from_secs(20))
+                .unwrap();
+            for at in 0..200 {
+                connection
+                    .execute("INSERT INTO users (username) VALUES ('new' || ?1)", [at])
+                    .unwrap();
+            }
+        }
+    });
+    let ran = server.run("restore app_db --force --json");
+    application.join().unwrap();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(users(&database), 700);
+    assert!(names(&server).iter().all(|name| !name.ends_with(".json")));
+}
+
+#[test]
+fn a_rerun_leaves_what_an_application_works_with_by_now() {
+    for locking in ["normal", "exclusive"] {
+        let server = server();
+        let folder = server.root().join("data");
+        let line = ["restore", "app_db", "--force", "--json"];
         let mut command = server.command(line);
-        faults.inject(&mut command, Kind::Eio, call.n);
-        let ran = Ran::of(&mut command);
-        assert_eq!(ran.code, 2, "{call:?}: {ran:?}");
-        let said = ran.json()["failure"].to_string();
-        assert!(said.contains("the old one is back in place"), "{said}");
-        assert_eq!(users(&database), 600, "{call:?}");
-        let mode: String = Connection::open(&database)
-            .unwrap()
-            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        drop(Paused::before(
+            "unlink",
+            ".app.db.restore.json",
+            &folder,
+            &mut command,
+        ));
+        let application = Connection::open(server.database()).unwrap();
+        application
+            .execute_batch(&format!(
+                "PRAGMA locking_mode={locking}; INSERT INTO users (username) VALUES ('new')"
+            ))
             .unwrap();
-        assert_eq!(mode, "wal");
-        assert!(kept(&server).is_empty(), "{call:?}");
-        assert!(names(&server).iter().all(|name| !name.contains("restore")));
+        let (code, report) = server.json("restore app_db --force");
+        assert_eq!(code, 1, "{locking}: {report:#}"); // the killed run is told
+        application
+            .execute_batch("INSERT INTO users (username) VALUES ('newer')")
+            .unwrap();
+        drop(application);
+        assert_eq!(users(&server.database()), 502, "{locking}");
+        assert!(names(&server).iter().all(|name| !name.ends_with(".json")));
     }
+}
+
+/// Modes that leave a journal without content beside the database.
+#[test]
+fn a_journal_that_is_always_there_is_in_nobody_s_way() {
+    for mode in ["TRUNCATE", "PERSIST"] {
+        let server = server();
+        let database = server.database();
+        sql(
+            &database,
+            &format!(
+                "PRAGMA journal_mode=DELETE; PRAGMA journal_mode={mode}; INSERT INTO users (username) VALUES ('one')"
+            ),
+        );
+        assert!(beside(&database, "-journal").exists());
+        let (code, report) = server.json("restore app_db --force");
+        assert_eq!(code, 0, "{report:#}");
+        assert_eq!(users(&database), 500);
+        let [old] = kept(&server).try_into().unwrap();
+        assert_eq!(users(&old), 601);
+    }
+}
+
+/// Data that a rule of its schema would not take any more is data.
+#[test]
+fn a_row_that_breaks_a_check_comes_back() {
+    let server = Server::new();
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TABLE prices (id INTEGER PRIMARY KEY, price); INSERT INTO prices VALUES (1, -5);
+         PRAGMA writable_schema=ON;
+         UPDATE sqlite_schema SET sql = 'CREATE TABLE prices (id INTEGER PRIMARY KEY, price CHECK (price > 0))' WHERE name = 'prices'",
+    );
+    server.run("backup --database app_db").expect(0);
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(number(&database, "SELECT price FROM prices"), -5);
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::Task;
 use super::app::Application;
 use super::choose::Choice;
-use crate::archive::swap::{self, Healed, Swap};
+use crate::archive::swap::{self, Access, Healed, Swap};
 use crate::archive::{self, Backup, Content, Limits, Source, Standing};
 use crate::context::Context;
 use crate::error::{damaged, missing, refused};
@@ -18,6 +18,8 @@ use crate::sys::lock::{Held, Lock};
 use crate::sys::{Stop, files, machine, space, steady};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a look at the database waits for those who work with it.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// What a restore did.
 pub struct Placed {
@@ -172,7 +174,7 @@ impl Work<'_> {
             reason: format!("an earlier restore of {} was cut short", intent.backup),
         };
         let healed = self.report.act(step, |permit| {
-            let sound = || self.check_again(None);
+            let sound = |access| self.check_again(access, None);
             swap::heal(permit, self.target, &intent, &self.context.stop, sound)
         })?;
         match healed {
@@ -401,7 +403,7 @@ impl Work<'_> {
             now: self.context.now,
             stop: &self.context.stop,
         };
-        let sound = || self.check_again(facts);
+        let sound = |access| self.check_again(access, facts);
         if old {
             self.require_closed()?; // it may have been opened while the backup was read
             return swap::swap(permit, &swap, sound).map(Some);
@@ -410,10 +412,13 @@ impl Work<'_> {
         Ok(None)
     }
 
-    /// Under its final name, through the same door as the application: for writing, so that no side files stay behind.
-    fn check_again(&self, facts: Option<&Facts>) -> anyhow::Result<()> {
+    /// Under its final name.
+    fn check_again(&self, access: Access, facts: Option<&Facts>) -> anyhow::Result<()> {
         let stop = Stop::after(self.context.stop.limit());
-        let connection = sqlite::open_writable(self.target, &stop, Duration::from_secs(5))?;
+        let connection = match access {
+            Access::Alone => sqlite::open_private(self.target, &stop)?,
+            Access::Shared => sqlite::open_readonly(self.target, &stop, BUSY)?,
+        };
         let freshness = facts.map(|facts| facts.freshness.clone());
         let now = sqlite::facts(
             &connection,

@@ -1,8 +1,9 @@
 //! Puts a restored database in the place of a live one. Killed at any point, either the old or the new database is in place and
 //! whole, the other one is beside it, and a rerun reads the intent and finishes the job.
 
+mod locked;
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -15,7 +16,10 @@ use crate::sqlite;
 use crate::sys::files::{self, Identity};
 use crate::sys::{Stop, machine};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+use locked::{Locked, PATIENCE, lock, set_wal, told};
+
+pub use locked::in_use;
+
 const LARGEST_INTENT: u64 = 64 << 10;
 const ASIDE: &str = ".before-restore-";
 
@@ -32,6 +36,18 @@ pub struct Intent {
     pub aside: String,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
     pub was_wal: bool,
+    /// True when the new one gets it once it is in place.
+    #[serde(default)]
+    pub is_wal: bool,
+}
+
+/// How a database in its place is looked at once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody else can have it open.
+    Alone,
+    /// Somebody has.
+    Shared,
 }
 
 /// A restore that was cut short may have left an old database where a new one was meant to be: whoever passes by says so.
@@ -127,13 +143,13 @@ pub enum Healed {
 }
 
 /// Finishes what a killed restore began: forwards where the swap had happened, backwards where it had not, or where what was
-/// swapped in is not `sound`.
+/// swapped in is not `sound`. What somebody works with by now never goes.
 pub fn heal(
     permit: &Permit,
     target: &Path,
     intent: &Intent,
     stop: &Stop,
-    sound: impl FnOnce() -> anyhow::Result<()>,
+    sound: impl FnOnce(Access) -> anyhow::Result<()>,
 ) -> anyhow::Result<Healed> {
     let _shield = stop.shield();
     if files::identity(target)? != Some(intent.new) {
@@ -141,26 +157,71 @@ pub fn heal(
         return Ok(Healed::NotSwapped);
     }
     files::remove(permit, &back_path(target))?;
-    conclude(permit, target, intent, stop, sound)?;
+    match Locked::take(target, stop) {
+        Ok(new) => conclude(permit, target, intent, new, stop, sound)?,
+        Err(error) if error::kind_of(&error) == Kind::Refused => {
+            match sound(Access::Shared) {
+                Err(error) if error::kind_of(&error) == Kind::Damaged => {
+                    return Err(kept_although(error, target, &intent.aside(target)));
+                }
+                // Sound, or closed to everybody: it is theirs.
+                _ => end(permit, target)?,
+            }
+        }
+        Err(error) => return Err(put_back(permit, target, intent, stop, error)),
+    }
     Ok(Healed::Swapped(intent.aside(target)))
 }
 
-/// The new database is in place: it stays if it is sound, else the old one comes back.
+/// The new database is in place: it stays if it is sound, else the old one comes back. Until that is known nobody else reads it or
+/// writes to it, so that nothing goes with it that somebody was told is stored.
 fn conclude(
     permit: &Permit,
     target: &Path,
     intent: &Intent,
+    new: Locked,
     stop: &Stop,
-    sound: impl FnOnce() -> anyhow::Result<()>,
+    sound: impl FnOnce(Access) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    if let Err(error) = sound() {
-        undo(permit, target, intent, stop).context("cannot put the old database back")?;
-        return Err(
-            error.context("the restored database did not pass; the old one is back in place")
-        );
+    if let Err(error) = sound(Access::Alone) {
+        return Err(put_back(permit, target, intent, stop, error));
     }
+    new.let_go(target, intent.is_wal, stop)?;
+    end(permit, target)
+}
+
+/// The restore is over.
+fn end(permit: &Permit, target: &Path) -> anyhow::Result<()> {
     files::remove(permit, &intent_path(target))?;
     files::sync_directory(files::parent(target))
+}
+
+/// What is in place did not pass: it goes, unless somebody waits for it.
+fn put_back(
+    permit: &Permit,
+    target: &Path,
+    intent: &Intent,
+    stop: &Stop,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    if !machine::holders(&[target.to_owned()]).is_empty() {
+        return kept_although(error, target, &intent.aside(target));
+    }
+    match undo(permit, target, intent, stop) {
+        Ok(()) => error.context("the restored database did not pass; the old one is back in place"),
+        Err(failed) => failed.context("cannot put the old database back"),
+    }
+}
+
+/// Whoever has it open would go on to write into a file without a name.
+fn kept_although(error: anyhow::Error, target: &Path, aside: &Path) -> anyhow::Error {
+    let message = format!(
+        "the restored database did not pass, and {}; it was left in place, and the old one is {}",
+        in_use(target).message,
+        aside.display()
+    );
+    let hint = "stop the application and run the same command again: it puts the old one back";
+    error.context(Failure::new(Kind::Failed, message).hint(hint))
 }
 
 /// The old database under its own name, with its side files and its mode, and no trace of the restore.
@@ -229,27 +290,29 @@ pub fn sweep_part(permit: &Permit, target: &Path) -> anyhow::Result<()> {
 pub fn place(
     permit: &Permit,
     swap: &Swap<'_>,
-    sound: impl FnOnce() -> anyhow::Result<()>,
+    sound: impl FnOnce(Access) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let _shield = swap.stop.shield();
     let target = swap.target;
     let aside = files::with_suffix(target, &free_aside(target, swap.now)?);
+    let new = Locked::take(swap.part, swap.stop)?;
     set_side_files_aside(permit, target, &aside)?;
     files::rename_new(permit, swap.part, target)?;
     files::sync_directory(files::parent(target))?;
-    if let Err(error) = sound() {
+    if let Err(error) = sound(Access::Alone) {
         files::rename_new(permit, target, swap.part)?;
         files::sync_directory(files::parent(target))?;
         return Err(error.context("the restored database did not pass; it is not in place"));
     }
-    Ok(())
+    let is_wal = new.was_wal;
+    new.let_go(target, is_wal, swap.stop)
 }
 
 /// Swaps, checks with `sound`, and swaps back when that fails. Returns the name under which the old database is kept.
 pub fn swap(
     permit: &Permit,
     swap: &Swap<'_>,
-    sound: impl FnOnce() -> anyhow::Result<()>,
+    sound: impl FnOnce(Access) -> anyhow::Result<()>,
 ) -> anyhow::Result<PathBuf> {
     let _shield = swap.stop.shield();
     let target = swap.target;
@@ -259,16 +322,16 @@ pub fn swap(
     };
     let suffix = free_aside(target, swap.now)?;
     let aside = files::with_suffix(target, &suffix);
-    let old = open_old(target, swap.stop)?;
-    if matches!(&old, Old::Sound { was_wal: true, .. }) {
-        set_wal(swap.part, swap.stop)?; // the backup may be of before the switch, or made without it
-    }
+    let (old, was_wal) = open_old(target, swap.stop)?;
+    let new = Locked::take(swap.part, swap.stop)?;
     let intent = Intent {
         backup: swap.backup.to_owned(),
         old: identity(target)?,
         new: identity(swap.part)?,
         aside: suffix,
-        was_wal: matches!(&old, Old::Sound { was_wal: true, .. }),
+        was_wal,
+        // The backup may be of before the switch, or made without it.
+        is_wal: was_wal || new.was_wal,
     };
     let mut bytes = serde_json::to_vec_pretty(&intent)?;
     bytes.push(b'\n');
@@ -280,9 +343,8 @@ pub fn swap(
     let swapped = old.shut_out(target, swap.stop).and_then(|old| {
         files::link(permit, target, &aside)?;
         files::sync_directory(directory)?;
-        if matches!(old, Old::Damaged) {
-            set_side_files_aside(permit, target, &aside)?;
-        }
+        // Of a sound one nothing is in them any more: some journal modes leave an empty one.
+        set_side_files_aside(permit, target, &aside)?;
         files::rename_over(permit, swap.part, target)?;
         files::sync_directory(directory)?;
         Ok(old)
@@ -295,25 +357,22 @@ pub fn swap(
         }
     };
     drop(old); // the lock on the old file, held until nobody can open it under its name any more
-    conclude(permit, target, &intent, swap.stop, || {
-        require_no_side_files(target).and_then(|()| sound())
-    })?;
+    conclude(permit, target, &intent, new, swap.stop, sound)?;
     Ok(aside)
 }
 
 /// The database that is about to be replaced.
 enum Old {
-    Sound {
-        connection: Connection,
-        was_wal: bool,
-    },
+    Sound(Connection),
     /// SQLite cannot read it: its write-ahead log cannot be folded in and goes aside with it.
     Damaged,
 }
 
-fn open_old(target: &Path, stop: &Stop) -> anyhow::Result<Old> {
+/// The database and whether it is in WAL mode.
+fn open_old(target: &Path, stop: &Stop) -> anyhow::Result<(Old, bool)> {
+    const DAMAGED: (Old, bool) = (Old::Damaged, false);
     if files::metadata(target)?.is_some_and(|meta| meta.len() == 0) {
-        return Ok(Old::Damaged); // created by a typo, or all that a full disk left
+        return Ok(DAMAGED); // created by a typo, or all that a full disk left
     }
     // Looked at without its side files first: what SQLite opens and cannot read, it may close without them.
     let header = sqlite::open_private(target, stop).and_then(|connection| {
@@ -322,19 +381,16 @@ fn open_old(target: &Path, stop: &Stop) -> anyhow::Result<Old> {
             .map_err(|error| sqlite::explain(error, target, stop))
     });
     if matches!(&header, Err(error) if error::kind_of(error) == Kind::Damaged) {
-        return Ok(Old::Damaged);
+        return Ok(DAMAGED);
     }
     let connection = match sqlite::open_writable(target, stop, PATIENCE) {
-        Err(error) if error::kind_of(&error) == Kind::Damaged => return Ok(Old::Damaged),
+        Err(error) if error::kind_of(&error) == Kind::Damaged => return Ok(DAMAGED),
         other => other?,
     };
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
     match mode {
-        Ok(mode) => Ok(Old::Sound {
-            connection,
-            was_wal: mode.eq_ignore_ascii_case("wal"),
-        }),
-        Err(error) if is_damage(&error) => Ok(Old::Damaged),
+        Ok(mode) => Ok((Old::Sound(connection), mode.eq_ignore_ascii_case("wal"))),
+        Err(error) if is_damage(&error) => Ok(DAMAGED),
         Err(error) => Err(sqlite::explain(error, target, stop)),
     }
 }
@@ -347,58 +403,17 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 impl Old {
-    /// Folds the write-ahead log in and locks everybody out, readers too. Succeeds only when nobody else has the database open.
+    /// Succeeds only when nobody else has the database open.
     fn shut_out(self, target: &Path, stop: &Stop) -> anyhow::Result<Self> {
-        let Self::Sound {
-            connection,
-            was_wal,
-        } = self
-        else {
-            return Ok(self);
-        };
-        let busy = || -> anyhow::Error { in_use(target).into() };
-        let mode = connection.query_row("PRAGMA journal_mode=DELETE", [], |row| {
-            row.get::<_, String>(0)
-        });
-        match mode {
-            Ok(mode) if mode.eq_ignore_ascii_case("delete") => {}
-            Ok(_) => return Err(busy()),
-            Err(error) if is_damage(&error) => return Ok(Self::Damaged),
-            Err(error) if is_busy(&error) => return Err(busy()),
-            Err(error) => return Err(sqlite::explain(error, target, stop)),
-        }
-        match connection.execute_batch("BEGIN EXCLUSIVE") {
-            Ok(()) => Ok(Self::Sound {
-                connection,
-                was_wal,
-            }),
-            Err(error) if is_busy(&error) => Err(busy()),
-            Err(error) => Err(sqlite::explain(error, target, stop)),
+        match &self {
+            Self::Damaged => Ok(self),
+            Self::Sound(connection) => match lock(connection) {
+                Ok(()) => Ok(self),
+                Err(error) if is_damage(&error) => Ok(Self::Damaged),
+                Err(error) => Err(told(error, target, stop)),
+            },
         }
     }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
-}
-
-/// The refusal that names who has the database open.
-pub fn in_use(target: &Path) -> Failure {
-    let [wal, shm, journal] = sqlite::side_files(target);
-    let holders = machine::holders(&[target.to_owned(), wal, shm, journal]);
-    let who = match holders.as_slice() {
-        [] => "another process".to_owned(),
-        holders => holders
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
-    };
-    refused(format!("{} is open in {who}", target.display()))
-        .hint("stop it first, or let --stop-app stop and start the application")
 }
 
 fn side_pairs(target: &Path, aside: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> {
@@ -415,24 +430,6 @@ fn set_side_files_aside(permit: &Permit, target: &Path, aside: &Path) -> anyhow:
         }
     }
     files::sync_directory(files::parent(target))
-}
-
-fn require_no_side_files(target: &Path) -> anyhow::Result<()> {
-    for side in sqlite::side_files(target) {
-        anyhow::ensure!(
-            files::link_metadata(&side)?.is_none(),
-            "{} appeared while the database was swapped",
-            side.display()
-        );
-    }
-    Ok(())
-}
-
-fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
-    let connection = sqlite::open_writable(target, stop, PATIENCE)?;
-    connection
-        .query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))
-        .map_err(|error| sqlite::explain(error, target, stop))
 }
 
 /// `.before-restore-20261124T030000Z`, or the next second that is free for the database and all its side files.

@@ -1,0 +1,110 @@
+//! A database that nobody else can get at, and who has one open.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::error::{self, Failure, Kind, refused};
+use crate::sqlite;
+use crate::sys::{Stop, machine};
+
+/// How long a lock is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A database that everybody else waits for: SQLite's own lock is on the file, whatever its name becomes. It is not in WAL mode
+/// meanwhile, since its log would have the name that it was opened by.
+pub struct Locked {
+    connection: Connection,
+    /// It was in WAL mode.
+    pub was_wal: bool,
+}
+
+impl Locked {
+    /// Refused where somebody has it open.
+    pub fn take(path: &Path, stop: &Stop) -> anyhow::Result<Self> {
+        let connection = sqlite::open_writable(path, stop, PATIENCE)?;
+        let mode: String = connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .map_err(|error| told(error, path, stop))?;
+        lock(&connection).map_err(|error| told(error, path, stop))?;
+        Ok(Self {
+            connection,
+            was_wal: mode.eq_ignore_ascii_case("wal"),
+        })
+    }
+
+    /// From now on it is everybody's, in its own mode.
+    pub fn let_go(self, target: &Path, is_wal: bool, stop: &Stop) -> anyhow::Result<()> {
+        drop(self.connection);
+        match is_wal.then(|| set_wal(target, stop)) {
+            None => Ok(()),
+            // Whoever works with it already has it in the mode that they asked for.
+            Some(Err(error)) if error::kind_of(&error) == Kind::Refused => Ok(()),
+            Some(done) => done.context(
+                "the restored database is in its place and sound, but not in WAL mode; run the same command again",
+            ),
+        }
+    }
+}
+
+/// Folds the write-ahead log in and locks everybody out, readers too. Succeeds only when nobody else has the database open.
+pub fn lock(connection: &Connection) -> rusqlite::Result<()> {
+    let mode: String = connection.query_row("PRAGMA journal_mode=DELETE", [], |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("delete") {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(rusqlite::Error::SqliteFailure(busy, None));
+    }
+    connection.execute_batch("BEGIN EXCLUSIVE")
+}
+
+/// Busy is a refusal that names who has it open.
+pub fn told(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
+    match is_busy(&error) {
+        true => in_use(path).into(),
+        false => sqlite::explain(error, path, stop),
+    }
+}
+
+/// Puts it in WAL mode.
+pub fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
+    let ask = |sql: &str| -> anyhow::Result<String> {
+        let connection = sqlite::open_writable(target, stop, PATIENCE)?;
+        connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|error| told(error, target, stop))
+    };
+    ask("PRAGMA journal_mode=WAL")?;
+    // What the disk refused of it is undone by whoever opens it next.
+    let mode = ask("PRAGMA journal_mode")?;
+    anyhow::ensure!(
+        mode.eq_ignore_ascii_case("wal"),
+        "{} did not get its WAL mode back",
+        target.display()
+    );
+    Ok(())
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// The refusal that names who has the database open.
+pub fn in_use(target: &Path) -> Failure {
+    let [wal, shm, journal] = sqlite::side_files(target);
+    let holders = machine::holders(&[target.to_owned(), wal, shm, journal]);
+    let who = match holders.as_slice() {
+        [] => "another process".to_owned(),
+        holders => holders
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    refused(format!("{} is open in {who}", target.display()))
+        .hint("stop it first, or let --stop-app stop and start the application")
+}
