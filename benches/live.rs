@@ -258,7 +258,7 @@ fn unchecked(path: &Path, folder: &Path) -> anyhow::Result<()> {
     let (now, stop) = (Timestamp::now(), Stop::after(HOUR));
     machine::be_polite(&stop);
     let threads = machine::threads(0);
-    let before = archive::catalogue(folder, "app_db")?;
+    let before = archive::catalogue(folder, "app_db", jiff::Timestamp::MAX)?;
     let mut previous = match before.first() {
         Some(backup) => {
             let manifest = backup.manifest().context("it has no manifest")?;

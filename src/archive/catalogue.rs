@@ -1,9 +1,10 @@
 //! What backups there are of one series, newest first, and the lock that guards them.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::manifest::Manifest;
 use super::name::{Content, Name};
@@ -103,6 +104,11 @@ impl Backup {
             .unwrap_or_else(|| self.created_at())
     }
 
+    /// True when it is dated in the future.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.created_at().duration_since(now) > AHEAD
+    }
+
     /// True when it may be counted on.
     pub fn is_good(&self) -> bool {
         self.manifest()
@@ -116,8 +122,12 @@ impl Backup {
     }
 }
 
-/// Every backup of a series, newest first. Links and anything that is not a file are no backups.
-pub fn catalogue(folder: &Path, series: &str) -> anyhow::Result<Vec<Backup>> {
+/// A backup that is so much ahead of the clock was dated by a wrong one, or is looked at by one.
+pub const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// Every backup of a series, newest first, but those ahead of `now` behind all others: whatever they hold, a later one is newer.
+/// Links and anything that is not a file are no backups.
+pub fn catalogue(folder: &Path, series: &str, now: Timestamp) -> anyhow::Result<Vec<Backup>> {
     let mut found = Vec::new();
     for entry in files::list(folder)? {
         let file = entry.file_name();
@@ -136,7 +146,8 @@ pub fn catalogue(folder: &Path, series: &str) -> anyhow::Result<Vec<Backup>> {
             standing,
         });
     }
-    found.sort_by(|a, b| (b.created_at(), &b.name.stem).cmp(&(a.created_at(), &a.name.stem)));
+    let order = |one: &Backup| (one.is_ahead(now), Reverse(one.created_at()));
+    found.sort_by(|a, b| (order(a), &b.name.stem).cmp(&(order(b), &a.name.stem)));
     Ok(found)
 }
 
@@ -205,7 +216,7 @@ pub fn find(folder: &Path, all: &[String], wanted: &str) -> anyhow::Result<Backu
         return Err(not_found(folder, wanted).into());
     }
     for series in all {
-        for backup in catalogue(folder, series)? {
+        for backup in catalogue(folder, series, Timestamp::MAX)? {
             if backup.name.file() == file || backup.name.stem == file {
                 return Ok(backup);
             }

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use super::catalogue::{Backup, catalogue, size_against_median};
 use crate::error::refused;
 use crate::report::{Finding, Reporter, Severity};
-use crate::units::{Bytes, Length};
+use crate::units::{self, Bytes, Length};
 
 const MISSING: &str = "backup.missing";
 const STALE: &str = "backup.stale";
 const SIZE: &str = "backup.size";
+const AHEAD: &str = "backup.ahead";
 const RECENT: Duration = Duration::from_secs(24 * 3600);
 
 /// The catalogue of one series, and how old its newest good backup may be.
@@ -37,6 +38,7 @@ impl Freshness<'_> {
         let (series, limit) = (self.series, self.max_age);
         report.examined(MISSING, series);
         report.examined(STALE, series);
+        self.judge_dates(report);
         let Some(newest) = self.all.iter().find(|backup| backup.is_good()) else {
             let severity = match self.new_here && self.all.is_empty() {
                 true => Severity::Info,
@@ -81,6 +83,30 @@ impl Freshness<'_> {
         }
         Some(age)
     }
+
+    /// A clock that was or is wrong: what it dated would be the newest for as long.
+    fn judge_dates(&self, report: &Reporter) {
+        report.examined(AHEAD, self.series);
+        let ahead: Vec<_> = self
+            .all
+            .iter()
+            .filter(|backup| backup.is_ahead(self.now))
+            .collect();
+        let Some(first) = ahead.first() else {
+            return;
+        };
+        let message = format!(
+            "{} dated in the future, {} for one: the clock was wrong then, or is now; what is dated right counts as newer",
+            units::count(ahead.len() as u64, "backup"),
+            first.name.stem
+        );
+        report.find(
+            Finding::new(AHEAD, Severity::Medium, self.series, message).hint(format!(
+                "look at the clock (timedatectl); move away what is dated wrong: {}",
+                first.path.display()
+            )),
+        );
+    }
 }
 
 /// What changes a live database wants to see before it begins: a good backup from the last day. Errs where there is none.
@@ -95,7 +121,9 @@ pub fn require_younger(
     now: Timestamp,
     limit: Duration,
 ) -> anyhow::Result<()> {
-    let newest = catalogue(folder, series)?.into_iter().find(Backup::is_good);
+    let newest = catalogue(folder, series, now)?
+        .into_iter()
+        .find(|backup| backup.is_good() && !backup.is_ahead(now));
     let age = newest.map(|backup| now.duration_since(backup.created_at()));
     let age = age.map(|age| Duration::try_from(age).unwrap_or_default());
     let what = match age {

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
-use super::catalogue::{Backup, Standing};
+use super::catalogue::{AHEAD, Backup, Standing};
 use super::name::Name;
 use super::publish::{self, Published};
 use crate::config::sections::Keep;
@@ -15,7 +15,6 @@ use crate::report::Permit;
 use crate::units;
 
 /// A backup dated further ahead than this was made by a clock that was wrong, or the clock is wrong now.
-const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// What retention needs to know of a backup.
 #[derive(Clone, Debug)]
@@ -214,6 +213,7 @@ pub fn prune(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     fn good(at: &str) -> Candidate {

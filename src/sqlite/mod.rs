@@ -31,7 +31,7 @@ pub use open::{
     explain, header_size, is_constraint, open_memory, open_private, open_readonly, open_writable,
     open_writer, require_database_file, side_files,
 };
-pub use pace::{LONGEST_LOCK, Pace};
+pub use pace::{LONGEST_LOCK, Pace, require_open};
 pub use rowids::{BareTable, bare_tables, column_digest, rowid_digest};
 pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
 pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};

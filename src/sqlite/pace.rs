@@ -90,7 +90,18 @@ impl Pace {
         &mut self,
         connection: &Connection,
         items: &[T],
+        work: impl FnMut(&T) -> anyhow::Result<()>,
+    ) -> anyhow::Result<usize> {
+        self.proven(connection, items, work, || Ok(()))
+    }
+
+    /// The same, committed only where `prove` says so of all of it.
+    pub fn proven<T>(
+        &mut self,
+        connection: &Connection,
+        items: &[T],
         mut work: impl FnMut(&T) -> anyhow::Result<()>,
+        prove: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
         self.stop.check()?;
         std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
@@ -104,14 +115,16 @@ impl Pace {
         self.execute(connection, "BEGIN IMMEDIATE")?;
         let began = Instant::now();
         let mut done = 0;
-        let mut worked = || -> anyhow::Result<()> {
+        let worked = || -> anyhow::Result<()> {
             for item in items {
                 work(item)?;
+                require_open(connection)?;
                 done += 1;
                 if began.elapsed() >= self.budget {
                     break;
                 }
             }
+            prove()?;
             self.execute(connection, "COMMIT")
         };
         if let Err(error) = worked() {
@@ -178,6 +191,16 @@ impl Pace {
         }
         self.free = Instant::now() + if rests { REST } else { BREATH };
         rests
+    }
+}
+
+/// A trigger can end the whole transaction (`RAISE(ROLLBACK)`); what followed would be one of its own for each statement.
+pub fn require_open(connection: &Connection) -> anyhow::Result<()> {
+    match connection.is_autocommit() {
+        false => Ok(()),
+        true => Err(anyhow::anyhow!(
+            "a trigger rolls the whole transaction back, so nothing of it is done"
+        )),
     }
 }
 

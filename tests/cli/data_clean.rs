@@ -776,7 +776,10 @@ fn rules_that_make_no_sense_are_refused_before_anything_happens() {
     ));
     let (code, report) = clean(&server, "");
     assert_eq!(code, 2);
-    assert_eq!(finding(&report, "data-clean.failed")["subject"], "the-rule");
+    assert_eq!(
+        finding(&report, "data-clean.refused")["subject"],
+        "the-rule"
+    );
     assert_eq!(rows(&server.database(), "logs"), 100);
 }
 
@@ -841,4 +844,114 @@ fn what_has_no_place_any_more_stays_archived() {
     let left = archived(&server);
     assert_eq!((left.len(), left[0]["id"].as_u64()), (1, Some(7)));
     assert_eq!(rows(&database, "trades"), 100);
+}
+
+/// What is put among other conditions has to be one by itself.
+#[test]
+fn a_filter_that_says_something_else_takes_nothing() {
+    for filter in [
+        "id = 1) OR (id > 50",
+        "id = 1) OR (1 = 1",
+        "id < 90 LIMIT 5",
+        "id < 90; DELETE FROM logs",
+        "id < 90 /*",
+        "\"mesage\" <> 'keep'",
+    ] {
+        let server = Server::new().config(&rule(&format!(
+            "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"delete\"\nmax_fraction = 1.0\nwhere = '''{filter}'''"
+        )));
+        sql(&server.database(), TABLES);
+        back_up(&server);
+        let (code, report) = clean(&server, "");
+        assert_eq!(code, 2, "{filter}: {report:#}");
+        let refused = finding(&report, "data-clean.refused");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains("is no condition on logs"), "{refused}");
+        assert_eq!(rows(&server.database(), "logs"), 100, "{filter}");
+    }
+}
+
+/// A statement's own word on how many rows it moved is not what happened.
+#[test]
+fn a_trigger_that_undoes_the_move_costs_no_row() {
+    for trigger in [
+        "AFTER DELETE ON trades BEGIN DELETE FROM archived_trades WHERE id = old.id; END",
+        "AFTER DELETE ON trades BEGIN INSERT INTO trades VALUES (old.id, old.created_at); END",
+        "AFTER INSERT ON archived_trades BEGIN DELETE FROM archived_trades WHERE id < new.id - 5; END",
+        "BEFORE DELETE ON trades WHEN old.id = 20 BEGIN SELECT raise(ROLLBACK, 'no'); END",
+        "BEFORE INSERT ON archived_trades WHEN new.id = 20 BEGIN SELECT raise(ROLLBACK, 'no'); END",
+    ] {
+        let server = Server::new().config(&rule(
+            "table = \"trades\"\ncolumn = \"created_at\"\naction = \"archive\"\ninto = \"archived_trades\"",
+        ));
+        let database = server.database();
+        sql(&database, TABLES);
+        sql(&database, &format!("CREATE TRIGGER t {trigger}"));
+        back_up(&server);
+        let (code, report) = clean(&server, "");
+        assert_eq!(code, 2, "{trigger}: {report:#}");
+        assert_eq!(rows(&database, "trades"), 100, "{trigger}");
+        assert_eq!(rows(&database, "archived_trades"), 0, "{trigger}");
+        // And back again.
+        sql(
+            &database,
+            "DROP TRIGGER t; INSERT INTO archived_trades SELECT created_at, id FROM trades WHERE id <= 40; DELETE FROM trades WHERE id <= 40;
+             CREATE TRIGGER t AFTER INSERT ON trades BEGIN DELETE FROM trades WHERE id = new.id; END",
+        );
+        let (code, report) = server.json("data-clean restore-archive the-rule");
+        assert_eq!(code, 2, "{report:#}");
+        assert_eq!(rows(&database, "archived_trades"), 40);
+        assert_eq!(rows(&database, "trades"), 60);
+    }
+}
+
+#[test]
+fn a_trigger_that_rolls_back_leaves_nothing_half_done() {
+    let server = server();
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TRIGGER t BEFORE DELETE ON logs WHEN old.id = 20 BEGIN SELECT raise(ROLLBACK, 'no'); END",
+    );
+    let (code, report) = clean(&server, "--rule old-logs");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(rows(&database, "logs"), 100);
+    assert_eq!(outcome(&report)["done"], 0);
+}
+
+/// A table changes after its rows were archived.
+#[test]
+fn files_come_back_into_a_table_that_changed() {
+    let server = Server::new().config(&rule(
+        "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"archive\"\ninto = \"file:archive\"",
+    ));
+    let database = server.database();
+    sql(&database, TABLES);
+    back_up(&server);
+    clean(&server, "");
+    assert_eq!(rows(&database, "logs"), 60);
+    sql(&database, "ALTER TABLE logs RENAME COLUMN message TO words");
+    for line in [
+        "data-clean restore-archive the-rule --dry-run",
+        "data-clean restore-archive the-rule",
+    ] {
+        let (code, report) = server.json(line);
+        assert_eq!(code, 3, "{report:#}");
+        let said = report["failure"].to_string();
+        assert!(said.contains("no column message"), "{said}");
+        assert!(said.contains("the-rule_"), "{said}");
+    }
+    // Nothing is on its way, so the rule goes on.
+    assert_eq!(clean(&server, "").0, 0);
+    sql(
+        &database,
+        "ALTER TABLE logs RENAME COLUMN words TO message;
+         ALTER TABLE logs ADD COLUMN level TEXT NOT NULL DEFAULT 'info'",
+    );
+    let (code, report) = server.json("data-clean restore-archive the-rule");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM logs WHERE level = 'info'"),
+        100
+    );
 }

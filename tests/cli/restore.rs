@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use crate::support::{Ran, Server, actions, beside, gzip, sql, users};
+use crate::support::{Ran, Server, actions, beside, finding, gzip, sql, users};
 
 /// Backups at these times, each with one user more than the one before: 501, 502, …
 pub fn backups_at(server: Server, times: &[&str]) -> Server {
@@ -289,4 +289,31 @@ fn files_and_the_journal_go_to_a_new_place_only() {
         let name = entry.unwrap().file_name();
         !name.to_string_lossy().contains("scratch")
     }));
+}
+
+/// A clock that was wrong once must not decide for years what is the newest.
+#[test]
+fn a_backup_of_the_future_is_not_the_latest() {
+    let times = [
+        "2026-11-21T03:00:00Z",
+        "2031-01-07T03:00:00Z",
+        "2026-11-22T03:00:00Z",
+    ];
+    let server = backups_at(Server::new(), &times);
+    let now = "--now 2026-11-22T04:00:00Z";
+    let target = server.path().join("latest.db");
+    let line = format!("restore app_db --to {} {now}", target.display());
+    server.run(&line).expect(0);
+    assert_eq!(users(&target), 503);
+    let (code, report) = server.json(&format!("verify-backup app_db {now}"));
+    assert_eq!(code, 1, "{report:#}");
+    let ahead = finding(&report, "backup.ahead");
+    assert!(ahead["message"].to_string().contains("20310107"), "{ahead}");
+    // Nor does it hide that there is no new one.
+    let (code, report) = server.json("verify-backup app_db --now 2027-03-01T03:00:00Z");
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "backup.stale");
+    let (code, report) = server.json("optimize-db --now 2027-03-01T03:00:00Z");
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "optimize.no-backup");
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 
 use super::form::form;
@@ -55,6 +56,8 @@ impl TimeColumn<'_> {
         stop: &Stop,
     ) -> anyhow::Result<Times> {
         self.require(connection, path, stop)?;
+        self.require_filter(connection)
+            .map_err(|error| explain(error, path, stop))??;
         self.tallies(connection, cutoff)
             .map_err(|error| explain(error, path, stop))?
             .verdict(self)
@@ -103,6 +106,33 @@ impl TimeColumn<'_> {
         ))
         .hint(format!("it has: {}", names.join(", ")))
         .into())
+    }
+}
+
+impl TimeColumn<'_> {
+    /// The filter is put among other conditions, so it has to be one by itself and in brackets: `a) OR (b` is not. And its quoted names
+    /// have to be columns, since SQLite takes one that is none for a text.
+    fn require_filter(&self, connection: &Connection) -> rusqlite::Result<anyhow::Result<()>> {
+        let Some(filter) = self.filter else {
+            return Ok(Ok(()));
+        };
+        let table = quote(self.table);
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+        let prepared = [filter.to_owned(), format!("(\n{filter}\n)")]
+            .iter()
+            .try_for_each(|one| {
+                let sql = format!("SELECT 1 FROM main.{table} WHERE {one}");
+                connection.prepare(&sql).map(drop)
+            });
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, true)?;
+        Ok(prepared.map_err(|error| {
+            refused(format!(
+                "where = '{filter}' is no condition on {}: {error}",
+                self.table
+            ))
+            .hint("texts stand in single quotes, columns in double ones or none")
+            .into()
+        }))
     }
 }
 

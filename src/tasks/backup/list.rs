@@ -60,7 +60,7 @@ pub(super) fn run(
         if only.is_some_and(|only| only != series) {
             continue;
         }
-        let backups = archive::catalogue(&store.folder, &series)?;
+        let backups = archive::catalogue(&store.folder, &series, context.now)?;
         let candidates: Vec<_> = backups.iter().map(Candidate::from).collect();
         let verdicts = retention::plan(&candidates, &settings.keep, context.now, &context.zone);
         let of_series: Vec<_> = backups

@@ -9,7 +9,7 @@ impl Work<'_> {
     /// What goes now that a new backup is there: each removal an action with its reason.
     pub(super) fn prune(&self, series: &str, newest: &Published) -> anyhow::Result<()> {
         let folder = &self.store.folder;
-        let all = archive::catalogue(folder, series)?;
+        let all = archive::catalogue(folder, series, self.context.now)?;
         anyhow::ensure!(
             all.iter()
                 .any(|backup| backup.name.stem == newest.name.stem),

@@ -93,7 +93,7 @@ impl Work<'_> {
             .context
             .take(&archive::series_lock(folder, series).urgent(), PATIENCE)?;
         self.sweep(series)?;
-        let before = archive::catalogue(folder, series)?;
+        let before = archive::catalogue(folder, series, self.context.now)?;
         self.require_space(&before, likely)?;
         let name = archive::free_name(folder, series, self.context.now, content)?;
         let step = Step {

@@ -1,12 +1,15 @@
 //! Deletes rows, or moves them into another table of the same database: copy and removal of a row are one transaction.
 
+use std::cell::RefCell;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, params_from_iter};
 
+use super::landed::Landed;
 use super::plan::{Plan, Target};
 use super::run::{Done, Scene};
 use crate::error::refused;
-use crate::sqlite::{Pace, Row, Table, is_constraint, quote};
+use crate::sqlite::{Pace, Row, Table, is_constraint, quote, require_open};
 
 /// Keys that are read at a time.
 const PIECE: usize = 10_000;
@@ -32,19 +35,27 @@ pub fn apply(
         false => plan.table.key_is(),
     };
     let delete = plan.table.delete_those(scene.writer, &which, &condition);
-    let mut work = Work {
+    let copy = match &plan.target {
+        Target::Table { archive, columns } => {
+            let from = (&plan.table, which.as_str(), condition.as_str());
+            let copy = copy_statement(scene.writer, from, &archive.name, columns);
+            Some(Copy {
+                into: archive,
+                statement: copy.map_err(wrong)?,
+                landed: Landed::watch(scene.writer, &plan.table, archive).map_err(wrong)??,
+            })
+        }
+        _ => None,
+    };
+    // Where each row is followed, each is for itself.
+    let in_runs = single && copy.as_ref().is_none_or(|copy| copy.landed.is_none());
+    let work = RefCell::new(Work {
         scene,
         plan,
+        single,
         delete: delete.map_err(wrong)?,
-        copy: match &plan.target {
-            Target::Table { name, columns } => {
-                let from = (&plan.table, which.as_str(), condition.as_str());
-                let copy = copy_statement(scene.writer, from, name, columns);
-                Some((name, copy.map_err(wrong)?))
-            }
-            _ => None,
-        },
-    };
+        copy,
+    });
     let mut walk = plan.selection.walk(&[]);
     let mut ahead: Vec<Row> = Vec::new();
     let mut at = 0;
@@ -55,9 +66,13 @@ pub fn apply(
         while more && (ahead.is_empty() || (pace.rests() && ahead.len() < AHEAD)) {
             let piece = walk.piece(scene.reader, PIECE, |_| false).map_err(wrong)?;
             more = !piece.is_empty();
-            ahead.extend(match single {
-                true => runs(piece),
-                false => piece,
+            ahead.extend(match (in_runs, single) {
+                (true, _) => runs(piece),
+                (false, true) => piece
+                    .into_iter()
+                    .map(|key| [key.clone(), key].concat())
+                    .collect(),
+                (false, false) => piece,
             });
         }
         if ahead.is_empty() {
@@ -70,7 +85,12 @@ pub fn apply(
             }
             let rest = ahead.get(at..).unwrap_or_default();
             let mut turn = Done::default();
-            at += pace.turn(scene.writer, rest, |item| work.item(item, &mut turn))?;
+            at += pace.proven(
+                scene.writer,
+                rest,
+                |item| work.borrow_mut().item(item, &mut turn),
+                || work.borrow_mut().prove(),
+            )?;
             done.add(&turn);
             scene.progress(done.rows, plan);
         }
@@ -125,8 +145,18 @@ pub fn copy_statement<'a>(
 struct Work<'a> {
     scene: &'a Scene<'a>,
     plan: &'a Plan,
+    /// An item is the first and the last of keys of one column.
+    single: bool,
     delete: Statement<'a>,
-    copy: Option<(&'a String, Statement<'a>)>,
+    copy: Option<Copy<'a>>,
+}
+
+/// Into another table.
+struct Copy<'a> {
+    into: &'a Table,
+    statement: Statement<'a>,
+    /// Where triggers act.
+    landed: Option<Landed<'a>>,
 }
 
 impl Work<'_> {
@@ -136,6 +166,7 @@ impl Work<'_> {
             (Err(error), [Value::Integer(first), Value::Integer(last)])
                 if first < last && is_constraint_in(&error) =>
             {
+                require_open(self.scene.writer)?;
                 for key in *first..=*last {
                     self.one(&vec![key.into(), key.into()], done)?;
                 }
@@ -153,9 +184,16 @@ impl Work<'_> {
         }
     }
 
+    /// Before the transaction is committed.
+    fn prove(&mut self) -> anyhow::Result<()> {
+        let landed = self.copy.as_mut().and_then(|copy| copy.landed.as_mut());
+        landed.map_or(Ok(()), Landed::prove)
+    }
+
     /// What is deleted and does not let go stays, and is counted; what does not fit into an archive ends the rule.
     fn refused(&self, item: &Row, error: anyhow::Error) -> anyhow::Result<()> {
         let from = &self.plan.table.name;
+        require_open(self.scene.writer)?;
         if !is_constraint_in(&error) {
             return Err(match error.downcast::<rusqlite::Error>() {
                 Ok(error) => self.scene.explain(error),
@@ -165,15 +203,16 @@ impl Work<'_> {
         match &self.copy {
             // Somebody down the line of foreign keys does not let it go.
             None => Ok(()),
-            Some((into, _)) => Err(refused(format!(
-                "a row of {from} ({} = {:?}) cannot be archived into {into}: {error:#}",
+            Some(Copy { into, .. }) => Err(refused(format!(
+                "a row of {from} ({} = {:?}) cannot be archived into {}: {error:#}",
                 self.plan.table.key.join(", "),
-                &item[..self.plan.table.key.len()]
+                &item[..self.plan.table.key.len()],
+                into.name
             ))
             .hint(format!(
                 "is it there already? compare: SELECT * FROM {0} JOIN {1} USING ({2})",
                 quote(from),
-                quote(into),
+                quote(&into.name),
                 self.plan.table.key.join(", ")
             ))
             .into()),
@@ -181,14 +220,15 @@ impl Work<'_> {
     }
 
     fn rows(&mut self, item: &Row, done: &mut Done) -> anyhow::Result<()> {
-        let Some((into, copy)) = &mut self.copy else {
+        let Some(copy) = &mut self.copy else {
             done.rows += self.delete.execute(params_from_iter(item))? as u64;
             return Ok(());
         };
-        let copied = copy.execute(params_from_iter(item))?;
+        let copied = copy.statement.execute(params_from_iter(item))?;
         if copied == 0 {
             return Ok(()); // changed since, or a trigger does not want it there
         }
+        let number = copy.landed.as_ref().map(Landed::number);
         let removed = self
             .delete
             .execute(params_from_iter(item))
@@ -196,13 +236,21 @@ impl Work<'_> {
         if removed != copied {
             let from = &self.plan.table.name;
             return Err(refused(format!(
-                "{copied} of {from} were copied into {into} and {removed} could be removed: a trigger keeps the others"
+                "{copied} of {from} were copied into {} and {removed} could be removed: a trigger keeps the others",
+                copy.into.name
             ))
             .hint(format!(
                 "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = '{}'",
                 from.replace('\'', "''")
             ))
             .into());
+        }
+        if let (Some(landed), Some(number)) = (&mut copy.landed, number) {
+            let key = match self.single {
+                true => &item[..1],
+                false => item.as_slice(),
+            };
+            landed.moved(number, &key.to_vec())?;
         }
         done.rows += copied as u64;
         Ok(())

@@ -19,12 +19,25 @@ pub struct Layout {
 impl Layout {
     /// Of this table. What is computed from other columns is left out.
     pub fn of(table: &Table) -> Self {
+        Self::with(table, |_| true)
+    }
+
+    /// As rows were written into a line before columns were added: these have their default.
+    pub fn of_line(table: &Table, line: &str) -> anyhow::Result<Self> {
+        let there = Names::of(line)?;
+        Ok(Self::with(table, |name| {
+            there.0.iter().any(|one| one == name)
+        }))
+    }
+
+    fn with(table: &Table, is_wanted: impl Fn(&str) -> bool) -> Self {
         let rowid = table.key_is_rowid();
         let columns = table.written().map(|column| column.name.clone());
-        let names: Vec<_> = match rowid {
+        let mut names: Vec<_> = match rowid {
             true => table.key.iter().cloned().chain(columns).collect(),
             false => columns.collect(),
         };
+        names.retain(|name| is_wanted(name) || table.key.contains(name));
         let key = table
             .key
             .iter()

@@ -10,6 +10,12 @@ use serde_json::{Map, Value as Json};
 pub struct Names(pub Vec<String>);
 
 impl Names {
+    /// Those of a line.
+    pub fn of(line: &str) -> anyhow::Result<Self> {
+        let row: Map<String, Json> = serde_json::from_str(line).context("no line of JSON")?;
+        Ok(Self(row.into_iter().map(|(name, _)| name).collect()))
+    }
+
     /// One line, with its end.
     pub fn line(&self, values: &[Value]) -> String {
         let row: Map<String, Json> = self
@@ -21,8 +27,7 @@ impl Names {
         format!("{}\n", Json::Object(row))
     }
 
-    /// The values of a line. A name that the table has and the line has not is NULL: the column was added since. One that only
-    /// the line has is refused, for its value would be lost.
+    /// The values of a line. A name that it has not is NULL. One that only the line has is refused, for its value would be lost.
     pub fn values(&self, line: &str) -> anyhow::Result<Vec<Value>> {
         let mut row: Map<String, Json> = serde_json::from_str(line).context("no line of JSON")?;
         let values = self

@@ -5,6 +5,7 @@
 mod apply;
 mod columns;
 mod into_file;
+mod landed;
 mod layout;
 mod lines;
 mod moves;

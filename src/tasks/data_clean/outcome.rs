@@ -76,7 +76,7 @@ impl Outcome {
             done: 0,
             archive: match &plan.target {
                 Target::Nothing => None,
-                Target::Table { name, .. } => Some(name.clone()),
+                Target::Table { archive, .. } => Some(archive.name.clone()),
                 Target::Folder(folder) => Some(folder.display().to_string()),
             },
         }
@@ -157,7 +157,7 @@ pub fn reason(plan: &Plan) -> String {
     );
     match &plan.target {
         Target::Nothing => {}
-        Target::Table { name, .. } => text.push_str(&format!("; into {name}")),
+        Target::Table { archive, .. } => text.push_str(&format!("; into {}", archive.name)),
         Target::Folder(folder) => text.push_str(&format!("; into {}", folder.display())),
     }
     for (child, rows) in &plan.along {

@@ -43,8 +43,8 @@ pub enum Target {
     Nothing,
     /// A table of the same database, and the columns that are copied.
     Table {
-        /// Its name.
-        name: String,
+        /// That table.
+        archive: Table,
         /// Quoted, in one order for both.
         columns: Vec<String>,
     },
@@ -204,7 +204,7 @@ fn target(
     };
     Ok(Target::Table {
         columns: columns::shared(table, &archive)?,
-        name: archive.name,
+        archive,
     })
 }
 

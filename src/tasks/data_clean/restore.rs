@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::apply::copy_statement;
+use super::landed::Landed;
 use super::layout::Layout;
 use super::moves::{Known, Moves};
 use super::pack::{Pack, State};
@@ -19,7 +20,7 @@ use crate::config::sections::Rule;
 use crate::context::Context;
 use crate::error::{missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
-use crate::sqlite::{self, Pace, Row, Selection, Table, is_constraint, quote};
+use crate::sqlite::{self, Pace, Row, Selection, Table, is_constraint, quote, require_open};
 use crate::sys::files;
 use crate::units;
 
@@ -209,6 +210,8 @@ impl Back<'_> {
             );
             let mut copy = copy.map_err(wrong)?;
             let mut delete = archive.delete(scene.writer, "1").map_err(wrong)?;
+            let landed = Landed::watch(scene.writer, &archive, self.table).map_err(wrong)??;
+            let landed = RefCell::new(landed);
             let mut walk = all.walk(&[]);
             loop {
                 let piece = walk.piece(scene.reader, PIECE, |_| false).map_err(wrong)?;
@@ -219,17 +222,23 @@ impl Back<'_> {
                     match copy.execute(params_from_iter(key)) {
                         Ok(1) => {}
                         Ok(_) => return Ok(false),
-                        Err(error) if is_constraint(&error) => return Ok(false),
+                        Err(error) if is_constraint(&error) => {
+                            return require_open(scene.writer).map(|()| false);
+                        }
                         Err(error) => return Err(wrong(error)),
                     }
+                    let number = landed.borrow().as_ref().map(Landed::number);
                     let removed = delete.execute(params_from_iter(key)).map_err(wrong)?;
                     anyhow::ensure!(
                         removed == 1,
                         "a row of {} was copied back and could not be removed: a trigger keeps it",
                         archive.name
                     );
+                    if let (Some(landed), Some(number)) = (&mut *landed.borrow_mut(), number) {
+                        landed.moved(number, key)?;
+                    }
                     Ok(true)
-                })?;
+                }, || landed.borrow_mut().as_mut().map_or(Ok(()), Landed::prove))?;
                 if self.done.gave_way {
                     return Ok(());
                 }
@@ -238,11 +247,12 @@ impl Back<'_> {
         Ok(())
     }
 
-    /// Rows in short transactions; `one` says whether it fits.
+    /// Rows in short transactions; `one` says whether it fits, `prove` whether all of a transaction may be committed.
     fn turns(
         &mut self,
         rows: &[Row],
         mut one: impl FnMut(&Row) -> anyhow::Result<bool>,
+        prove: impl Fn() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut rest = rows;
         while !rest.is_empty() {
@@ -251,10 +261,11 @@ impl Back<'_> {
                 break;
             }
             let mut stay = 0;
-            let worked = self.pace.turn(self.scene.writer, rest, |row| {
+            let work = |row: &Row| -> anyhow::Result<()> {
                 stay += u64::from(!one(row)?);
                 Ok(())
-            })?;
+            };
+            let worked = self.pace.proven(self.scene.writer, rest, work, &prove)?;
             self.count(worked, stay);
             rest = &rest[worked..];
         }
@@ -314,11 +325,7 @@ impl Back<'_> {
             if pack.state == State::Pending {
                 continue; // of a dry run: listed as to be finished first
             }
-            let mut lines = 0;
-            pack.read(|text| {
-                lines += text.lines().count() as u64;
-                self.scene.context.stop.check()
-            })?;
+            let (lines, layout) = self.look(&pack)?;
             self.restored.found += lines;
             let step = Step {
                 kind: "restore-archive",
@@ -330,7 +337,7 @@ impl Back<'_> {
                 ),
             };
             let report = self.scene.report;
-            report.act(step, |permit| self.file(permit, pack))?;
+            report.act(step, |permit| self.file(permit, pack, &layout))?;
             if self.done.gave_way {
                 break;
             }
@@ -338,7 +345,34 @@ impl Back<'_> {
         Ok(())
     }
 
-    fn file(&mut self, permit: &Permit, pack: Pack) -> anyhow::Result<()> {
+    /// How many lines there are, and how they are written. Refused, before anything is begun, where the table has no place for a value.
+    fn look(&self, pack: &Pack) -> anyhow::Result<(u64, Layout)> {
+        let path = pack.now();
+        let (mut lines, mut layout) = (0, None);
+        pack.read(|text| {
+            for line in text.lines() {
+                lines += 1;
+                let mut read = || -> anyhow::Result<Layout> {
+                    let layout = match layout.take() {
+                        Some(layout) => layout,
+                        None => Layout::of_line(self.table, line)?,
+                    };
+                    layout.names.values(line).map(|_| layout)
+                };
+                layout = Some(read().map_err(|error| {
+                    refused(format!("{}, line {lines}: {error:#}", path.display())).hint(format!(
+                        "bring the column back (ALTER TABLE {} ADD COLUMN), or take what is needed out of the file: zcat '{}'",
+                        quote(&self.table.name),
+                        path.display()
+                    ))
+                })?);
+            }
+            self.scene.context.stop.check()
+        })?;
+        Ok((lines, layout.unwrap_or_else(|| Layout::of(self.table))))
+    }
+
+    fn file(&mut self, permit: &Permit, pack: Pack, layout: &Layout) -> anyhow::Result<()> {
         let scene = self.scene;
         let wrong = |error| scene.explain(error);
         let mut known = match pack.state {
@@ -349,7 +383,6 @@ impl Back<'_> {
             State::Restoring => pack,
             _ => pack.turn(permit, State::Restoring)?,
         };
-        let layout = Layout::of(self.table);
         let select = layout.select(scene.writer, self.table, "1");
         let mut select = select.map_err(wrong)?;
         let marks: Vec<_> = (1..=layout.columns.len())
@@ -363,7 +396,7 @@ impl Back<'_> {
         ));
         let mut insert = insert.map_err(wrong)?;
         if known.done < known.begun {
-            self.judge(&pack, &layout, &mut known)?;
+            self.judge(&pack, layout, &mut known)?;
         }
         self.restored.conflicts += known.stayed.len() as u64;
         let mut moves = Moves::create(permit, &pack.moves(), &known)?;
@@ -371,7 +404,7 @@ impl Back<'_> {
             Some(there) => Ok(there == *row),
             None => match insert.execute(params_from_iter(row)) {
                 Ok(inserted) => Ok(inserted == 1),
-                Err(error) if is_constraint(&error) => Ok(false),
+                Err(error) if is_constraint(&error) => require_open(scene.writer).map(|()| false),
                 Err(error) => Err(wrong(error)),
             },
         };

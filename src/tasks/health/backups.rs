@@ -32,7 +32,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     let mut looked = 0;
     for source in &scene.store.databases {
         let series = source.name.as_str();
-        let all = archive::catalogue(folder, series)?;
+        let all = archive::catalogue(folder, series, context.now)?;
         if all.is_empty() && !scene.databases_named && files::metadata(&source.path)?.is_none() {
             continue;
         }

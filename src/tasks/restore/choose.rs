@@ -122,7 +122,7 @@ fn newest(
         Which::At(text) => Some(parse_time(text, context)?),
         _ => None,
     };
-    let all = archive::catalogue(&task.store.folder, series)?;
+    let all = archive::catalogue(&task.store.folder, series, context.now)?;
     let in_time = |backup: &&Backup| limit.is_none_or(|limit| backup.created_at() <= limit);
     let Some(found) = all.iter().filter(in_time).find(|backup| backup.is_good()) else {
         let when = limit.map_or(String::new(), |limit| format!(" at or before {limit:.0}"));
@@ -196,7 +196,7 @@ fn ask(task: &Task, context: &Context, report: &Reporter) -> anyhow::Result<(Str
             .into());
     }
     for database in &task.store.databases {
-        let all = archive::catalogue(&task.store.folder, &database.name)?;
+        let all = archive::catalogue(&task.store.folder, &database.name, context.now)?;
         let good: Vec<_> = all.into_iter().filter(Backup::is_good).take(10).collect();
         report.document(Document::Table(table(context, &database.name, &good)));
         report.document(Document::Text(consequences(

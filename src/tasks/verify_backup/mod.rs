@@ -270,7 +270,7 @@ impl Task {
             true => context.take(&archive::series_lock(folder, series), PATIENCE)?,
             false => None,
         };
-        let all = archive::catalogue(folder, series)?;
+        let all = archive::catalogue(folder, series, context.now)?;
         self.judge_lost(report, series)?;
         if let Ok(source) = self.store.database(series) {
             archive::swap::report_unfinished(report, series, &source.path);
@@ -338,7 +338,7 @@ impl Task {
             return self.one(context, report, &Backup::at(path)?, care);
         };
         let _held = context.take(&archive::series_lock(folder, &series), PATIENCE)?;
-        let all = archive::catalogue(folder, &series)?;
+        let all = archive::catalogue(folder, &series, context.now)?;
         let Some(backup) = all.iter().find(|backup| backup.name.file() == name) else {
             return Err(missing(format!("there is no backup {}", path.display()))
                 .hint(format!("empire-maint backup list {series}"))
