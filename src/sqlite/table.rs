@@ -32,6 +32,8 @@ pub struct Reference {
     pub pairs: Vec<(String, String)>,
     /// The schema says what becomes of the child: CASCADE, SET NULL or SET DEFAULT. Otherwise the row cannot go.
     pub has_action: bool,
+    /// The child goes along.
+    pub cascades: bool,
     /// An index of the child begins with these columns, so that looking for pointing rows is short.
     pub indexed: bool,
 }
@@ -179,6 +181,7 @@ impl Table {
                     child,
                     pairs: Vec::new(),
                     has_action: matches!(action.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT"),
+                    cascades: action == "CASCADE",
                     indexed: false,
                 };
                 found.push((id, reference));

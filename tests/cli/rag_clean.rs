@@ -603,3 +603,142 @@ fn a_signal_ends_it_between_two_transactions() {
     assert_eq!(clean(&server, "--yes").0, 0);
     assert_eq!(ids(&rag(&server), "embeddings").len(), 10_100);
 }
+
+/// The tables of an application that has more than the plan knows of.
+fn with_pins(more: &str) -> Server {
+    let server = server("");
+    sql(
+        &rag(&server),
+        &format!(
+            "PRAGMA foreign_keys=OFF; CREATE TABLE pins (e INTEGER REFERENCES embeddings(id), c INTEGER REFERENCES chunks(id)); {more}"
+        ),
+    );
+    server
+}
+
+/// What another table points to stays, and what belongs to it.
+#[test]
+fn what_is_pinned_stays_with_what_belongs_to_it() {
+    // The chunks of an embedding that has to go along, one of them pinned, and one without its document.
+    let server = with_pins(
+        "CREATE TABLE new (id INTEGER PRIMARY KEY, document_id INTEGER REFERENCES documents(id), embedding_id INTEGER NOT NULL, text TEXT);
+         INSERT INTO new SELECT * FROM chunks; DROP TABLE chunks; ALTER TABLE new RENAME TO chunks;
+         CREATE INDEX by_embedding ON chunks(embedding_id);
+         INSERT INTO chunks VALUES (101, 77, 1, 'another text');
+         INSERT INTO pins VALUES (NULL, 1); UPDATE embeddings SET vector = zeroblob(8) WHERE id IN (1, 2)",
+    );
+    let (code, report) = clean(&server, "--step invalid --no-backup-check");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(outcome(&report, "invalid vectors")["done"], 1);
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[2]));
+    assert_eq!(
+        number(
+            &rag(&server),
+            "SELECT count(*) FROM pins JOIN chunks ON chunks.id = c"
+        ),
+        1
+    );
+    // An embedding that is pinned stays where its chunk says nothing.
+    let server = with_pins(
+        "INSERT INTO pins VALUES (1, NULL); UPDATE chunks SET text = 'x' WHERE id IN (1, 2)",
+    );
+    let (_, dry) = clean(&server, "--step invalid --dry-run");
+    let (code, report) = clean(&server, "--step invalid");
+    assert_eq!(code, 0, "{report:#}");
+    for report in [&dry, &report] {
+        assert_eq!(outcome(report, "chunks without text")["others"], 1);
+    }
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[1, 2]));
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[2]));
+    assert!(finding_ids(&report, "").is_empty(), "{report:#}");
+}
+
+#[test]
+fn no_embedding_goes_without_its_chunks() {
+    for trigger in [
+        "BEFORE DELETE ON chunks WHEN old.id = 1",
+        "BEFORE UPDATE OF embedding_id ON chunks WHEN old.id = 1",
+    ] {
+        let server = server(&format!(
+            "CREATE TRIGGER k {trigger} BEGIN SELECT raise(IGNORE); END;
+             UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00', vector = zeroblob(8) WHERE id <= 2"
+        ));
+        let step = if trigger.contains("DELETE") {
+            "idle"
+        } else {
+            "invalid"
+        };
+        let (code, report) = clean(&server, &format!("--step {step}"));
+        assert_eq!(code, 0, "{report:#}");
+        assert_eq!(ids(&rag(&server), "embeddings"), without(&[2]), "{trigger}");
+        assert_eq!(
+            number(
+                &rag(&server),
+                "SELECT embedding_id FROM chunks WHERE id = 1"
+            ),
+            1
+        );
+        assert_eq!(finding_ids(&report, step), ["rag-clean.kept"]);
+    }
+}
+
+/// An application writes the embedding first, and then its chunk.
+#[test]
+fn an_embedding_that_is_about_to_get_its_chunk_stays() {
+    // A pointer to nowhere says nothing of what is new.
+    let server = server(
+        "INSERT INTO embeddings SELECT 101, vector, NULL FROM embeddings WHERE id = 1;
+         UPDATE chunks SET embedding_id = 5000 WHERE id = 6",
+    );
+    clean(&server, "--step orphans");
+    assert_eq!(
+        number(
+            &rag(&server),
+            "SELECT count(*) FROM embeddings WHERE id = 101"
+        ),
+        1
+    );
+    // Nor do ids that are no numbers.
+    let server = self::server(
+        "CREATE TABLE new (id TEXT PRIMARY KEY, vector BLOB, last_accessed);
+         INSERT INTO new SELECT 'e' || id, vector, last_accessed FROM embeddings;
+         INSERT INTO new SELECT 'a0', vector, NULL FROM embeddings WHERE id = 1;
+         INSERT INTO new SELECT 'a1', vector, '2025-01-01 00:00:00' FROM embeddings WHERE id = 1;
+         DROP TABLE embeddings; ALTER TABLE new RENAME TO embeddings;
+         UPDATE chunks SET embedding_id = 'e' || embedding_id",
+    );
+    let (code, report) = clean(&server, "--step orphans");
+    assert_eq!(code, 0, "{report:#}");
+    let left = "SELECT count(*) FROM embeddings WHERE id IN ('a0', 'a1')";
+    assert_eq!(number(&rag(&server), left), 1);
+}
+
+/// What a step takes that is refused counts for no other.
+#[test]
+fn a_refused_step_takes_nothing_from_the_others() {
+    let server = server_with(
+        "[[rag.index]]\npath = \"data/rag.faiss\"",
+        "INSERT INTO chunks VALUES (101, 1, 1, 'x');
+         UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id = 1",
+    );
+    std::fs::write(server.root().join("data/rag.faiss"), "not an index").unwrap();
+    let (code, report) = clean(&server, "--step idle --step invalid");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(finding(&report, "rag-clean.refused")["subject"], "idle");
+    assert_eq!(outcome(&report, "chunks without text")["done"], 1);
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[]));
+}
+
+/// Rows of the memory that would go along are not asked for.
+#[test]
+fn a_row_that_takes_others_along_stays() {
+    let server = server(
+        "CREATE TABLE new (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text TEXT, parent INTEGER REFERENCES new(id) ON DELETE CASCADE);
+         INSERT INTO new SELECT *, nullif(1, id) FROM chunks; DROP TABLE chunks; ALTER TABLE new RENAME TO chunks;
+         CREATE INDEX by_embedding ON chunks(embedding_id); CREATE INDEX by_parent ON chunks(parent);
+         UPDATE chunks SET text = 'x' WHERE id IN (1, 2)",
+    );
+    let (code, report) = clean(&server, "--step invalid");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[2]));
+}

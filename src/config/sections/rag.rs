@@ -405,6 +405,18 @@ impl Section for Rag {
                 self.near_duplicate
             )));
         }
+        let tables = &self.tables;
+        let named = [&tables.embeddings, &tables.chunks, &tables.documents];
+        for (at, name) in named.iter().enumerate() {
+            if named[..at]
+                .iter()
+                .any(|other| other.eq_ignore_ascii_case(name))
+            {
+                return Err(error::config(format!(
+                    "[rag.tables]: two of embeddings, chunks and documents are the table {name}"
+                )));
+            }
+        }
         self.duplicates.check()?;
         self.quality
             .check()

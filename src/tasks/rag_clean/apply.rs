@@ -109,6 +109,8 @@ struct Work<'a> {
     writer: &'a Connection,
     /// The chunks of an embedding go, or wait.
     chunks: Option<Statement<'a>>,
+    /// One of them is still there and points to it: a trigger keeps it.
+    left: Option<Statement<'a>>,
     delete: Statement<'a>,
     /// The embedding of a chunk, and its removal.
     embedding: Option<(Statement<'a>, Statement<'a>)>,
@@ -135,16 +137,18 @@ impl<'a> Work<'a> {
             }
             _ => None,
         };
-        let chunks = chunks.map(|verb| {
-            writer.prepare(&format!(
-                "{verb} WHERE {pointer} = (SELECT {id} FROM main.{own} WHERE {is_it})"
-            ))
-        });
+        let which = format!("WHERE {pointer} = (SELECT {id} FROM main.{own} WHERE {is_it})");
+        let left = pointing
+            .filter(|_| chunks.is_some())
+            .map(|chunks| format!("SELECT EXISTS (SELECT 1 FROM main.{chunks} {which})"));
+        let chunks = chunks.map(|verb| writer.prepare(&format!("{verb} {which}")));
         let embedding = if removal.along == Along::Embedding {
             let embeddings = quote(&memory.embeddings.name);
             let find = format!("SELECT {pointer} FROM main.{own} WHERE {}", table.key_is());
             let unused = format!("NOT {}", memory.chunk_of_it("1"));
-            let remove = format!("DELETE FROM main.{embeddings} WHERE {id} = ?1 AND {unused}");
+            let free = &removal.free;
+            let remove =
+                format!("DELETE FROM main.{embeddings} WHERE {id} = ?1 AND {unused} AND ({free})");
             Some((writer.prepare(&find)?, writer.prepare(&remove)?))
         } else {
             None
@@ -153,6 +157,7 @@ impl<'a> Work<'a> {
             removal,
             writer,
             chunks: chunks.transpose()?,
+            left: left.map(|sql| writer.prepare(&sql)).transpose()?,
             delete: table.delete(writer, &condition)?,
             embedding,
         })
@@ -187,6 +192,11 @@ impl<'a> Work<'a> {
         let mut others = 0;
         if let Some(chunks) = &mut self.chunks {
             others += chunks.execute(params_from_iter(key))?;
+        }
+        if let Some(left) = &mut self.left
+            && left.query_row(params_from_iter(key), |row| row.get(0))?
+        {
+            return Ok(false);
         }
         match self.delete.execute(params_from_iter(key)) {
             Ok(0) => return Ok(false),

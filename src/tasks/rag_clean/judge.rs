@@ -1,12 +1,14 @@
 //! What no SQL condition can say of a value, as functions of SQL: a vector that is none, a text without text, a text that says nothing.
 
+use std::collections::HashSet;
+
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
 use super::quality::says_nothing;
 use crate::config::sections::RagQuality;
-use crate::sqlite::quote;
+use crate::sqlite::{Row, Table, quote};
 
 /// Bytes that are no UTF-8, whatever SQLite calls them.
 const NO_TEXT: &str = "bytes that are no text";
@@ -34,6 +36,26 @@ pub fn teach(connection: &Connection, rules: &RagQuality) -> Result<()> {
         let text = std::str::from_utf8(bytes).ok();
         Ok(text.and_then(|text| says_nothing(text, &rules)))
     })
+}
+
+/// SQL, true on this connection for the rows of a table with these keys.
+pub fn teach_keys(connection: &Connection, table: &Table, keys: &[Row]) -> Result<String> {
+    let shown = |key: &Row| format!("{key:?}");
+    let keys: HashSet<String> = keys.iter().map(shown).collect();
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("is_one_of_them", -1, flags, move |context| {
+        let key: Result<Row> = (0..context.len()).map(|at| context.get(at)).collect();
+        Ok(keys.contains(&shown(&key?)))
+    })?;
+    let own = quote(&table.name);
+    let key: Vec<_> = table
+        .key
+        .iter()
+        .map(|name| format!("{own}.{}", quote(name)))
+        .collect();
+    Ok(format!("is_one_of_them({})", key.join(", ")))
 }
 
 /// SQL for what is wrong with a value, NULL where nothing is.

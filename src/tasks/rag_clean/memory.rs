@@ -100,6 +100,7 @@ impl Memory {
                     child: chunks.name.clone(),
                     pairs: vec![(self.names.embedding_id.clone(), self.names.id.clone())],
                     has_action: false,
+                    cascades: false,
                     indexed: chunks
                         .has_index(connection, &[&self.names.embedding_id])
                         .map_err(wrong)?,

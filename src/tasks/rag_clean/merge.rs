@@ -83,6 +83,7 @@ impl References {
                     continue;
                 }
                 found.push(Reference {
+                    cascades: false,
                     indexed: is_key(&child, column)
                         || child.has_index(reader, &[column]).map_err(wrong)?,
                     child: child.name,

@@ -61,7 +61,7 @@ pub fn look(planner: &mut Planner<'_>) -> anyhow::Result<Vec<Removal>> {
             false => statistics.unused(),
             true => {
                 memory.chunks(&[(&names.embedding_id, "embedding_id")])?;
-                memory.embedding_of_it(&statistics.unused())
+                memory.embedding_of_it(&planner.left(&memory.embeddings, &statistics.unused()))
             }
         };
         let along = match memory.pointing() {
@@ -162,7 +162,7 @@ fn never_retrieved(
     let table = statistics.table;
     let condition = statistics.unused_for_long();
     let (condition, along) = match statistics.of_embeddings {
-        true => (planner.unreferenced(&condition)?, Along::Chunks),
+        true => (planner.unreferenced_with_chunks(&condition)?, Along::Chunks),
         false => (
             planner.unreferenced_chunk(&condition)?,
             memory
@@ -177,6 +177,7 @@ fn never_retrieved(
         table: table.clone(),
         selection: Selection::of(table, &condition),
         along,
+        free: String::new(),
         chosen,
         others: 0,
         total: statistics.total,

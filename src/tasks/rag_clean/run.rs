@@ -317,10 +317,10 @@ impl Work<'_> {
             for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
                 self.report.examined(id, subject);
             }
-            let planned = planner.step(step).and_then(|planned| {
+            let planned = planner.step(step, |planned| {
                 let takes = |one: &Removal| one.takes_embeddings(memory, one.chosen, one.others);
                 if !planned.iter().any(takes) {
-                    return Ok(planned);
+                    return Ok(());
                 }
                 let why = match &follows {
                     Some(known) => known,
@@ -332,7 +332,7 @@ impl Work<'_> {
                     ))
                     .hint("bring the index in order first, or take it out of [[rag.index]]")
                     .into()),
-                    None => Ok(planned),
+                    None => Ok(()),
                 }
             });
             for error in planner.refusals.drain(..) {

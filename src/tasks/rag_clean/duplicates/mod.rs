@@ -272,6 +272,7 @@ impl Look<'_> {
             } else {
                 Along::Nothing
             },
+            free: String::new(),
             chosen: pairs.len() as u64,
             others: embeddings,
             total: chunks.total,

@@ -10,13 +10,13 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::duplicates::Twins;
-use super::judge::Judge;
+use super::judge::{self, Judge};
 use super::memory::Memory;
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::error::refused;
-use crate::sqlite::{self, Selection, Table, quote};
+use crate::sqlite::{self, Row, Selection, Table, quote};
 use crate::units::{self};
 
 /// An application that notes when it used an embedding has noted one within this time.
@@ -55,6 +55,8 @@ pub struct Removal {
     pub selection: Selection,
     /// What happens to the rows that belong to one.
     pub along: Along,
+    /// True for an embedding that may go along.
+    pub free: String,
     /// How many there are.
     pub chosen: u64,
     /// How many rows of the other table change or go with them.
@@ -145,7 +147,12 @@ impl<'a> Planner<'a> {
     }
 
     /// What a step would take, in the order in which it goes; those without rows too. Refused where it is in doubt, or too much.
-    pub fn step(&mut self, step: RagStep) -> anyhow::Result<Vec<Removal>> {
+    /// `allow` may refuse it too.
+    pub fn step(
+        &mut self,
+        step: RagStep,
+        allow: impl FnOnce(&[Removal]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<Removal>> {
         let before = (self.gone_embeddings.clone(), self.gone_chunks.clone());
         let planned = match step {
             RagStep::Idle => self.idle(),
@@ -156,6 +163,7 @@ impl<'a> Planner<'a> {
             // They take nothing: see `renew` and `run`.
             RagStep::Changed | RagStep::Optimize => Ok(Vec::new()),
         };
+        let planned = planned.and_then(|planned| allow(&planned).map(|()| planned));
         if planned.is_err() {
             // What is refused does not go, and the steps behind it must not count on that.
             (self.gone_embeddings, self.gone_chunks) = before;
@@ -205,6 +213,7 @@ impl<'a> Planner<'a> {
             table: table.clone(),
             selection: Selection::of(table, &format!("{why} IS NOT NULL AND ({acting})")),
             along,
+            free: String::new(),
             chosen,
             others: 0,
             total,
@@ -223,6 +232,9 @@ impl<'a> Planner<'a> {
             return Ok(removal);
         }
         let rows = removal.selection.condition();
+        if removal.along == Along::Embedding {
+            removal.free = self.unreferenced("1")?;
+        }
         let others = self.along(&removal, &rows)?;
         if let Some((table, condition)) = &others {
             removal.others = self.count(&table.name, &self.left(table, condition))?;
@@ -241,6 +253,23 @@ impl<'a> Planner<'a> {
         Ok(removal)
     }
 
+    /// From now on duplicates count as gone, which no condition on their values tells.
+    pub(super) fn takes_twins(&mut self, removal: &Removal) -> anyhow::Result<()> {
+        let pairs = self.twins.iter().flat_map(|twins| &twins.pairs);
+        let keys: Vec<Row> = pairs.map(|pair| pair.removed.clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let is_twin = judge::teach_keys(self.reader, &removal.table, &keys)
+            .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))?;
+        let others = self.along(removal, &is_twin)?;
+        self.takes(&removal.table, is_twin);
+        if let Some((table, condition)) = others {
+            self.takes(table, condition);
+        }
+        Ok(())
+    }
+
     /// The table of what belongs to these `rows` of a removal, and what tells it.
     fn along(&self, removal: &Removal, rows: &str) -> anyhow::Result<Option<(&'a Table, String)>> {
         let memory = self.memory;
@@ -249,10 +278,11 @@ impl<'a> Planner<'a> {
         };
         Ok(match removal.along {
             Along::Nothing => None,
-            Along::Chunks | Along::Pending => Some((chunks, memory.embedding_of_it(rows))),
+            Along::Chunks | Along::Pending => {
+                let goes = self.left(&removal.table, rows);
+                Some((chunks, memory.embedding_of_it(&goes)))
+            }
             Along::Embedding => {
-                // Looking for the other chunks of an embedding has to be short.
-                memory.references(self.reader, self.source, self.context)?;
                 let goes = self.left(chunks, rows);
                 let stays = self.left(chunks, &format!("({rows}) IS NOT TRUE"));
                 let condition = format!(
@@ -260,6 +290,8 @@ impl<'a> Planner<'a> {
                     memory.chunk_of_it(&goes),
                     memory.chunk_of_it(&stays)
                 );
+                // Looking for the other chunks of an embedding is short then.
+                let condition = self.unreferenced(&condition)?;
                 Some((&memory.embeddings, condition))
             }
         })
@@ -298,6 +330,19 @@ impl<'a> Planner<'a> {
             .memory
             .references(self.reader, self.source, self.context)?;
         Ok(hold_back(condition, &references, &self.memory.embeddings))
+    }
+
+    /// The same, and nothing holds on to one of its chunks, which would go with it.
+    pub(super) fn unreferenced_with_chunks(&self, condition: &str) -> anyhow::Result<String> {
+        let condition = self.unreferenced(condition)?;
+        if self.memory.pointing().is_none() {
+            return Ok(condition);
+        }
+        let held = format!("({}) IS NOT TRUE", self.unreferenced_chunk("1")?);
+        Ok(format!(
+            "{condition} AND NOT {}",
+            self.memory.chunk_of_it(&held)
+        ))
     }
 
     pub(super) fn unreferenced_chunk(&self, condition: &str) -> anyhow::Result<String> {
@@ -377,13 +422,16 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Rows of other tables without an action of their own keep theirs.
+/// Rows of other tables without an action of their own keep theirs, and rows of the same table that would go along: nobody said that
+/// they may.
 fn hold_back(condition: &str, references: &[sqlite::Reference], table: &Table) -> String {
     let mut all = vec![format!("({condition})")];
+    let own = |one: &sqlite::Reference| one.child.eq_ignore_ascii_case(&table.name);
     all.extend(
         references
             .iter()
-            .filter(|one| !one.has_action)
+            .filter(|one| !one.pairs.is_empty())
+            .filter(|one| !one.has_action || (one.cascades && own(one)))
             .map(|one| format!("NOT {}", one.points_to(table))),
     );
     all.join(" AND ")

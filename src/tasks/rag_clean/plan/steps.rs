@@ -10,6 +10,9 @@ use crate::tasks::rag_clean::duplicates::Look;
 use crate::tasks::rag_clean::judge::Judge;
 use crate::units::{self, Length};
 
+/// So many embeddings are gone through for each chunk where no index finds them.
+const FEW: u64 = 2_000;
+
 impl Planner<'_> {
     pub(super) fn idle(&mut self) -> anyhow::Result<Vec<Removal>> {
         let names = &self.memory.names;
@@ -33,6 +36,7 @@ impl Planner<'_> {
             table: table.clone(),
             selection: Selection::of(table, "0"),
             along: Along::Chunks,
+            free: String::new(),
             chosen: 0,
             others: 0,
             total: times.rows,
@@ -64,15 +68,7 @@ impl Planner<'_> {
             .into());
         }
         let old = format.older_than(&place(&own), cutoff);
-        let mut condition = self.unreferenced(&old)?;
-        if self.memory.pointing().is_some() {
-            // Nor to one of its chunks, which would go with it.
-            let held_back = format!("({}) IS NOT TRUE", self.unreferenced_chunk("1")?);
-            condition = format!(
-                "{condition} AND NOT {}",
-                self.memory.chunk_of_it(&held_back)
-            );
-        }
+        let condition = self.unreferenced_with_chunks(&old)?;
         removal.chosen = match times.older {
             0 => 0,
             _ => self.count(&table.name, &condition)?,
@@ -92,6 +88,11 @@ impl Planner<'_> {
         let chunks = self
             .memory
             .chunks(&[(&names.embedding_id, "embedding_id")])?;
+        if self.count(&self.memory.embeddings.name, "1")? > FEW {
+            let found = self.memory.require_ids(self.reader);
+            found
+                .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))??;
+        }
         let own = quote(&chunks.name);
         let total = self.count(&chunks.name, "1")?;
         let pending = self.count(
@@ -115,6 +116,7 @@ impl Planner<'_> {
                 table: chunks.clone(),
                 selection: Selection::of(chunks, &condition),
                 along: Along::Nothing,
+                free: String::new(),
                 chosen,
                 others: 0,
                 total,
@@ -137,21 +139,28 @@ impl Planner<'_> {
         let names = &memory.names;
         let table = &memory.embeddings;
         let own = quote(&table.name);
-        // As it is now: once chunks are gone, the newest that has one may be another.
-        let newest: Option<String> = self
+        // As it is now: once chunks are gone, the newest that has one may be another. Ids that are no numbers say nothing of that.
+        let newest: Option<Option<i64>> = self
             .reader
             .query_row(
                 &format!(
-                    "SELECT quote(max({})) FROM main.{}",
-                    quote(&names.embedding_id),
-                    quote(&names.chunks)
+                    "SELECT max({own}.{id}), max(typeof({own}.{id}) <> 'integer') FROM main.{own} WHERE {}",
+                    memory.chunk_of_it("1"),
+                    id = quote(&names.id)
                 ),
                 [],
-                |row| row.get(0),
+                |row| match row.get::<_, Option<bool>>(1)? {
+                    Some(true) => Ok(None),
+                    _ => row.get(0).map(Some),
+                },
             )
             .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))?;
-        let newest = newest.unwrap_or_else(|| "NULL".to_owned());
-        let mut conditions = vec![format!("{own}.{} <= {newest}", quote(&names.id))];
+        let mut conditions = match newest {
+            Some(Some(newest)) => vec![format!("{own}.{} <= {newest}", quote(&names.id))],
+            Some(None) => vec!["0".to_owned()],
+            None => Vec::new(),
+        };
+        let mut dated = false;
         if table.column(&names.last_accessed).is_some() {
             let column = TimeColumn {
                 table: &table.name,
@@ -163,8 +172,21 @@ impl Planner<'_> {
             if let Some(format) = times.format {
                 let place = format!("{own}.{}", quote(&names.last_accessed));
                 let young = format.since(&place, now - YOUNG);
-                conditions.push(format!("({young}) IS NOT TRUE"));
+                let not_young = match newest {
+                    Some(_) => "IS NOT TRUE",
+                    None => "IS FALSE",
+                };
+                conditions.push(format!("({young}) {not_young}"));
+                dated = true;
             }
+        }
+        if newest.is_none() && !dated {
+            return Err(refused(format!(
+                "the ids of {} are no numbers and {} tells nothing: which embedding is about to get its chunk cannot be told",
+                table.name, names.last_accessed
+            ))
+            .hint("have the application set it, or remove embeddings without a chunk itself")
+            .into());
         }
         // That of a memory in quarantine waits for it, wherever it could not go along.
         let kept = RagTables::quarantine(&names.chunks);
@@ -200,6 +222,7 @@ impl Planner<'_> {
             table: table.clone(),
             selection: Selection::of(table, &acting),
             along: Along::Nothing,
+            free: String::new(),
             chosen,
             others: 0,
             total,
@@ -220,18 +243,18 @@ impl Planner<'_> {
         if let Some(dimension) = dimension {
             let may_wait = self.memory.pointing().is_none_or(|chunks| {
                 let pointer = chunks.column(&names.embedding_id);
-                pointer.is_some_and(|one| !one.not_null)
+                pointer.is_some_and(|one| !one.not_null && one.key == 0)
             });
-            let along = match may_wait {
-                true => Along::Pending,
-                false => Along::Chunks,
+            let (along, acting) = match may_wait {
+                true => (Along::Pending, self.unreferenced("1")?),
+                false => (Along::Chunks, self.unreferenced_with_chunks("1")?),
             };
             let removal = self.judged(
                 RagStep::Invalid,
                 table,
                 "invalid vectors",
                 &Judge::vector(&table.name, &names.vector, dimension),
-                &self.unreferenced("1")?,
+                &acting,
                 along,
             )?;
             found.push(self.take(removal)?);
@@ -281,6 +304,7 @@ impl Planner<'_> {
             removal.what,
             RagStep::Duplicates,
         )?;
+        self.takes_twins(&removal)?;
         Ok(vec![removal])
     }
 }
