@@ -529,3 +529,50 @@ fn an_application_that_goes_on_writing_is_not_in_the_way() {
     assert!(active.iter().all(|one| one["logins"] == 10));
     assert_eq!(report["data"]["accounts"]["active"], 10_000);
 }
+
+/// What many small failures of others hide, and what comes after a burst that is not the worst one.
+#[test]
+fn every_burst_is_seen_and_what_came_of_it() {
+    let server = server(&[
+        USERS,
+        "CREATE TABLE login_events (username TEXT, success INTEGER, created_at TEXT);
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2400)
+           INSERT INTO login_events SELECT 'user' || (n % 120), 0, datetime('now', '-' || (n / 120) || ' days', '-' || (n % 120) || ' minutes') FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 30)
+           INSERT INTO login_events SELECT 'Victim', 0, datetime('now', '-9 days', n || ' seconds') FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 12)
+           INSERT INTO login_events SELECT 'victim', 0, datetime('now', '-1 day', n || ' seconds') FROM c;
+         INSERT INTO login_events VALUES ('victim', 1, datetime('now', '-1 day', '5 minutes'));
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 12)
+           INSERT INTO login_events SELECT 'quiet', 0, datetime('now', '-2 days', n || ' seconds') FROM c;",
+    ]);
+    let (code, report) = server.json("access-audit");
+    assert_eq!(code, 2, "{report:#}");
+    let found = finding(&report, "access.burst-succeeded");
+    assert_eq!(found["subject"], "user victim");
+    assert_eq!(finding(&report, "access.burst")["subject"], "user quiet");
+}
+
+#[test]
+fn accounts_are_known_by_any_of_their_names() {
+    let server = server(&[
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, email TEXT, role TEXT, is_admin INTEGER, created_at TEXT);
+         INSERT INTO users VALUES (1, 'ann', 'Ann@x.com', 'trader', 1, '2020-01-01 00:00:00'),
+           (2, 'bob', 'bob@x.com', '[\"admin\"]', 0, '2020-01-01 00:00:00'), (3, 'eve', 'eve@x.com', 'trader', 0, '2020-01-01 00:00:00');
+         CREATE TABLE login_attempts (email TEXT, failed INTEGER, attempted_at TEXT);
+         INSERT INTO login_attempts VALUES ('ann@x.com', 0, datetime('now', '-1 day')), ('BOB@x.com', 0, datetime('now', '-1 day')),
+           ('eve@x.com', 0, datetime('now', '-2 days')), ('eve@x.com', 1, datetime('now', '-3 days'));",
+    ]);
+    let (code, report) = server.json("access-audit");
+    assert_eq!(code, 0, "{report:#}");
+    let accounts = &report["data"]["accounts"];
+    assert_eq!(accounts["active"], 3);
+    assert_eq!(names(&accounts["admins"]), ["ann", "bob"]);
+    assert_eq!(report["data"]["logins"]["failed"], 1);
+    // Attempts of which nobody knows how they ended are no logins.
+    sql(&server, "ALTER TABLE login_attempts DROP COLUMN failed");
+    let (_, report) = server.json("access-audit");
+    assert_eq!(report["data"]["logins"], Value::Null, "{report:#}");
+    let told = report["findings"].to_string();
+    assert!(told.contains("how an attempt ended"), "{told}");
+}

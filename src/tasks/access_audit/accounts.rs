@@ -81,7 +81,7 @@ impl Accounts {
         let created = scene.format(&found, "created")?.flatten();
         let mut all = Self {
             table: found.table.clone(),
-            knows_admins: found.column("admin").is_some(),
+            knows_admins: found.column("admin").is_some() || found.column("admin_flag").is_some(),
             knows_logins: last_login.is_some()
                 || events.is_some_and(|events| !events.accounts.is_empty()),
             total: 0,
@@ -96,10 +96,24 @@ impl Accounts {
             names: BTreeMap::new(),
             actors_without_right: Vec::new(),
         };
-        let wanted = ["id", "name", "last_login", "created", "admin", "status"]
-            .map(|what| found.short(what));
+        let wanted = [
+            "id",
+            "name",
+            "last_login",
+            "created",
+            "admin",
+            "status",
+            "admin_flag",
+            "email",
+        ]
+        .map(|what| found.short(what));
         let column = |what: &str| found.column(what).unwrap_or_default().to_owned();
         let (admin, status) = (column("admin"), column("status"));
+        // One that the configuration names says it alone.
+        let flag = match scene.settings.users.admin {
+            Some(_) => String::new(),
+            None => column("admin_flag"),
+        };
         scroll(
             scene.live,
             &found.table,
@@ -113,16 +127,24 @@ impl Accounts {
                     .unwrap_or_else(|| "an account without a name".to_owned());
                 let (seen, made) = (row.get_ref(2)?, row.get_ref(3)?);
                 let seen = last_login.and_then(|format| format.read(seen));
-                let tally = events.map(|events| tally(events, id.as_deref(), &name));
+                let email = values::word(row.get_ref(7)?);
+                let keys: Vec<_> = [Some(&name), id.as_ref(), email.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .map(|key| key.to_lowercase())
+                    .collect();
+                let tally = events.map(|events| tally(events, &keys));
+                let roles = &scene.settings.admin_values;
                 let account = Account {
                     logins: tally.map(|tally| tally.logins),
                     last_login: seen.max(tally.and_then(|tally| tally.last)),
                     created: created.and_then(|format| format.read(made)),
-                    admin: values::is_admin(&admin, row.get_ref(4)?, &scene.settings.admin_values),
+                    admin: values::is_admin(&admin, row.get_ref(4)?, roles)
+                        || (!flag.is_empty() && values::is_admin(&flag, row.get_ref(6)?, roles)),
                     name,
                 };
                 let disabled = !status.is_empty() && values::is_disabled(&status, row.get_ref(5)?);
-                all.note_names(id, &account, events, actions);
+                all.note_names(id, &keys, &account, events, actions);
                 all.add(account, disabled, scene);
                 Ok(())
             },
@@ -173,6 +195,7 @@ impl Accounts {
     fn note_names(
         &mut self,
         id: Option<String>,
+        keys: &[String],
         account: &Account,
         events: Option<&Events>,
         actions: Option<&Actions>,
@@ -185,11 +208,13 @@ impl Accounts {
         {
             self.actors_without_right.push(account.name.clone());
         }
-        if let Some(id) = id {
-            let failed = events.is_some_and(|events| events.by_user.knows(&id));
-            if failed || actor(&id) {
-                self.names.insert(id, account.name.clone());
+        for key in keys {
+            if events.is_some_and(|events| events.by_user.knows(key)) {
+                self.names.insert(key.clone(), account.name.clone());
             }
+        }
+        if let Some(id) = id.filter(|id| actor(id)) {
+            self.names.insert(id, account.name.clone());
         }
     }
 }
@@ -204,8 +229,8 @@ impl Account {
     }
 }
 
-/// Events name an account by its id or by its name.
-fn tally(events: &Events, id: Option<&str>, name: &str) -> Tally {
-    let of = |key: &str| events.accounts.get(key).copied();
-    of(name).or_else(|| id.and_then(of)).unwrap_or_default()
+/// Events name an account by its name, its id or its address.
+fn tally(events: &Events, keys: &[String]) -> Tally {
+    let found = keys.iter().find_map(|key| events.accounts.get(key));
+    found.copied().unwrap_or_default()
 }

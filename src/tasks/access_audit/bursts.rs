@@ -15,6 +15,8 @@ pub struct Burst {
     pub number: u64,
     /// When that began.
     pub from: Timestamp,
+    /// When each such time began, this one too.
+    pub starts: Vec<Timestamp>,
 }
 
 /// Failed logins of one kind of subject.
@@ -63,15 +65,20 @@ impl Failures {
         found
     }
 
-    /// The worst `within` minutes of a subject, where they reach `limit`.
+    /// The worst `within` minutes of a subject, where they reach `limit`, and when all that do began.
     pub fn burst(&self, subject: &str, within: i64, limit: u64) -> Option<Burst> {
         let minutes = self.by.get(subject)?;
         let mut worst: Option<(u64, i64)> = None;
+        let mut starts = Vec::new();
+        let moment = |minute: i64| Timestamp::from_second(minute * 60).ok();
         for first in minutes.keys() {
             let number = minutes
                 .range(*first..first.saturating_add(within))
                 .map(|(_, number)| number)
                 .sum();
+            if number >= limit {
+                starts.extend(moment(*first));
+            }
             if worst.is_none_or(|(most, _)| number > most) {
                 worst = Some((number, *first));
             }
@@ -79,7 +86,8 @@ impl Failures {
         let (number, first) = worst.filter(|(number, _)| *number >= limit)?;
         Some(Burst {
             number,
-            from: Timestamp::from_second(first * 60).ok()?,
+            from: moment(first)?,
+            starts,
         })
     }
 }
@@ -99,7 +107,7 @@ mod tests {
         assert_eq!(failures.ranked(), [("bob", 7), ("eve", 1)]);
         let burst = failures.burst("bob", 10, 5).expect("is one");
         assert_eq!(burst.number, 5);
-        assert_eq!(burst.from, at(1));
+        assert_eq!((burst.from, burst.starts), (at(1), vec![at(1)]));
         assert_eq!(failures.burst("bob", 10, 6), None);
         assert_eq!(failures.burst("bob", 2, 4), None);
         assert_eq!(failures.burst("nobody", 10, 1), None);

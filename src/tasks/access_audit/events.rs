@@ -30,7 +30,7 @@ pub struct Events {
     pub found: Found,
     /// How their moments are written; none where there is no event.
     pub format: Option<TimeFormat>,
-    /// By what the events call an account.
+    /// By what the events call an account, in lower case.
     pub accounts: HashMap<String, Tally>,
     /// Logins within the period.
     pub succeeded: u64,
@@ -124,7 +124,10 @@ impl Events {
         if users.is_empty() && addresses.is_empty() {
             return Ok((by_user, by_address));
         }
-        let within = |burst: &Burst, at: Timestamp| at >= burst.from && at <= burst.from + AFTER;
+        let within = |burst: &Burst, at: Timestamp| {
+            let mut starts = burst.starts.iter();
+            starts.any(|&from| at >= from && at <= from + AFTER)
+        };
         scan(scene, &self.found, self.format, |event| {
             let Some(event) = event.filter(|event| event.login == Login::Succeeded) else {
                 return;
@@ -168,7 +171,7 @@ fn scan(
             each(match at {
                 None => None,
                 Some(at) => Some(Event {
-                    user: values::word(row.get_ref(0)?),
+                    user: values::word(row.get_ref(0)?).map(|user| user.to_lowercase()),
                     address: values::word(row.get_ref(3)?),
                     login: values::login(result, row.get_ref(2)?),
                     at,

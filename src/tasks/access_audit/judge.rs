@@ -188,15 +188,14 @@ impl All<'_> {
         }
         let within = i64::try_from(settings.burst_within.0.as_secs().div_ceil(60)).unwrap_or(1);
         let bursts = |failures: &Failures| -> Vec<(String, u64, Option<Burst>)> {
-            let ranked = failures.ranked();
-            let with = ranked.into_iter().take(RANKED).map(|(subject, number)| {
-                (
-                    subject.to_owned(),
-                    number,
-                    failures.burst(subject, within, settings.burst),
-                )
+            let with = failures.ranked().into_iter().map(|(subject, number)| {
+                let burst = failures.burst(subject, within, settings.burst);
+                (subject.to_owned(), number, burst)
             });
-            with.collect()
+            // A few at once say more than many over a month.
+            let shown =
+                |(at, one): &(usize, (_, _, Option<Burst>))| *at < RANKED || one.2.is_some();
+            with.enumerate().filter(shown).map(|(_, one)| one).collect()
         };
         let (users, addresses) = (bursts(&events.by_user), bursts(&events.by_address));
         let (after_user, after_address) =
@@ -217,9 +216,12 @@ impl All<'_> {
                     subject,
                 });
             }
-            for one in found.iter().filter(|one| one.burst.is_some()).take(MOST) {
+            let mut bursts: Vec<_> = found.iter().filter(|one| one.burst.is_some()).collect();
+            bursts.sort_by_key(|one| one.succeeded_at.is_none());
+            for one in bursts.into_iter().take(MOST) {
                 report.find(self.burst(kind, one));
             }
+            found.truncate(RANKED);
             found
         };
         Ok(LoginsDetail {

@@ -71,17 +71,13 @@ pub const USERS: Usual = Usual {
         ),
         (
             "admin",
-            &[
-                "role",
-                "is_admin",
-                "isadmin",
-                "admin",
-                "is_superuser",
-                "is_staff",
-                "user_role",
-                "user_type",
-            ],
+            &["role", "roles", "user_role", "admin", "user_type"],
         ),
+        (
+            "admin_flag",
+            &["is_admin", "isadmin", "is_superuser", "is_staff"],
+        ),
+        ("email", &["email", "mail", "email_address"]),
         (
             "status",
             &[
@@ -158,6 +154,12 @@ pub const LOGINS: Usual = Usual {
                 "succeeded",
                 "successful",
                 "is_success",
+                "is_successful",
+                "was_successful",
+                "login_success",
+                "failed",
+                "is_failed",
+                "failure",
                 "ok",
                 "result",
                 "outcome",
@@ -344,6 +346,16 @@ pub fn find(
         if let Some(column) = own {
             found.columns.insert(what, column);
         }
+    }
+    if usual.what == "logins"
+        && found.column("result").is_none()
+        && found.table.to_ascii_lowercase().contains("attempt")
+    {
+        let why = format!(
+            "{} has no column with a usual name for how an attempt ended: none of them counts as a login",
+            found.table
+        );
+        return Ok(Look::Unfit(why, table.is_some()));
     }
     let lacking: Vec<_> = usual
         .needed

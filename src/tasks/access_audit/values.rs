@@ -46,8 +46,18 @@ pub fn is_admin(column: &str, value: ValueRef<'_>, roles: &[String]) -> bool {
     let asks = ["admin", "super", "staff", "root"]
         .iter()
         .any(|part| column.contains(part));
-    let named =
-        word(value).is_some_and(|role| roles.iter().any(|known| known.eq_ignore_ascii_case(&role)));
+    // `user,admin`, `["admin"]` and `ROLE_ADMIN` are roles too.
+    let is_role = |word: &str| {
+        let word = word.to_lowercase();
+        let word = word.strip_prefix("role_").unwrap_or(&word);
+        roles.iter().any(|known| known.to_lowercase() == word)
+    };
+    let named = word(value).is_some_and(|role| {
+        is_role(&role)
+            || role
+                .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-'))
+                .any(is_role)
+    });
     named || (asks && truth(value) == Some(true))
 }
 
@@ -79,10 +89,19 @@ pub fn is_disabled(column: &str, value: ValueRef<'_>) -> bool {
     truth(value).unwrap_or(!status.is_empty())
 }
 
-/// How a login ended. A column that asks for success has yes or no; any other has a word. No column: all of them are logins.
+/// How a login ended. A column that asks for success or failure has yes or no; any other has a word, or a status of HTTP. No
+/// column: all of them are logins.
 pub fn login(column: Option<&str>, value: ValueRef<'_>) -> Login {
-    if column.is_none() {
+    let Some(column) = column else {
         return Login::Succeeded;
+    };
+    if column.to_ascii_lowercase().contains("fail")
+        && let Some(failed) = truth(value)
+    {
+        return match failed {
+            true => Login::Failed,
+            false => Login::Succeeded,
+        };
     }
     let text = word(value).unwrap_or_default().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -96,19 +115,47 @@ pub fn login(column: Option<&str>, value: ValueRef<'_>) -> Login {
         "wrong",
         "bad_",
         "unauthor",
-        "locked",
+        "lock",
         "unsuccess",
-    ]) || text == "401"
-        || text == "403"
-    {
+        "throttl",
+        "too_many",
+        "too many",
+        "limit",
+        "expired",
+        "timeout",
+        "mismatch",
+        "incorrect",
+        "forbid",
+        "banned",
+        "disabled",
+        "abort",
+    ]) {
         return Login::Failed;
+    }
+    match text.parse() {
+        Ok(400..=599) => return Login::Failed,
+        Ok(100..=399) => return Login::Succeeded,
+        _ => {}
     }
     match truth(value) {
         Some(true) => return Login::Succeeded,
         Some(false) => return Login::Failed,
         None => {}
     }
-    if has(&["logout", "log_out", "sign_out", "signout"]) {
+    if has(&[
+        "logout",
+        "log_out",
+        "sign_out",
+        "signout",
+        "attempt",
+        "start",
+        "request",
+        "challenge",
+        "pending",
+        "required",
+        "page",
+        "view",
+    ]) {
         return Login::Other;
     }
     let said = has(&[
@@ -147,6 +194,11 @@ mod tests {
             ("is_admin", ValueRef::Integer(0), false),
             ("isAdmin", text("true"), true),
             ("is_admin", ValueRef::Null, false),
+            ("role", text("user,admin"), true),
+            ("roles", text("[\"admin\"]"), true),
+            ("role", text("ROLE_ADMIN"), true),
+            ("role", text("non-admin"), false),
+            ("role", text("administratorless"), false),
         ] {
             assert_eq!(
                 is_admin(column, value, &roles),
@@ -188,9 +240,24 @@ mod tests {
             (text("401"), Login::Failed),
             (text("wrong password"), Login::Failed),
             (ValueRef::Null, Login::Other),
+            (ValueRef::Integer(200), Login::Succeeded),
+            (ValueRef::Integer(302), Login::Succeeded),
+            (ValueRef::Integer(400), Login::Failed),
+            (ValueRef::Integer(429), Login::Failed),
+            (text("login_blocked"), Login::Failed),
+            (text("login_throttled"), Login::Failed),
+            (text("too_many_logins"), Login::Failed),
+            (text("login_attempt"), Login::Other),
+            (text("login_challenge"), Login::Other),
+            (text("login_page_viewed"), Login::Other),
         ] {
             assert_eq!(login(Some("result"), value), expected, "{value:?}");
         }
+        assert_eq!(login(Some("failed"), ValueRef::Integer(1)), Login::Failed);
+        assert_eq!(
+            login(Some("failed"), ValueRef::Integer(0)),
+            Login::Succeeded
+        );
         assert_eq!(login(None, ValueRef::Null), Login::Succeeded);
     }
 }
