@@ -29,7 +29,9 @@ const APART: [&str; 24] = [
 /// The shape of `sql`. A word in double quotes is a value unless it is used as a name: `is_name` says so, or it stands beside a
 /// dot or behind AS somewhere in the query.
 pub fn shape(sql: &str, is_name: &dyn Fn(&str) -> bool) -> Shape {
-    let tokens = tokens(sql);
+    let mut tokens = tokens(sql);
+    let torn = first_torn(&tokens);
+    tokens.truncate(torn.unwrap_or(usize::MAX));
     let used = used_as_names(&tokens);
     let mut words: Vec<String> = Vec::new();
     for token in &tokens {
@@ -57,11 +59,37 @@ pub fn shape(sql: &str, is_name: &dyn Fn(&str) -> bool) -> Shape {
     while words.last().is_some_and(|word| word == ";") {
         words.pop();
     }
+    if torn.is_some() {
+        words.push("…".to_owned());
+    }
     let text = join(&fold(words));
     Shape {
         id: blake3::hash(text.as_bytes()).to_hex()[..12].to_owned(),
         text: shorten(&text, SHOWN),
     }
+}
+
+/// The first text that is never closed, or that ends in the middle of a word: somebody wrote a quote into a value (`'O'Brien'`), and
+/// from there on nobody knows what is a value.
+fn first_torn(tokens: &[Token<'_>]) -> Option<usize> {
+    let is_text = |token: &Token<'_>| token.kind == Kind::Literal && token.text.ends_with('\'');
+    let is_open = |token: &Token<'_>| {
+        let text = token.text;
+        token.kind == Kind::Literal
+            && (text.len() == 1 || !text.ends_with(&text[..1]))
+            && text.starts_with(['\'', '"', '`'])
+    };
+    let touches = |one: &Token<'_>, other: &Token<'_>| {
+        one.text.as_bytes().as_ptr_range().end == other.text.as_ptr()
+    };
+    let is_word = |token: &Token<'_>| matches!(token.kind, Kind::Word | Kind::Literal);
+    (0..tokens.len()).find(|&at| {
+        let [one, next] = [Some(&tokens[at]), tokens.get(at + 1)];
+        let torn = one.zip(next).is_some_and(|(one, next)| {
+            touches(one, next) && is_word(one) && is_word(next) && (is_text(one) || is_text(next))
+        });
+        torn || is_open(&tokens[at])
+    })
 }
 
 /// A name or number in front of a sign makes it a subtraction; a keyword or another sign does not.
@@ -169,6 +197,26 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_in_a_value_gives_no_value_away() {
+        for sql in [
+            "SELECT * FROM users WHERE name='O'Brien' AND password='Tr0ub4dor'",
+            "SELECT * FROM users WHERE name = 'Tr0ub4dor",
+            "SELECT * FROM users WHERE name = x'00'Tr0ub4dor",
+            "SELECT * FROM users WHERE id = 5 AND name = Brien'Tr0ub4dor'",
+        ] {
+            let text = shape(sql, &|_| false).text;
+            assert!(text.starts_with("select * from users where"), "{text}");
+            assert!(text.ends_with('…'), "{text}");
+            assert!(!text.to_lowercase().contains("tr0ub4dor"), "{text}");
+        }
+        let whole = shape(
+            "SELECT 'it''s', x'00' FROM t WHERE a='b' AND c='d'",
+            &|_| false,
+        );
+        assert!(!whole.text.contains('…'), "{}", whole.text);
+    }
+
+    #[test]
     fn values_spacing_and_case_make_no_difference() {
         let expected = "select * from users where id = ? and name like ?";
         for sql in [
@@ -213,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_never_ends_shows_nothing() {
-        assert_eq!(of("SELECT 'secret"), "select ?");
+        assert_eq!(of("SELECT 'secret"), "select …");
         assert_eq!(of("VALUES (1, (2"), "values (?, (?");
         assert_eq!(of(""), "");
         let deep = "(".repeat(100_000);

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Detail;
 use super::plan::{Plan, Target};
+use super::run::{FAILED, NO_BACKUP, REFUSED};
 use crate::report::{Cell, Document, Reporter, Table};
 use crate::units;
 
@@ -85,8 +86,15 @@ impl Outcome {
 
 /// The line that comes first, the table of rules, and the detail.
 pub fn summarise(report: &Reporter, detail: &Detail) -> anyhow::Result<()> {
+    let found = report.snapshot().findings;
+    let undone: Vec<&str> = found
+        .iter()
+        .filter(|one| [FAILED, REFUSED, NO_BACKUP].contains(&one.id))
+        .map(|one| one.subject.as_str())
+        .collect();
     let done: u64 = detail.rules.iter().map(|one| one.done).sum();
-    let chosen: u64 = detail.rules.iter().map(|one| one.chosen).sum();
+    let goes = |one: &&Outcome| !undone.contains(&one.rule.as_str());
+    let chosen: u64 = detail.rules.iter().filter(goes).map(|one| one.chosen).sum();
     let archived: u64 = detail
         .rules
         .iter()
@@ -98,14 +106,19 @@ pub fn summarise(report: &Reporter, detail: &Detail) -> anyhow::Result<()> {
         .iter()
         .map(|one| one.longest_lock_ms)
         .fold(0.0, f64::max);
-    report.summarise(match (report.dry_run(), done) {
+    let mut text = match (report.dry_run(), done) {
         (true, _) => format!("would remove {}", units::count(chosen, "row")),
+        (false, 0) if !undone.is_empty() => "no rows removed".to_owned(),
         (false, 0) if chosen == 0 => "nothing is older than the rules allow".to_owned(),
         (false, _) => format!(
             "{} removed, {archived} of them archived; the write lock was held for {longest:.0} ms at most",
             units::count(done, "row")
         ),
-    });
+    };
+    if !undone.is_empty() {
+        text.push_str(&format!("; not done: {}", undone.join(", ")));
+    }
+    report.summarise(text);
     if !detail.rules.is_empty() {
         report.document(table(&detail.rules, report.dry_run()));
     }

@@ -19,9 +19,9 @@ use crate::sys::files;
 use crate::sys::lock::Held;
 use crate::units::{self, Length};
 
-const FAILED: &str = "data-clean.failed";
-const REFUSED: &str = "data-clean.refused";
-const NO_BACKUP: &str = "data-clean.no-backup";
+pub(super) const FAILED: &str = "data-clean.failed";
+pub(super) const REFUSED: &str = "data-clean.refused";
+pub(super) const NO_BACKUP: &str = "data-clean.no-backup";
 const NO_TABLE: &str = "data-clean.no-table";
 const KEPT: &str = "data-clean.kept";
 const GAVE_WAY: &str = "data-clean.gave-way";

@@ -24,10 +24,7 @@ impl Run {
             .collect();
         let mut text = match (report.dry_run(), chosen) {
             (_, 0) if !left.is_empty() => "no rows removed".to_owned(),
-            (_, 0) if detail.duplicates.is_some() => {
-                "nothing that a step looked for is there".to_owned()
-            }
-            (_, 0) => "nothing is idle, orphaned or invalid".to_owned(),
+            (_, 0) => "nothing that a step looked for is there".to_owned(),
             (true, _) => format!("would remove {}", units::count(chosen, "row")),
             (false, _) => format!(
                 "{} removed; the write lock was held for {:.0} ms at most",
