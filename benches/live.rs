@@ -282,6 +282,7 @@ fn unchecked(path: &Path, folder: &Path) -> anyhow::Result<()> {
         };
         let mut snapshot = Snapshot::take(path, &options)?;
         let writing = Writing {
+            roots: false,
             folder,
             name: &name,
             previous: previous.as_mut(),

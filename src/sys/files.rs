@@ -99,6 +99,11 @@ pub fn create_new(_: &Permit, path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
+/// The same, and it stays ours.
+pub fn create_own(_: &Permit, path: &Path) -> anyhow::Result<File> {
+    open_own(path, true).with_context(|| format!("cannot create {}", path.display()))
+}
+
 /// Opens or creates a lock file; its content is a note about the holder and nothing else. Whoever owns the directory can take
 /// the lock too.
 pub fn open_lock(path: &Path) -> anyhow::Result<File> {

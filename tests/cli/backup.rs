@@ -1,12 +1,16 @@
 //! `backup`: what it writes restores, whatever the source is like; what cannot be backed up is said.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::support::{BALANCE, Server, Writers, beside, fill, finding_ids, number, users, zcat};
+use crate::support::{
+    BALANCE, Server, Writers, beside, fill, finding, finding_ids, number, users, zcat,
+};
 
 #[test]
 fn a_backup_is_a_plain_gzip_of_the_whole_database() {
@@ -249,7 +253,7 @@ fn files_are_taken_along_and_databases_among_them_are_not() {
     );
     assert!(finding_ids(&report, "files").contains(&"backup.databases-skipped".to_owned()));
     let to = server.path().join("unpacked");
-    let output = std::process::Command::new("tar")
+    let output = Command::new("tar")
         .arg("tzf")
         .arg(&server.list("files")[0])
         .output()
@@ -302,4 +306,54 @@ fn a_full_disk_stops_in_time_and_leaves_the_old_backups() {
         "{message}"
     );
     assert!(server.list("app_db").is_empty());
+}
+
+/// The rest is taken along, and somebody is told every time.
+#[test]
+fn a_path_that_is_missing_costs_nothing_else() {
+    let server = Server::new()
+        .config("[[backup.file]]\npath = \"keys\"\n[[backup.file]]\npath = \"no/such\"");
+    fs::create_dir(server.root().join("keys")).unwrap();
+    fs::write(server.root().join("keys/one.pem"), "a key").unwrap();
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 2, "{report:#}");
+    let missing = finding(&report, "backup.file-missing");
+    assert!(missing["subject"].as_str().unwrap().ends_with("no/such"));
+    let file = server.list("files").pop().unwrap();
+    let output = Command::new("tar").arg("tzf").arg(file).output().unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(listed.contains("keys/one.pem"), "{listed}");
+    assert!(listed.contains("config.toml"), "{listed}");
+}
+
+/// What only root may read is not handed to whoever owns the folder.
+#[test]
+fn an_archive_of_roots_files_stays_roots() {
+    if !rustix::process::geteuid().is_root() {
+        return; // nobody else can give files away
+    }
+    let server = Server::new().config("[[backup.file]]\npath = \"key.pem\"");
+    let key = server.root().join("key.pem");
+    fs::create_dir(server.backups()).unwrap();
+    std::os::unix::fs::chown(server.backups(), Some(4711), Some(4711)).unwrap();
+    for (owner, mode, expected) in [(0, 0o600, 0), (4711, 0o600, 4711), (0, 0o644, 4711)] {
+        fs::write(&key, "a key").unwrap();
+        std::os::unix::fs::chown(&key, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(server.config_path(), fs::Permissions::from_mode(0o644)).unwrap();
+        let ran = server.run("backup");
+        assert!(ran.code < 2, "{ran:?}");
+        for end in ["", ".idx"] {
+            let path = beside(&server.list("files").pop().unwrap(), end);
+            let meta = fs::metadata(&path).unwrap();
+            assert_eq!(
+                (meta.uid(), meta.mode() & 0o777),
+                (expected, 0o600),
+                "{owner} {mode:o}"
+            );
+        }
+        let database = server.list("app_db").pop().unwrap();
+        assert_eq!(fs::metadata(database).unwrap().uid(), 4711);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
 }

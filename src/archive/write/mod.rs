@@ -72,6 +72,8 @@ pub struct Writing<'a> {
     pub previous: Option<&'a mut Previous>,
     /// Compressing threads.
     pub threads: usize,
+    /// It stays root's, whoever owns the folder.
+    pub roots: bool,
     /// Today, days since 1970.
     pub day: u32,
     /// Free space that is left to others, bytes; the writing stops when it would go below.
@@ -141,8 +143,12 @@ fn fill(
     gz_path: &Path,
     index_path: &Path,
 ) -> anyhow::Result<Filled> {
-    let gz = files::create_new(permit, gz_path)?;
-    let index = IndexWriter::new(files::create_new(permit, index_path)?)?;
+    let create = match writing.roots {
+        true => files::create_own,
+        false => files::create_new,
+    };
+    let gz = create(permit, gz_path)?;
+    let index = IndexWriter::new(create(permit, index_path)?)?;
     let in_flight = writing.threads * 4 + 8;
     let (send_empty, empty) = channel();
     for _ in 0..in_flight {

@@ -15,7 +15,10 @@ use crate::archive::{self, Checks, Content, Store};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::files::{self, Identity};
+use crate::sys::machine;
 use crate::units;
+
+const MISSING: &str = "backup.file-missing";
 
 /// What is taken along.
 pub struct Selection {
@@ -35,7 +38,8 @@ impl Work<'_> {
             likely,
             |permit, name, previous| {
                 let progress = |done: u64| self.report.progress(done, likely, "backing up files");
-                let writing = self.writing(name, previous, &progress);
+                let mut writing = self.writing(name, previous, &progress);
+                writing.roots = self.run.files.is_roots(self.store, &self.context.state)?;
                 let written = archive::write(permit, writing, |sink| {
                     self.run
                         .files
@@ -82,19 +86,43 @@ impl Selection {
     /// Plain bytes, roughly.
     pub fn size(&self, store: &Store, state: &Path) -> anyhow::Result<u64> {
         let mut total = 0;
-        self.each(store, state, &mut |_, meta| {
+        let visit = &mut |_: &Path, meta: &std::fs::Metadata| {
             total += 1024 + meta.len();
             Ok(())
-        })?;
+        };
+        self.each(store, state, visit, &mut |_, _| {})?;
         Ok(total)
     }
 
-    /// Visits every file, folder and link, in a stable order; returns how many were skipped because they are not plain files.
+    /// True where something in it may be read by root alone, and the archive would belong to somebody else: whoever owns the folder.
+    pub fn is_roots(&self, store: &Store, state: &Path) -> anyhow::Result<bool> {
+        let Some(folder) = files::metadata(&store.folder)?.filter(|folder| folder.uid() != 0)
+        else {
+            return Ok(false);
+        };
+        let readable = |meta: &std::fs::Metadata| {
+            let may = |bits: u32| meta.mode() & bits != 0;
+            may(0o004)
+                || (meta.uid() == folder.uid() && may(0o400))
+                || (meta.gid() == folder.gid() && may(0o040))
+        };
+        let mut roots = false;
+        let visit = &mut |_: &Path, meta: &std::fs::Metadata| {
+            roots |= !meta.is_symlink() && !readable(meta);
+            Ok(())
+        };
+        self.each(store, state, visit, &mut |_, _| {})?;
+        Ok(roots && machine::is_root())
+    }
+
+    /// Visits every file, folder and link, in a stable order, and hears of what is `absent`; returns how many were skipped because
+    /// they are not plain files.
     fn each(
         &self,
         store: &Store,
         state: &Path,
         visit: &mut dyn FnMut(&Path, &std::fs::Metadata) -> anyhow::Result<()>,
+        absent: &mut dyn FnMut(&Path, &str),
     ) -> anyhow::Result<u64> {
         let untouchable = store.untouchable(state)?;
         let skipped = Cell::new(0);
@@ -104,17 +132,27 @@ impl Selection {
             skip
         };
         for path in self.all() {
-            let meta = files::link_metadata(path)
+            let Some(meta) = files::link_metadata(path)
                 .with_context(|| format!("cannot look at {}", path.display()))?
-                .with_context(|| format!("{} is not there; see [[backup.file]]", path.display()))?;
+            else {
+                absent(path, "is not there");
+                continue;
+            };
             if skip((meta.dev(), meta.ino())) {
                 continue;
             }
             visit(path, &meta)?;
-            if meta.is_dir() {
+            let mut enters = |path: &Path, meta: &std::fs::Metadata| {
+                let enters = meta.is_dir() && files::may_read(path);
+                if meta.is_dir() && !enters {
+                    absent(path, "is a folder that cannot be read");
+                }
+                enters
+            };
+            if enters(path, &meta) {
                 files::walk(path, &skip, &mut |walked| {
                     visit(&walked.path, &walked.meta)?;
-                    Ok(true)
+                    Ok(enters(&walked.path, &walked.meta))
                 })?;
             }
         }
@@ -131,7 +169,9 @@ impl Selection {
     ) -> anyhow::Result<()> {
         let mut tar = tar::Builder::new(sink);
         tar.follow_symlinks(false);
-        let skipped = self.each(store, &context.state, &mut |path, meta| {
+        report.examined_all(MISSING);
+        let absent = &mut |path: &Path, why: &str| missing(report, path, why);
+        let visit = &mut |path: &Path, meta: &std::fs::Metadata| {
             context.stop.check()?;
             let inside = path.strip_prefix("/").unwrap_or(path);
             if meta.is_dir() {
@@ -155,7 +195,8 @@ impl Selection {
                 ));
                 Ok(())
             }
-        })?;
+        };
+        let skipped = self.each(store, &context.state, visit, absent)?;
         tar.finish()?;
         if skipped > 0 {
             report.find(Finding::new(
@@ -172,6 +213,19 @@ impl Selection {
     }
 }
 
+/// The rest is taken along, and somebody is told every time.
+fn missing(report: &Reporter, path: &Path, why: &str) {
+    report.find(
+        Finding::new(
+            MISSING,
+            Severity::Critical,
+            path.display().to_string(),
+            format!("{why}, and is not in the backup of the files"),
+        )
+        .hint("[[backup.file]] names it: correct the path, or run as somebody who may read it"),
+    );
+}
+
 fn append_file(
     tar: &mut tar::Builder<&mut dyn Write>,
     path: &Path,
@@ -179,7 +233,29 @@ fn append_file(
     store: &Store,
     report: &Reporter,
 ) -> anyhow::Result<()> {
-    let mut file = files::open_regular(path)?;
+    let mut file = match files::open_regular(path) {
+        Ok(file) => file,
+        Err(error) => {
+            let kind = |error: &anyhow::Error| {
+                let io = error.root_cause().downcast_ref::<io::Error>();
+                io.map(io::Error::kind)
+            };
+            match kind(&error) {
+                // A file of another is no reason to lose the rest.
+                Some(io::ErrorKind::PermissionDenied) => {
+                    missing(report, path, "cannot be read by this user");
+                }
+                Some(io::ErrorKind::NotFound) => report.find(Finding::new(
+                    "backup.file-changed",
+                    Severity::Low,
+                    path.display().to_string(),
+                    "was gone when it was to be read",
+                )),
+                _ => return Err(error),
+            }
+            return Ok(());
+        }
+    };
     let meta = file.metadata()?;
     let mut start = [0; 16];
     let length = file.read(&mut start)?;

@@ -74,6 +74,7 @@ impl Work<'_> {
             previous,
             threads: self.threads,
             day: archive::day(self.context.now),
+            roots: false,
             reserve: self.settings.reserve.0,
             stop: &self.context.stop,
             progress,
