@@ -99,9 +99,10 @@ impl Backup {
 
     /// The age of what could be brought back: of the data where it is known, else of the snapshot.
     pub fn data_as_of(&self) -> Timestamp {
+        let created = self.created_at();
         self.manifest()
             .and_then(|manifest| manifest.database.as_ref()?.data_as_of)
-            .unwrap_or_else(|| self.created_at())
+            .map_or(created, |newest| newest.min(created))
     }
 
     /// True when it is dated in the future.

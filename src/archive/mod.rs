@@ -16,7 +16,7 @@ pub mod swap;
 mod store;
 mod write;
 
-pub use catalogue::{Backup, Standing, catalogue, find as find_backup, lost, series_lock};
+pub use catalogue::{AHEAD, Backup, Standing, catalogue, find as find_backup, lost, series_lock};
 pub use index::{Header as IndexHeader, IndexReader, Record as IndexRecord};
 pub use judge::{Freshness, judge_size, require_recent, require_younger};
 pub use manifest::FORMAT;

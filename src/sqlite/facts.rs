@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::integrity::{self, Verdict, is_the_applications};
 use super::moment::moment;
 use super::open::open_private_at_once;
-use super::{explain, quote};
+use super::{columns, explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
 
@@ -345,6 +345,14 @@ fn data_as_of(
 ) -> rusqlite::Result<Option<Timestamp>> {
     let mut newest = None;
     for (table, column) in freshness {
+        // SQLite takes a quoted name that is no column for a text, and a table that is gone is no reason to have no backup.
+        let there = columns(connection, table)?;
+        if !there
+            .iter()
+            .any(|one| one.name.eq_ignore_ascii_case(column))
+        {
+            continue;
+        }
         let sql = format!("SELECT max({}) FROM main.{}", quote(column), quote(table));
         let value = without_its_indexes(&sql, |sql| {
             connection.query_row(sql, [], |row| Ok(moment(row.get_ref(0)?)))

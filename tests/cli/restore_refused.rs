@@ -268,3 +268,56 @@ fn each_user_can_restore_what_is_theirs() {
         .expect(0);
     assert_eq!(fs::metadata(own.join("y.db")).unwrap().uid(), 4712);
 }
+
+/// At 3 a.m. the next command has to stand there.
+#[test]
+fn a_damaged_newest_one_names_the_one_before_it() {
+    let times = ["2026-11-21T03:00:00Z", "2026-11-22T03:00:00Z"];
+    let server = backups_at(Server::new(), &times);
+    let newest = server.list("app_db").pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 0x40;
+    fs::write(&newest, bytes).unwrap();
+    let target = server.path().join("x.db");
+    let (code, report) = server.json(&format!("restore app_db --to {}", target.display()));
+    assert_eq!(code, 2, "{report:#}");
+    let hint = report["failure"]["hint"].as_str().unwrap();
+    let (_, next) = hint.split_once("empire-maint ").unwrap();
+    let (next, _) = next.split_once(';').unwrap();
+    assert!(!target.exists());
+    server
+        .run(&format!("{next} --to {}", target.display()))
+        .expect(0);
+    assert_eq!(users(&target), 501);
+}
+
+#[test]
+fn a_database_is_no_backup_and_another_servers_backup_is_named() {
+    let server = Server::new();
+    let ran = server.run_args([
+        "restore",
+        "--file",
+        server.database().to_str().unwrap(),
+        "app_db",
+        "--to",
+        "x.db",
+    ]);
+    refused(&ran, "is a database as it is");
+    server.run("backup --database app_db").expect(0);
+    let backup = server.list("app_db").pop().unwrap();
+    let path = beside(&backup, ".json");
+    let manifest = fs::read_to_string(&path).unwrap();
+    let host: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let host = host["host"].as_str().unwrap();
+    let other = manifest.replace(&format!("\"host\": \"{host}\""), "\"host\": \"staging\"");
+    assert_ne!(other, manifest);
+    fs::write(&path, other).unwrap();
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 1, "{report:#}");
+    let told = finding(&report, "restore.other-source");
+    assert!(
+        told["message"].as_str().unwrap().contains("staging"),
+        "{told}"
+    );
+}

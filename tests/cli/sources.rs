@@ -464,3 +464,37 @@ fn a_foreign_key_that_cannot_be_checked_costs_no_backup() {
         .run(&format!("restore app_db --to {}", copy.display()))
         .expect(0);
 }
+
+/// A figure is no reason to have no backup, and one that says nothing is told.
+#[test]
+fn freshness_that_tells_nothing_costs_no_backup() {
+    for (freshness, extra, told) in [
+        ("gone = \"at\"", "", "tell no moment"),
+        ("users = \"no_such\"", "", "tell no moment"),
+        ("users = \"username\"", "", "tell no moment"),
+        (
+            "seen = \"at\"",
+            "INSERT INTO seen VALUES ('2099-01-01 00:00:00')",
+            "in the future",
+        ),
+    ] {
+        let server = Server::new();
+        let text = fs::read_to_string(server.config_path()).unwrap();
+        let text = text.replace(
+            "path = \"data/app.db\"",
+            &format!("path = \"data/app.db\"\nfreshness = {{ {freshness} }}"),
+        );
+        let server = server.raw_config(&text);
+        sql(
+            &server.database(),
+            &format!(
+                "CREATE TABLE seen (at TEXT); INSERT INTO seen VALUES ('2026-01-01 00:00:00'); {extra}"
+            ),
+        );
+        let (code, report) = server.json("backup --database app_db");
+        assert_eq!(code, 1, "{freshness}: {report:#}");
+        let found = finding(&report, "backup.freshness");
+        assert!(found["message"].as_str().unwrap().contains(told), "{found}");
+        server.run("verify-backup app_db").expect(0);
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use super::run::{Outcome, Run};
 use crate::archive::{
@@ -267,6 +268,37 @@ impl Work<'_> {
         Ok((published, outcome))
     }
 
+    /// Columns that tell nothing make the age of the data that of the backup.
+    fn judge_freshness(&self, manifest: &Manifest, facts: &Facts) {
+        const ID: &str = "backup.freshness";
+        if facts.freshness.is_empty() {
+            return;
+        }
+        self.report.examined(ID, &manifest.series);
+        let ahead =
+            |newest: &Timestamp| newest.duration_since(manifest.created_at) > archive::AHEAD;
+        let what = match facts.data_as_of {
+            None => {
+                "tell no moment: a table, a column or every value of it is missing or is no time"
+                    .to_owned()
+            }
+            Some(newest) if ahead(&newest) => {
+                format!("say that the newest data is from {newest:.0}, which is in the future")
+            }
+            Some(_) => return,
+        };
+        let named = |(table, column): (&String, &String)| format!("{table}.{column}");
+        let columns: Vec<_> = facts.freshness.iter().map(named).collect();
+        let message = format!(
+            "{} {what}; the age of the data is taken for that of the backup",
+            columns.join(", ")
+        );
+        self.report.find(
+            Finding::new(ID, Severity::Medium, &manifest.series, message)
+                .hint("freshness of [[database]] names a table and its column of times"),
+        );
+    }
+
     fn outcome(&self, published: &Published, checks: Duration, started: Instant) -> Outcome {
         let manifest = &published.manifest;
         let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -301,6 +333,9 @@ impl Work<'_> {
             "%",
             labels,
         );
+        if let Some(facts) = &manifest.database {
+            self.judge_freshness(manifest, facts);
+        }
         if let Some(facts) = &manifest.database
             && facts.foreign_key_violations > 0
         {

@@ -1,5 +1,6 @@
 //! From a backup to a database in its place: refuse early, restore beside the target, check, swap, check again.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::choose::Choice;
 use crate::archive::swap::{self, Access, Healed, Swap};
 use crate::archive::{self, Backup, Content, Limits, Source, Standing};
 use crate::context::Context;
-use crate::error::{damaged, missing, refused};
+use crate::error::{self, Kind, damaged, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::{Held, Lock};
@@ -118,7 +119,11 @@ impl Work<'_> {
             target: self.target.display().to_string(),
             reason: format!("from {}", self.backup.path.display()),
         };
-        let restored = self.report.act(step, |permit| self.beside(permit))?;
+        self.tell_source();
+        let restored = self
+            .report
+            .act(step, |permit| self.beside(permit))
+            .map_err(|error| self.with_the_one_before(error))?;
         let (plain, facts) = restored.clone().unwrap_or_default();
         let swap = || self.swap_in(old, facts.as_ref());
         let swapped = match self.task.stop_app {
@@ -253,7 +258,68 @@ impl Work<'_> {
         Err(swap::in_use(self.target).into())
     }
 
+    /// A damaged backup is not the end: the one before it may be whole.
+    fn with_the_one_before(&self, error: anyhow::Error) -> anyhow::Error {
+        if error::kind_of(&error) != Kind::Damaged {
+            return error;
+        }
+        let series = &self.backup.name.series;
+        let folder = &self.task.store.folder;
+        let all = archive::catalogue(folder, series, self.context.now).unwrap_or_default();
+        let before = all
+            .iter()
+            .find(|other| other.is_good() && other.created_at() < self.backup.created_at());
+        let hint = match before {
+            Some(before) => format!(
+                "the one before it: empire-maint restore {series} --at {}; empire-maint verify-backup {series} marks this one",
+                before.created_at()
+            ),
+            None => format!("empire-maint backup list {series}"),
+        };
+        let message = format!("{} cannot be restored", self.backup.path.display());
+        error.context(damaged(message).hint(hint))
+    }
+
+    /// Who takes another server's data for this one's should know.
+    fn tell_source(&self) {
+        const ID: &str = "restore.other-source";
+        let series = &self.backup.name.series;
+        self.report.examined(ID, series);
+        let (Some(manifest), Some(live)) = (self.backup.manifest(), self.live()) else {
+            return;
+        };
+        let there = manifest.source == live.path.display().to_string();
+        if there && *manifest.host == *self.context.host {
+            return;
+        }
+        let message = format!(
+            "{} was made of {} on {}, and goes to {} on {}",
+            self.backup.name.stem,
+            manifest.source,
+            manifest.host,
+            self.target.display(),
+            self.context.host
+        );
+        self.report
+            .find(Finding::new(ID, Severity::Medium, series, message));
+    }
+
     pub fn require_readable_backup(&self) -> anyhow::Result<()> {
+        let path = &self.backup.path;
+        let mut start = [0; 16];
+        if files::open_regular(path)?.read_exact(&mut start).is_ok()
+            && start == *b"SQLite format 3\0"
+        {
+            return Err(refused(format!(
+                "{} is a database as it is, and no compressed backup",
+                path.display()
+            ))
+            .hint(format!(
+                "with the application stopped: sqlite3 '{}' '.backup TARGET'",
+                path.display()
+            ))
+            .into());
+        }
         if let Standing::Unreadable(why) = &self.backup.standing {
             return Err(refused(format!(
                 "the manifest of {} cannot be read: {why}",
