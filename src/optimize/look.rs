@@ -25,6 +25,7 @@ pub(super) struct Looked {
 /// Why a database is left alone.
 enum Bad {
     ForeignKeys(u64),
+    Constraints(u64),
     Unchecked(String),
 }
 
@@ -47,6 +48,9 @@ impl Work<'_> {
             outcome.check_ms = millis(started.elapsed());
             if let Some(doubt) = facts.doubt() {
                 return Ok(Err(Bad::Unchecked(doubt)));
+            }
+            if facts.constraint_violations > 0 {
+                return Ok(Err(Bad::Constraints(facts.constraint_violations)));
             }
             if facts.foreign_key_violations > 0 {
                 return Ok(Err(Bad::ForeignKeys(facts.foreign_key_violations)));
@@ -78,6 +82,18 @@ impl Work<'_> {
                     Finding::new(UNCHECKED, Severity::Low, name, message).hint(
                         "let the application run PRAGMA integrity_check and PRAGMA optimize on its own connection",
                     ),
+                );
+                Ok(None)
+            }
+            Ok(Err(Bad::Constraints(violations))) => {
+                let message = format!(
+                    "{} of {name} that NOT NULL or a CHECK of the schema would not take: the database is left alone",
+                    units::count(violations, "value")
+                );
+                self.report.find(
+                    Finding::new(CORRUPT, Severity::Critical, name, message)
+                        .measured(violations as f64, "", 0.0)
+                        .hint(format!("sqlite3 '{}' 'PRAGMA quick_check'", path.display())),
                 );
                 Ok(None)
             }

@@ -28,6 +28,9 @@ pub struct Facts {
     pub tables: BTreeMap<String, u64>,
     /// Rows that point to no parent.
     pub foreign_key_violations: u64,
+    /// Values that NOT NULL or a CHECK of the schema would not take.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub constraint_violations: u64,
     /// Foreign keys that SQLite cannot check, because what they point to is not unique or not there; in its words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign_key_mismatches: Vec<String>,
@@ -41,6 +44,11 @@ pub struct Facts {
     /// The freshness columns as they were configured then, by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub freshness: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Facts {
@@ -131,7 +139,12 @@ fn judged(
     if !verdict.problems.is_empty() {
         return Err(integrity::damage(path, &verdict.problems).into());
     }
-    look(both, verdict.unchecked, freshness).map_err(|error| explain(error, path, stop))
+    let facts = look(both, verdict.unchecked, freshness);
+    let facts = facts.map_err(|error| explain(error, path, stop))?;
+    Ok(Facts {
+        constraint_violations: verdict.violations,
+        ..facts
+    })
 }
 
 /// The same of a copy that nobody else can be writing, which has to have these tables.
@@ -178,6 +191,7 @@ fn look(
         schema_hash: schema_hash(connection)?,
         tables,
         foreign_key_violations,
+        constraint_violations: 0,
         foreign_key_mismatches,
         unchecked,
         data_as_of: data_as_of(connection, freshness)?,

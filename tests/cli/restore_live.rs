@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rusqlite::Connection;
 
-use crate::support::{Paused, Server, actions, beside, number, sql, users};
+use crate::support::{Paused, Server, actions, beside, finding, number, sql, users};
 
 /// A backup of 500 users under a database that has 600 by now, one of them only in the log.
 pub fn server() -> Server {
@@ -324,6 +324,30 @@ fn a_journal_that_is_always_there_is_in_nobody_s_way() {
 }
 
 /// Data that a rule of its schema would not take any more is data.
+#[test]
+fn rows_that_break_a_rule_come_back() {
+    for rows in [1, 250] {
+        let server = Server::new();
+        let database = server.database();
+        sql(
+            &database,
+            &format!(
+                "CREATE TABLE t (id INTEGER PRIMARY KEY, a);
+                 WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {rows}) INSERT INTO t SELECT n, NULL FROM c;
+                 PRAGMA writable_schema=ON;
+                 UPDATE sqlite_schema SET sql = 'CREATE TABLE t (id INTEGER PRIMARY KEY, a NOT NULL)' WHERE name = 't'"
+            ),
+        );
+        let (code, report) = server.json("backup --database app_db");
+        assert_eq!(code, 1, "{report:#}");
+        let found = finding(&report, "backup.constraints");
+        assert_eq!(found["value"], f64::from(rows), "{found}");
+        server.run("verify-backup app_db").expect(0);
+        server.run("restore app_db --force").expect(0);
+        assert_eq!(number(&database, "SELECT count(*) FROM t"), i64::from(rows));
+    }
+}
+
 #[test]
 fn a_row_that_breaks_a_check_comes_back() {
     let server = Server::new();

@@ -33,6 +33,8 @@ const MOST: usize = 100;
 pub(super) struct Verdict {
     /// Every problem that there is, up to a hundred; none in a sound database.
     pub problems: Vec<String>,
+    /// Values that NOT NULL or a CHECK would not take today: the application's data as it is, and no damage.
+    pub violations: u64,
     /// Tables of which only the pages could be looked at, and why.
     pub unchecked: BTreeMap<String, String>,
 }
@@ -53,7 +55,7 @@ pub(super) fn is_the_applications(error: &rusqlite::Error) -> Option<String> {
 /// `quick_check` on one connection.
 pub(super) fn quick(connection: &Connection) -> rusqlite::Result<Verdict> {
     let found = check(connection, "PRAGMA main.quick_check");
-    or_table_by_table(found, connection, "quick_check")
+    or_table_by_table(found, connection, "quick_check")?.apart(connection, "quick_check")
 }
 
 /// `integrity_check` on all connections, which see one state.
@@ -68,19 +70,48 @@ pub(super) fn full(
         _ => in_its_own_words(in_parts(connections), connections),
     };
     match connections {
-        [first, ..] => or_table_by_table(found, first, "integrity_check"),
+        [first, ..] => or_table_by_table(found, first, "integrity_check")
+            .and_then(|verdict| verdict.apart(first, "integrity_check")),
         [] => found.map(Verdict::of),
     }
     .map_err(|error| explain(error, path, stop))
 }
 
 impl Verdict {
+    /// Damage apart from violations. The pragma says no more than a hundred things: where all of them are violations, there may be
+    /// damage behind them.
+    fn apart(mut self, connection: &Connection, pragma: &str) -> rusqlite::Result<Self> {
+        let said = self.problems.len();
+        self.problems.retain(|problem| !is_violation(problem));
+        self.violations = (said - self.problems.len()) as u64;
+        if said < MOST || !self.problems.is_empty() || !self.unchecked.is_empty() {
+            return Ok(self);
+        }
+        self.violations = 0;
+        let mut statement = connection.prepare(&format!("PRAGMA main.{pragma}({})", i32::MAX))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let problem: String = row.get(0)?;
+            match is_violation(&problem) {
+                true => self.violations += 1,
+                false if self.problems.len() < MOST => self.problems.push(problem),
+                false => {}
+            }
+        }
+        Ok(self)
+    }
+
     fn of(problems: Vec<String>) -> Self {
         Self {
             problems,
             ..Self::default()
         }
     }
+}
+
+/// In SQLite's words.
+fn is_violation(problem: &str) -> bool {
+    problem.starts_with("NULL value in ") || problem.starts_with("CHECK constraint failed in ")
 }
 
 fn or_table_by_table(

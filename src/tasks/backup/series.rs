@@ -357,6 +357,23 @@ impl Work<'_> {
             );
         }
         if let Some(facts) = &manifest.database
+            && facts.constraint_violations > 0
+        {
+            report.find(
+                Finding::new(
+                    "backup.constraints",
+                    Severity::Medium,
+                    &manifest.series,
+                    format!(
+                        "{} that NOT NULL or a CHECK of the schema would not take; the backup holds the data as it is",
+                        units::count(facts.constraint_violations, "value")
+                    ),
+                )
+                .measured(facts.constraint_violations as f64, "", 0.0)
+                .hint(format!("sqlite3 '{}' 'PRAGMA quick_check'", manifest.source)),
+            );
+        }
+        if let Some(facts) = &manifest.database
             && !facts.foreign_key_mismatches.is_empty()
         {
             report.find(
