@@ -14,8 +14,6 @@ use crate::config::sections::Keep;
 use crate::report::Permit;
 use crate::units;
 
-/// A backup dated further ahead than this was made by a clock that was wrong, or the clock is wrong now.
-
 /// What retention needs to know of a backup.
 #[derive(Clone, Debug)]
 pub struct Candidate {

@@ -3,49 +3,47 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::error::{self, Failure, Kind, refused};
+use super::sweep_part;
+use crate::error::{Failure, refused};
+use crate::report::Permit;
 use crate::sqlite;
 use crate::sys::{Stop, machine};
 
 /// How long a lock is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A database that everybody else waits for: SQLite's own lock is on the file, whatever its name becomes. It is not in WAL mode
-/// meanwhile, since its log would have the name that it was opened by.
+/// A database that everybody else waits for: SQLite's own lock is on the file, whatever its name becomes.
 pub struct Locked {
     connection: Connection,
-    /// It was in WAL mode.
-    pub was_wal: bool,
+    /// It is in WAL mode.
+    pub is_wal: bool,
 }
 
 impl Locked {
-    /// Refused where somebody has it open.
+    /// Refused where somebody has it open. Nothing is changed but that the write-ahead log is folded in.
     pub fn take(path: &Path, stop: &Stop) -> anyhow::Result<Self> {
         let connection = sqlite::open_writable(path, stop, PATIENCE)?;
-        let mode: String = connection
-            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-            .map_err(|error| told(error, path, stop))?;
-        lock(&connection).map_err(|error| told(error, path, stop))?;
-        Ok(Self {
-            connection,
-            was_wal: mode.eq_ignore_ascii_case("wal"),
-        })
+        let mut is_wal = false;
+        let mut lock = || -> rusqlite::Result<()> {
+            let ask = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
+            // In this mode the first look takes the lock for good, also of a database with a log.
+            ask("PRAGMA locking_mode=EXCLUSIVE")?;
+            is_wal = ask("PRAGMA journal_mode")?.eq_ignore_ascii_case("wal");
+            if is_wal {
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            }
+            connection.execute_batch("BEGIN EXCLUSIVE")
+        };
+        lock().map_err(|error| told(error, path, stop))?;
+        Ok(Self { connection, is_wal })
     }
 
-    /// From now on it is everybody's, in its own mode.
-    pub fn let_go(self, target: &Path, is_wal: bool, stop: &Stop) -> anyhow::Result<()> {
+    /// From now on it is everybody's. SQLite leaves an empty log under the name that the file was opened by.
+    pub fn let_go(self, permit: &Permit, target: &Path) -> anyhow::Result<()> {
         drop(self.connection);
-        match is_wal.then(|| set_wal(target, stop)) {
-            None => Ok(()),
-            // Whoever works with it already has it in the mode that they asked for.
-            Some(Err(error)) if error::kind_of(&error) == Kind::Refused => Ok(()),
-            Some(done) => done.context(
-                "the restored database is in its place and sound, but not in WAL mode; run the same command again",
-            ),
-        }
+        sweep_part(permit, target)
     }
 }
 

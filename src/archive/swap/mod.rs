@@ -36,9 +36,6 @@ pub struct Intent {
     pub aside: String,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
     pub was_wal: bool,
-    /// True when the new one gets it once it is in place.
-    #[serde(default)]
-    pub is_wal: bool,
 }
 
 /// How a database in its place is looked at once more.
@@ -157,6 +154,7 @@ pub fn heal(
         return Ok(Healed::NotSwapped);
     }
     files::remove(permit, &back_path(target))?;
+    sweep_part(permit, target)?; // what the killed one left of its lock
     match Locked::take(target, stop) {
         Ok(new) => conclude(permit, target, intent, new, stop, sound)?,
         Err(error) if error::kind_of(&error) == Kind::Refused => {
@@ -183,11 +181,14 @@ fn conclude(
     stop: &Stop,
     sound: impl FnOnce(Access) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    if let Err(error) = sound(Access::Alone) {
-        return Err(put_back(permit, target, intent, stop, error));
+    let failed = sound(Access::Alone)
+        .err()
+        .map(|error| put_back(permit, target, intent, stop, error));
+    new.let_go(permit, target)?;
+    match failed {
+        Some(error) => Err(error),
+        None => end(permit, target),
     }
-    new.let_go(target, intent.is_wal, stop)?;
-    end(permit, target)
 }
 
 /// The restore is over.
@@ -300,12 +301,18 @@ pub fn place(
     files::rename_new(permit, swap.part, target)?;
     files::sync_directory(files::parent(target))?;
     if let Err(error) = sound(Access::Alone) {
+        if !machine::holders(&[target.to_owned()]).is_empty() {
+            let message = format!(
+                "it did not pass and was left in place: {}",
+                in_use(target).message
+            );
+            return Err(error.context(message));
+        }
         files::rename_new(permit, target, swap.part)?;
         files::sync_directory(files::parent(target))?;
         return Err(error.context("the restored database did not pass; it is not in place"));
     }
-    let is_wal = new.was_wal;
-    new.let_go(target, is_wal, swap.stop)
+    new.let_go(permit, target)
 }
 
 /// Swaps, checks with `sound`, and swaps back when that fails. Returns the name under which the old database is kept.
@@ -323,15 +330,19 @@ pub fn swap(
     let suffix = free_aside(target, swap.now)?;
     let aside = files::with_suffix(target, &suffix);
     let (old, was_wal) = open_old(target, swap.stop)?;
-    let new = Locked::take(swap.part, swap.stop)?;
+    let mut new = Locked::take(swap.part, swap.stop)?;
+    if was_wal && !new.is_wal {
+        // The backup may be of before the switch, or made without it.
+        drop(new);
+        set_wal(swap.part, swap.stop)?;
+        new = Locked::take(swap.part, swap.stop)?;
+    }
     let intent = Intent {
         backup: swap.backup.to_owned(),
         old: identity(target)?,
         new: identity(swap.part)?,
         aside: suffix,
         was_wal,
-        // The backup may be of before the switch, or made without it.
-        is_wal: was_wal || new.was_wal,
     };
     let mut bytes = serde_json::to_vec_pretty(&intent)?;
     bytes.push(b'\n');

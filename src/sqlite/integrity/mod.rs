@@ -11,6 +11,7 @@
 mod entries;
 mod order;
 mod pages;
+mod partial;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use self::entries::Entries;
 use self::pages::pages;
+use self::partial::partial;
 use super::{explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
@@ -71,7 +73,13 @@ pub(super) fn full(
     };
     match connections {
         [first, ..] => or_table_by_table(found, first, "integrity_check")
-            .and_then(|verdict| verdict.apart(first, "integrity_check")),
+            .and_then(|verdict| verdict.apart(first, "integrity_check"))
+            .and_then(|mut verdict| {
+                if verdict.problems.is_empty() {
+                    verdict.problems = partial(first)?;
+                }
+                Ok(verdict)
+            }),
         [] => found.map(Verdict::of),
     }
     .map_err(|error| explain(error, path, stop))
