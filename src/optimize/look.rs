@@ -49,6 +49,16 @@ impl Work<'_> {
             if let Some(doubt) = facts.doubt() {
                 return Ok(Err(Bad::Unchecked(doubt)));
             }
+            if !facts.foreign_key_mismatches.is_empty() {
+                let message = format!(
+                    "foreign keys that SQLite cannot check: {}",
+                    facts.foreign_key_mismatches.join("; ")
+                );
+                self.report.find(
+                    Finding::new(UNCHECKED, Severity::Low, name, message)
+                        .hint("what they point to needs a UNIQUE index, or to be there"),
+                );
+            }
             if facts.constraint_violations > 0 {
                 return Ok(Err(Bad::Constraints(facts.constraint_violations)));
             }

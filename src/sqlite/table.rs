@@ -21,6 +21,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns that tell one row from another, or the one name of the rowid that no column has taken.
     pub key: Vec<String>,
+    /// Its values have the types that are declared, and ANY leaves them as they are.
+    pub strict: bool,
 }
 
 /// Rows of `child` point to rows of the table.
@@ -49,7 +51,7 @@ impl Table {
     ) -> anyhow::Result<Option<Self>> {
         let wrong = |error| explain(error, path, stop);
         let kind = kind(connection, name).map_err(wrong)?;
-        let Some((name, kind, without_rowid)) = kind else {
+        let Some((name, kind, without_rowid, strict)) = kind else {
             return Ok(None);
         };
         if kind != "table" || name.to_ascii_lowercase().starts_with("sqlite_") {
@@ -67,7 +69,12 @@ impl Table {
             ))
             .into());
         }
-        Ok(Some(Self { name, columns, key }))
+        Ok(Some(Self {
+            name,
+            columns,
+            key,
+            strict,
+        }))
     }
 
     /// The columns that can be written.
@@ -247,13 +254,16 @@ impl Reference {
     }
 }
 
-fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Option<(String, String, bool)>> {
+fn kind(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<(String, String, bool, bool)>> {
     let mut statement = connection.prepare(
-        "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
+        "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
     )?;
     let mut rows = statement.query([name])?;
     rows.next()?
-        .map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .transpose()
 }
 

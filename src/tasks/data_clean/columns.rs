@@ -17,7 +17,7 @@ pub fn shared(table: &Table, archive: &Table) -> anyhow::Result<Vec<String>> {
             Some(there) if there.generated => {
                 changed.push(format!("{} is computed there", column.name))
             }
-            Some(there) if !keeps(column, there) => changed.push(format!(
+            Some(there) if !keeps((table, column), (archive, there)) => changed.push(format!(
                 "{} is {} and there {}",
                 column.name,
                 declared(column),
@@ -69,9 +69,9 @@ fn declared(column: &Column) -> &str {
 }
 
 /// True where every value of `from` is stored in `to` as it is.
-fn keeps(from: &Column, to: &Column) -> bool {
-    let to = Affinity::of(&to.declared);
-    to == Affinity::None || to == Affinity::of(&from.declared)
+fn keeps(from: (&Table, &Column), to: (&Table, &Column)) -> bool {
+    let [from, to] = [from, to].map(|(table, column)| Affinity::of(&column.declared, table.strict));
+    to == Affinity::None || to == from
 }
 
 /// What SQLite makes of values, by the declared type: <https://sqlite.org/datatype3.html#determination_of_column_affinity>.
@@ -84,14 +84,14 @@ enum Affinity {
 }
 
 impl Affinity {
-    fn of(declared: &str) -> Self {
+    fn of(declared: &str, strict: bool) -> Self {
         let declared = declared.to_ascii_uppercase();
         let has = |part: &str| declared.contains(part);
         if has("INT") {
             Self::Number
         } else if has("CHAR") || has("CLOB") || has("TEXT") {
             Self::Text
-        } else if has("BLOB") || declared.is_empty() || declared == "ANY" {
+        } else if has("BLOB") || declared.is_empty() || (strict && declared == "ANY") {
             Self::None
         } else if has("REAL") || has("FLOA") || has("DOUB") {
             Self::Real
@@ -110,11 +110,13 @@ mod tests {
     use std::time::Duration;
 
     fn both(table: &str, archive: &str) -> anyhow::Result<Vec<String>> {
+        created(&format!("t({table})"), &format!("a({archive})"))
+    }
+
+    fn created(table: &str, archive: &str) -> anyhow::Result<Vec<String>> {
         let connection = Connection::open_in_memory().expect("opens");
         connection
-            .execute_batch(&format!(
-                "CREATE TABLE t({table}); CREATE TABLE a({archive})"
-            ))
+            .execute_batch(&format!("CREATE TABLE {table}; CREATE TABLE {archive}"))
             .expect("creates");
         let stop = Stop::after(Duration::from_secs(60));
         let find = |name| {
@@ -155,5 +157,17 @@ mod tests {
             let error = both(table, archive).expect_err(told);
             assert!(error.to_string().contains(told), "{error}");
         }
+    }
+
+    /// ANY is what it says in a STRICT table only; in any other texts that look like numbers become numbers.
+    #[test]
+    fn any_is_not_always_any() {
+        assert!(created("t(a ANY) STRICT", "a(a ANY) STRICT").is_ok());
+        assert!(created("t(a ANY) STRICT", "a(a)").is_ok());
+        let error = created("t(a ANY) STRICT", "a(a ANY)").expect_err("'007' becomes 7");
+        assert!(
+            error.to_string().contains("a is ANY and there ANY"),
+            "{error}"
+        );
     }
 }
