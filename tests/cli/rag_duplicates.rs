@@ -451,6 +451,59 @@ fn after_the_other_steps_only_what_they_leave_counts() {
     assert_eq!(report["data"]["duplicates"]["same"], 1);
 }
 
+/// An embedding that is going to go makes no chunk the better, and one without its vector is better than none.
+#[test]
+fn which_is_kept_does_not_hang_on_what_goes() {
+    let server = server(&format!(
+        "{}{} UPDATE embeddings SET vector = zeroblob(64), last_accessed = '2026-11-07 12:00:00' WHERE id = 1;
+         UPDATE embeddings SET vector = NULL WHERE id = 2;
+         UPDATE chunks SET embedding_id = NULL WHERE id = 10; UPDATE embeddings SET vector = NULL WHERE id = 11;",
+        copy(1, 2),
+        copy(10, 11)
+    ));
+    let steps = "--step invalid --step duplicates";
+    let (_, dry) = clean(&server, &format!("{steps} --dry-run"));
+    let (code, report) = clean(&server, steps);
+    assert_eq!(code, 0, "{report:#}");
+    assert!(finding_ids(&report, "duplicates").is_empty(), "{report:#}");
+    let (planned, done) = (&dry["data"]["steps"], &report["data"]["steps"]);
+    for (planned, done) in planned
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(done.as_array().unwrap())
+    {
+        assert_eq!(planned["chosen"], done["done"], "{planned} {done}");
+        assert_eq!(planned["others"], done["others"], "{planned} {done}");
+    }
+    assert_eq!(ids(&server, "chunks"), without(&[1, 10]));
+}
+
+/// What is gone as a duplicate counts for no later step.
+#[test]
+fn a_duplicate_goes_once() {
+    let server = server(&format!(
+        "{} ALTER TABLE chunks ADD access_count INTEGER DEFAULT 1; ALTER TABLE chunks ADD created_at DEFAULT '2026-01-01 00:00:00';
+         UPDATE chunks SET access_count = 0 WHERE id IN (1, 2);",
+        copy(1, 2)
+    ));
+    let steps = "--step duplicates --step quality";
+    let (_, dry) = clean(&server, &format!("{steps} --dry-run"));
+    let (code, report) = clean(&server, steps);
+    assert_eq!(code, 0, "{report:#}");
+    let (planned, done) = (&dry["data"]["steps"], &report["data"]["steps"]);
+    for (planned, done) in planned
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(done.as_array().unwrap())
+    {
+        assert_eq!(planned["chosen"], done["done"], "{planned} {done}");
+    }
+    assert!(finding_ids(&report, "quality").is_empty(), "{report:#}");
+    assert_eq!(ids(&server, "chunks"), without(&[1, 2]));
+}
+
 /// Twenty thousand chunks more, every second one the same as the one before.
 fn large(server: &Server) {
     sql(

@@ -184,7 +184,7 @@ impl<'a> Merge<'a> {
         Ok(Self {
             twins,
             writer,
-            fetch: Fetch::new(writer, memory, rag, table)?,
+            fetch: Fetch::new(writer, memory, rag, table, "1")?,
             chunks: links(&twins.references.chunks, table, &of_chunks, &stays)?,
             delete: table.delete(writer, "1")?,
             used: writer.prepare(&format!(

@@ -68,6 +68,7 @@ pub struct Chunk {
 /// The columns of a chunk and its embedding that make one, in the order in which [`Chunk::of`] reads them.
 pub fn columns(memory: &Memory, rag: &Rag) -> String {
     let (names, chunks) = (&memory.names, quote(&memory.names.chunks));
+    let embedding = quote(&memory.embeddings.name);
     let own = |name: &str| format!("{chunks}.{}", quote(name));
     let apart: Vec<_> = rag
         .duplicates
@@ -76,7 +77,7 @@ pub fn columns(memory: &Memory, rag: &Rag) -> String {
         .map(|name| format!("quote({})", own(name)))
         .collect();
     format!(
-        "{}, {}, \"its embedding\".{}, {}",
+        "{}, {}, {embedding}.{}, {}",
         own(&names.text),
         match apart.is_empty() {
             true => "''".to_owned(),
@@ -84,17 +85,17 @@ pub fn columns(memory: &Memory, rag: &Rag) -> String {
         },
         quote(&names.id),
         match memory.embeddings.column(&names.vector) {
-            Some(_) => format!("\"its embedding\".{}", quote(&names.vector)),
+            Some(_) => format!("{embedding}.{}", quote(&names.vector)),
             None => "NULL".to_owned(),
         }
     )
 }
 
-/// The chunks, each with its embedding.
-pub fn tables(memory: &Memory) -> String {
+/// The chunks, each with its embedding, as far as that is `left`.
+pub fn tables(memory: &Memory, left: &str) -> String {
     let names = &memory.names;
     format!(
-        "main.{0} LEFT JOIN main.{1} AS \"its embedding\" ON \"its embedding\".{2} = {0}.{3}",
+        "main.{0} LEFT JOIN main.{1} ON {1}.{2} = {0}.{3} AND ({left})",
         quote(&names.chunks),
         quote(&memory.embeddings.name),
         quote(&names.id),
@@ -131,12 +132,13 @@ impl Chunk {
 pub struct Fetch<'a>(Statement<'a>);
 
 impl<'a> Fetch<'a> {
-    /// On this connection.
+    /// On this connection; an embedding that is not `left` is none.
     pub fn new(
         connection: &'a Connection,
         memory: &Memory,
         rag: &Rag,
         chunks: &Table,
+        left: &str,
     ) -> rusqlite::Result<Self> {
         let own = quote(&chunks.name);
         let key: Vec<_> = (1..)
@@ -146,7 +148,7 @@ impl<'a> Fetch<'a> {
         let sql = format!(
             "SELECT {} FROM {} WHERE {}",
             columns(memory, rag),
-            tables(memory),
+            tables(memory, left),
             key.join(" AND ")
         );
         Ok(Self(connection.prepare(&sql)?))

@@ -1,5 +1,5 @@
 //! The step `duplicates`: reads every chunk once, in pieces, and finds those that say the same as another one. Of each group the best is
-//! kept: one that can be found by its vector, the preferred, the last accessed, the longest, the first.
+//! kept: one that can be found by its vector, one with an embedding, the preferred, the last accessed, the longest, the first.
 
 mod outcome;
 mod read;
@@ -146,6 +146,11 @@ impl Look<'_> {
         Ok(())
     }
 
+    fn fetch(&self, table: &Table) -> rusqlite::Result<Fetch<'_>> {
+        let left = &self.embeddings_left;
+        Fetch::new(self.reader, self.memory, self.rag, table, left)
+    }
+
     /// Where the preferred figure stands.
     fn preferred(&self, table: &Table) -> Option<String> {
         let name = self.rag.duplicates.prefer.as_ref()?;
@@ -153,7 +158,8 @@ impl Look<'_> {
             return Some(format!("{}.{}", quote(&table.name), quote(name)));
         }
         let column = self.memory.embeddings.column(name)?;
-        Some(format!("\"its embedding\".{}", quote(&column.name)))
+        let embeddings = quote(&self.memory.embeddings.name);
+        Some(format!("{embeddings}.{}", quote(&column.name)))
     }
 
     fn require_memory(&self, table: &Table, measure: &Measure) -> anyhow::Result<()> {
@@ -206,8 +212,7 @@ impl Look<'_> {
                 .as_ref()
                 .map(|vectors| (Kind::Vector, &vectors.sketches)),
         );
-        let mut fetch = Fetch::new(self.reader, self.memory, self.rag, table)
-            .map_err(|error| self.explain(error))?;
+        let mut fetch = self.fetch(table).map_err(|error| self.explain(error))?;
         let mut read = |item: u32| {
             fetch
                 .chunk(&chunks.keys.get(item))
@@ -303,7 +308,7 @@ impl Look<'_> {
             .iter()
             .map(|pair| format!("{:?}", pair.removed))
             .collect();
-        let mut fetch = Fetch::new(self.reader, self.memory, self.rag, table).map_err(wrong)?;
+        let mut fetch = self.fetch(table).map_err(wrong)?;
         let keys: Vec<_> = table.key.iter().map(|name| quote(name)).collect();
         let mut pointing = self
             .reader

@@ -16,6 +16,8 @@ use crate::tasks::rag_clean::twins::{Chunk, Text, columns, tables};
 /// What of a chunk says whether it is kept.
 pub struct Rank {
     found: bool,
+    /// It has an embedding, whatever that is.
+    linked: bool,
     preferred: f64,
     accessed: i64,
     length: usize,
@@ -27,6 +29,7 @@ impl Rank {
         other
             .found
             .cmp(&self.found)
+            .then(other.linked.cmp(&self.linked))
             .then(other.preferred.total_cmp(&self.preferred))
             .then(other.accessed.cmp(&self.accessed))
             .then(other.length.cmp(&self.length))
@@ -130,7 +133,8 @@ impl Look<'_> {
         let preferred = self.preferred(table).unwrap_or_else(|| "NULL".to_owned());
         let accessed = match time {
             Some(_) => format!(
-                "\"its embedding\".{}",
+                "{}.{}",
+                quote(&self.memory.embeddings.name),
                 quote(&self.memory.names.last_accessed)
             ),
             None => "NULL".to_owned(),
@@ -139,7 +143,7 @@ impl Look<'_> {
             format!(
                 "SELECT {key_list}, {}, {preferred}, {accessed} FROM {} WHERE ({}) {after} ORDER BY {key_list} LIMIT {PIECE}",
                 columns(self.memory, self.rag),
-                tables(self.memory),
+                tables(self.memory, &self.embeddings_left),
                 self.chunks_left
             )
         };
@@ -177,6 +181,7 @@ impl Look<'_> {
                     .map_or(0, <[u8]>::len);
                 let rank = Rank {
                     found: matches!((vector, dimension), (ValueRef::Blob(bytes), Some(dimension)) if wrong_vector(bytes, dimension).is_none()),
+                    linked: row.get_ref(key.len() + 2).map_err(wrong)? != ValueRef::Null,
                     preferred: match row.get_ref(at).map_err(wrong)? {
                         ValueRef::Integer(number) => number as f64,
                         ValueRef::Real(number) => number,
