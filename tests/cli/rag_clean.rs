@@ -742,3 +742,30 @@ fn a_row_that_takes_others_along_stays() {
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(ids(&rag(&server), "chunks"), without(&[2]));
 }
+
+#[test]
+fn ids_that_are_there_twice_or_in_another_case_cost_no_chunk() {
+    let twice = server(
+        "CREATE TABLE new (id INTEGER, vector BLOB, last_accessed); INSERT INTO new SELECT * FROM embeddings;
+         INSERT INTO new SELECT id, vector, '2025-01-01 00:00:00' FROM embeddings WHERE id = 1;
+         DROP TABLE embeddings; ALTER TABLE new RENAME TO embeddings; CREATE INDEX by_id ON embeddings(id);",
+    );
+    let (code, report) = clean(&twice, "--step idle");
+    assert_eq!(code, 2, "{report:#}");
+    let refused = finding(&report, "rag-clean.refused");
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.contains("two rows of embeddings have the id 1"),
+        "{refused}"
+    );
+    assert_eq!(ids(&rag(&twice), "chunks"), without(&[]));
+    let case = server(
+        "CREATE TABLE new (id TEXT PRIMARY KEY COLLATE NOCASE, vector BLOB, last_accessed);
+         INSERT INTO new SELECT 'E' || id, vector, '2026-11-01 00:00:00' FROM embeddings;
+         DROP TABLE embeddings; ALTER TABLE new RENAME TO embeddings; UPDATE chunks SET embedding_id = 'e' || embedding_id",
+    );
+    let (code, report) = clean(&case, "--step orphans");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(ids(&rag(&case), "chunks"), without(&[]));
+    assert_eq!(number(&rag(&case), "SELECT count(*) FROM embeddings"), 100);
+}

@@ -1,6 +1,6 @@
 //! The tables of the memory, found, and what is wrong with a row of them, as SQL conditions that NULL cannot fool.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::archive::Source;
 use crate::config::sections::RagTables;
@@ -160,23 +160,59 @@ impl Memory {
     /// An embedding has a chunk for which `condition`, on the chunks by their own name, is true.
     pub fn chunk_of_it(&self, condition: &str) -> String {
         format!(
-            "EXISTS (SELECT 1 FROM main.{chunks} WHERE {chunks}.{} = {}.{} AND ({condition}))",
-            quote(&self.names.embedding_id),
-            quote(&self.embeddings.name),
-            quote(&self.names.id),
-            chunks = quote(&self.names.chunks),
+            "EXISTS (SELECT 1 FROM main.{} WHERE {} AND ({condition}))",
+            quote(&self.names.chunks),
+            self.belong()
         )
     }
 
     /// A chunk has an embedding for which `condition`, on the embeddings by their own name, is true.
     pub fn embedding_of_it(&self, condition: &str) -> String {
         format!(
-            "EXISTS (SELECT 1 FROM main.{embeddings} WHERE {embeddings}.{} = {}.{} AND ({condition}))",
+            "EXISTS (SELECT 1 FROM main.{} WHERE {} AND ({condition}))",
+            quote(&self.embeddings.name),
+            self.belong()
+        )
+    }
+
+    /// A chunk and an embedding belong together. Always in this order: the collation of what stands first decides.
+    fn belong(&self) -> String {
+        format!(
+            "{}.{} = {}.{}",
+            quote(&self.embeddings.name),
             quote(&self.names.id),
             quote(&self.names.chunks),
-            quote(&self.names.embedding_id),
-            embeddings = quote(&self.embeddings.name),
+            quote(&self.names.embedding_id)
         )
+    }
+
+    /// Refuses where two embeddings have one id: what belongs to one of them cannot be told from what belongs to the other.
+    pub fn require_unique(&self, connection: &Connection) -> rusqlite::Result<anyhow::Result<()>> {
+        let (table, id) = (&self.embeddings, &self.names.id);
+        if matches!(table.key.as_slice(), [key] if key.eq_ignore_ascii_case(id)) {
+            return Ok(Ok(()));
+        }
+        let twice: Option<String> = connection
+            .query_row(
+                &format!(
+                    "SELECT quote({id}) FROM main.{} WHERE {id} IS NOT NULL GROUP BY {id} HAVING count(*) > 1 LIMIT 1",
+                    quote(&table.name),
+                    id = quote(id)
+                ),
+                [],
+                |row| row.get(0),
+            )
+            .optional()?;
+        Ok(match twice {
+            None => Ok(()),
+            Some(twice) => Err(refused(format!(
+                "two rows of {} have the {id} {}",
+                table.name,
+                crate::text::shorten(&twice, 100)
+            ))
+            .hint("[rag.tables] id names the column that chunks point to; have the application make it unique")
+            .into()),
+        })
     }
 }
 

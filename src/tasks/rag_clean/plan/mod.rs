@@ -154,6 +154,8 @@ impl<'a> Planner<'a> {
         allow: impl FnOnce(&[Removal]) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Removal>> {
         let before = (self.gone_embeddings.clone(), self.gone_chunks.clone());
+        let unique = self.memory.require_unique(self.reader);
+        unique.map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))??;
         let planned = match step {
             RagStep::Idle => self.idle(),
             RagStep::Orphans => self.orphans(),
