@@ -31,6 +31,7 @@ use crate::report::{
 use crate::sys::{Stop, files, machine};
 use crate::task::{Entry, Task};
 use crate::tasks::TASKS;
+use crate::text::shorten;
 use watch::{take_locks, watch};
 
 /// Runs the program and says what to exit with.
@@ -429,14 +430,25 @@ struct Prepared {
 }
 
 fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
+    let why = shorten(&format!("{error:#}"), LONGEST_REASON);
+    let hint = match journal::is_damage(error) {
+        true => format!(
+            "mv '{0}' '{0}.damaged': the next run begins a new one; its backups: empire-maint backup list journal",
+            journal::path(state).display()
+        ),
+        false => "run as root, or set [state] dir to a folder that this user can write".to_owned(),
+    };
     Finding::new(
         journal::UNWRITABLE,
         Severity::Medium,
         state.display().to_string(),
-        format!("this run cannot be written down: {error:#}"),
+        format!("this run cannot be written down: {why}"),
     )
-    .hint("run as root, or set [state] dir to a folder that this user can write")
+    .hint(hint)
 }
+
+/// SQLite's errors may hold whole statements.
+const LONGEST_REASON: usize = 300;
 
 /// Where state goes without a configured place: systemd's, the system's for root, the user's own otherwise.
 fn default_state() -> PathBuf {

@@ -189,6 +189,19 @@ fn make(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// The file is no journal, or not any more: nothing can be written into it, whoever tries.
+pub fn is_damage(error: &anyhow::Error) -> bool {
+    let mut errors = error
+        .chain()
+        .filter_map(|one| one.downcast_ref::<rusqlite::Error>());
+    errors.any(|error| {
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+        )
+    })
+}
+
 /// `None` where there is no journal yet.
 pub fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let path = path(state);

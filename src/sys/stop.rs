@@ -68,6 +68,9 @@ impl Stop {
             let number = usize::try_from(signal).unwrap_or(0);
             signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), number)?;
         }
+        // A file that is larger than a limit allows is an error of its write, which can be told, and not the end of the process.
+        let nobody = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, nobody)?;
         Ok(())
     }
 

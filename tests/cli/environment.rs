@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{BINARY, Paused, Ran, Server, number, users, zcat};
+use crate::support::{BINARY, Paused, Ran, Server, finding, number, sql, users, zcat};
 
 #[test]
 fn an_empty_environment_is_enough() {
@@ -26,6 +26,26 @@ fn an_empty_environment_is_enough() {
     assert_eq!(users(&server.database()), 500);
     let asked = run("restore");
     assert_eq!(asked.code, 3, "nobody is there to ask: {asked:?}");
+}
+
+/// A limit on the size of files is an error like a full disk, and no death.
+#[test]
+fn a_file_that_may_not_grow_is_told() {
+    let server = Server::new();
+    sql(
+        &server.database(),
+        "CREATE TABLE large (x); INSERT INTO large VALUES (randomblob(3000000))",
+    );
+    let script = format!(
+        "ulimit -f 2000; exec {BINARY} -c '{}' backup --database app_db --json",
+        server.config_path().display()
+    );
+    let ran = Ran::of(Command::new("sh").args(["-c", &script]));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let failed = finding(&ran.json(), "backup.failed").to_string();
+    assert!(failed.contains("File too large"), "{failed}");
+    server.run("backup --database app_db").expect(0);
+    assert_eq!(server.list("app_db").len(), 1);
 }
 
 /// The first file that is opened with its streams closed would become standard output; nothing may be printed into a backup.

@@ -1,8 +1,9 @@
 //! The journal and `history`: every run is written down, and one that cannot be written down still does its work.
 
 use std::fs;
+use std::process::Command;
 
-use crate::support::{Server, finding_ids, number};
+use crate::support::{Server, finding, finding_ids, number};
 
 #[test]
 fn runs_are_found_by_task_status_and_time() {
@@ -60,6 +61,21 @@ fn a_journal_that_cannot_be_written_does_not_stop_the_backup() {
     assert_eq!(code, 1, "{report:#}");
     assert_eq!(server.list("app_db").len(), 1);
     assert!(finding_ids(&report, "").contains(&"journal.unwritable".to_owned()));
+}
+
+/// The next command has to stand there, and to help.
+#[test]
+fn a_damaged_journal_is_moved_away_by_its_own_hint() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    fs::write(server.state().join("journal.db"), "x".repeat(9000)).unwrap();
+    let (_, report) = server.json("verify-backup app_db");
+    let found = finding(&report, "journal.unwritable");
+    let (command, _) = found["hint"].as_str().unwrap().split_once(": ").unwrap();
+    let status = Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(status.success(), "{command}");
+    let (code, report) = server.json("verify-backup app_db");
+    assert_eq!(code, 0, "{report:#}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct Rule {
     #[serde(default)]
     #[schemars(example = &"keep")]
     pub nulls: Nulls,
-    /// more than this part of the table is refused without --yes
+    /// more than this part of the table, or of one whose rows go along or change with it, is refused without --yes
     #[serde(default = "half")]
     #[schemars(example = 0.5, range(min = 0.0, max = 1.0))]
     pub max_fraction: f64,

@@ -10,6 +10,7 @@ use super::plan::{Plan, Target};
 use super::run::{Done, Scene};
 use crate::error::refused;
 use crate::sqlite::{Pace, Row, Table, is_constraint, quote, require_open};
+use crate::{text, units};
 
 /// Keys that are read at a time.
 const PIECE: usize = 10_000;
@@ -204,9 +205,8 @@ impl Work<'_> {
             // Somebody down the line of foreign keys does not let it go.
             None => Ok(()),
             Some(Copy { into, .. }) => Err(refused(format!(
-                "a row of {from} ({} = {:?}) cannot be archived into {}: {error:#}",
-                self.plan.table.key.join(", "),
-                &item[..self.plan.table.key.len()],
+                "a row of {from} ({}) cannot be archived into {}: {error:#}",
+                named(&self.plan.table, item),
                 into.name
             ))
             .hint(format!(
@@ -255,6 +255,22 @@ impl Work<'_> {
         done.rows += copied as u64;
         Ok(())
     }
+}
+
+/// `id = 7`, as far as its key can be shown.
+fn named(table: &Table, key: &Row) -> String {
+    let shown = |value: &Value| match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => format!("'{}'", text::shorten(&text::clean(text), 60)),
+        Value::Blob(bytes) => format!("a BLOB of {}", units::count(bytes.len() as u64, "byte")),
+        Value::Null => "NULL".to_owned(),
+    };
+    let pairs = table.key.iter().zip(key);
+    let pairs: Vec<_> = pairs
+        .map(|(name, value)| format!("{name} = {}", shown(value)))
+        .collect();
+    pairs.join(", ")
 }
 
 fn is_constraint_in(error: &anyhow::Error) -> bool {

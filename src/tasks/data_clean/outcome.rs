@@ -173,10 +173,11 @@ pub fn reason(plan: &Plan) -> String {
         Target::Table { archive, .. } => text.push_str(&format!("; into {}", archive.name)),
         Target::Folder(folder) => text.push_str(&format!("; into {}", folder.display())),
     }
-    for (child, rows) in &plan.along {
+    for one in &plan.along {
         text.push_str(&format!(
-            "; with them go or change {} of {child}",
-            units::count(*rows, "row")
+            "; with them go or change {} of {}",
+            units::count(one.rows, "row"),
+            one.table
         ));
     }
     text

@@ -11,6 +11,7 @@ use crate::config::sections::{CleanAction, Nulls, Rule};
 use crate::context::Context;
 use crate::error::refused;
 use crate::sqlite::{self, Cascade, Old, Selection, Table, TimeColumn, Times, quote};
+use crate::sys::process::shell_word;
 use crate::units;
 
 /// A rule, looked at.
@@ -31,10 +32,20 @@ pub struct Plan {
     pub chosen: u64,
     /// Old rows that stay, because others point to them.
     pub referenced: u64,
-    /// Rows of other tables that the schema lets go along, by table.
-    pub along: Vec<(String, u64)>,
+    /// Rows of other tables that the schema lets go along or changes.
+    pub along: Vec<Along>,
     /// Where they go.
     pub target: Target,
+}
+
+/// Rows of another table that go along, or change.
+pub struct Along {
+    /// The table.
+    pub table: String,
+    /// How many.
+    pub rows: u64,
+    /// All of its rows.
+    pub total: u64,
 }
 
 /// Where old rows go.
@@ -122,6 +133,13 @@ impl Plan {
         };
         let along = cascade
             .count_along(connection, &selection.condition())
+            .map_err(wrong)?
+            .into_iter()
+            .map(|(table, rows)| {
+                let total = count(connection, &table)?;
+                Ok(Along { table, rows, total })
+            })
+            .collect::<rusqlite::Result<_>>()
             .map_err(wrong)?;
         Ok(Some(Self {
             rule: rule.clone(),
@@ -147,23 +165,36 @@ impl Plan {
 
     /// Refuses to take more of a table than the rule allows.
     pub fn require_fraction(&self) -> anyhow::Result<()> {
-        if self.fraction() <= self.rule.max_fraction {
+        let most = self.rule.max_fraction;
+        let limit = format!("limit {:.1}%", most * 100.0);
+        let too_many = |one: &&Along| one.rows as f64 > one.total as f64 * most;
+        let what = if self.fraction() > most {
+            format!(
+                "{} of {} in {} are older than {} ({:.1}%, {limit})",
+                self.chosen,
+                units::count(self.total, "row"),
+                self.table.name,
+                self.cutoff,
+                self.fraction() * 100.0,
+            )
+        } else if let Some(one) = self.along.iter().find(too_many) {
+            format!(
+                "with what is older than {} in {} would go or change {} of {} in {} ({limit})",
+                self.cutoff,
+                self.table.name,
+                one.rows,
+                units::count(one.total, "row"),
+                one.table,
+            )
+        } else {
             return Ok(());
-        }
-        Err(refused(format!(
-            "{} of {} in {} are older than {} ({:.1}%, limit {:.1}%)",
-            self.chosen,
-            units::count(self.total, "row"),
-            self.table.name,
-            self.cutoff,
-            self.fraction() * 100.0,
-            self.rule.max_fraction * 100.0
-        ))
-        .hint(format!(
-            "empire-maint data-clean --rule {} --yes",
-            self.rule.name
-        ))
-        .into())
+        };
+        Err(refused(what)
+            .hint(format!(
+                "empire-maint data-clean --rule {} --yes",
+                self.rule.name
+            ))
+            .into())
     }
 
     /// How the time is written; for people.
@@ -197,8 +228,11 @@ fn target(
             table.name
         ))
         .hint(format!(
-            "sqlite3 '{}' 'CREATE TABLE {to} AS SELECT * FROM {from} WHERE 0'",
-            path.display()
+            "sqlite3 {} {}",
+            shell_word(&path.display().to_string()),
+            shell_word(&format!(
+                "CREATE TABLE {to} AS SELECT * FROM {from} WHERE 0"
+            ))
         ))
         .into());
     };
