@@ -94,6 +94,13 @@ impl Table {
         self.key.iter().all(|name| self.column(name).is_none())
     }
 
+    /// The columns of the key, each behind the name of the table.
+    pub fn own_key(&self) -> Vec<String> {
+        let own = quote(&self.name);
+        let names = self.key.iter();
+        names.map(|name| format!("{own}.{}", quote(name))).collect()
+    }
+
     /// `"a" = ?1 AND "b" = ?2`, for the key.
     pub fn key_is(&self) -> String {
         let parts: Vec<_> = (1..)

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::broken::everywhere;
 use crate::support::faults::Kind;
-use crate::support::{Server, actions, finding, finding_ids, number, sql};
+use crate::support::{Server, actions, finding, finding_ids, number, require_as_planned, sql};
 
 const NOW: &str = "2026-11-08T02:37:00Z";
 const STEP: &str = "--step duplicates";
@@ -466,16 +466,7 @@ fn which_is_kept_does_not_hang_on_what_goes() {
     let (code, report) = clean(&server, steps);
     assert_eq!(code, 0, "{report:#}");
     assert!(finding_ids(&report, "duplicates").is_empty(), "{report:#}");
-    let (planned, done) = (&dry["data"]["steps"], &report["data"]["steps"]);
-    for (planned, done) in planned
-        .as_array()
-        .unwrap()
-        .iter()
-        .zip(done.as_array().unwrap())
-    {
-        assert_eq!(planned["chosen"], done["done"], "{planned} {done}");
-        assert_eq!(planned["others"], done["others"], "{planned} {done}");
-    }
+    require_as_planned(&dry, &report);
     assert_eq!(ids(&server, "chunks"), without(&[1, 10]));
 }
 
@@ -491,15 +482,7 @@ fn a_duplicate_goes_once() {
     let (_, dry) = clean(&server, &format!("{steps} --dry-run"));
     let (code, report) = clean(&server, steps);
     assert_eq!(code, 0, "{report:#}");
-    let (planned, done) = (&dry["data"]["steps"], &report["data"]["steps"]);
-    for (planned, done) in planned
-        .as_array()
-        .unwrap()
-        .iter()
-        .zip(done.as_array().unwrap())
-    {
-        assert_eq!(planned["chosen"], done["done"], "{planned} {done}");
-    }
+    require_as_planned(&dry, &report);
     assert!(finding_ids(&report, "quality").is_empty(), "{report:#}");
     assert_eq!(ids(&server, "chunks"), without(&[1, 2]));
 }

@@ -140,7 +140,8 @@ pub enum Healed {
 }
 
 /// Finishes what a killed restore began: forwards where the swap had happened, backwards where it had not, or where what was
-/// swapped in is not `sound`. What somebody works with by now never goes.
+/// swapped in is damaged. What somebody works with by now never goes, and a look that fails for another reason undoes nothing: there may
+/// be commits in it since.
 pub fn heal(
     permit: &Permit,
     target: &Path,
@@ -156,7 +157,13 @@ pub fn heal(
     files::remove(permit, &back_path(target))?;
     sweep_part(permit, target)?; // what the killed one left of its lock
     match Locked::take(target, stop) {
-        Ok(new) => conclude(permit, target, intent, new, stop, sound)?,
+        Ok(new) => match sound(Access::Alone) {
+            Err(error) if error::kind_of(&error) != Kind::Damaged => {
+                new.let_go(permit, target)?;
+                return Err(error);
+            }
+            looked => conclude(permit, target, intent, new, stop, |_| looked)?,
+        },
         Err(error) if error::kind_of(&error) == Kind::Refused => {
             match sound(Access::Shared) {
                 Err(error) if error::kind_of(&error) == Kind::Damaged => {
@@ -166,7 +173,10 @@ pub fn heal(
                 _ => end(permit, target)?,
             }
         }
-        Err(error) => return Err(put_back(permit, target, intent, stop, error)),
+        Err(error) if error::kind_of(&error) == Kind::Damaged => {
+            return Err(put_back(permit, target, intent, stop, error));
+        }
+        Err(error) => return Err(error),
     }
     Ok(Healed::Swapped(intent.aside(target)))
 }
@@ -457,5 +467,44 @@ fn free_aside(target: &Path, now: Timestamp) -> anyhow::Result<String> {
             return Ok(suffix);
         }
         at = at.checked_add(jiff::SignedDuration::from_secs(1))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::damaged;
+
+    /// Killed after the swap; the new one has had a commit since.
+    #[test]
+    fn only_damage_takes_the_new_one_out_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("app.db");
+        let (permit, stop) = (Permit::for_tests(), Stop::after(Duration::from_secs(60)));
+        let aside = ".before-restore-20261129T030000Z".to_owned();
+        let make = |path: &Path, name: &str| {
+            let connection = Connection::open(path).expect("creates");
+            let sql = format!("PRAGMA journal_mode=WAL; CREATE TABLE {name}(x)");
+            connection.execute_batch(&sql).expect("creates");
+            files::identity(path).expect("looks").expect("is there")
+        };
+        let old = make(&files::with_suffix(&target, &aside), "old");
+        let intent = Intent {
+            backup: "x".to_owned(),
+            old,
+            new: make(&target, "new"),
+            aside,
+            was_wal: true,
+        };
+        std::fs::write(intent_path(&target), "{}").expect("writes");
+        let heal = |error: anyhow::Error| heal(&permit, &target, &intent, &stop, |_| Err(error));
+        assert!(heal(anyhow::anyhow!("the disk does not answer")).is_err());
+        assert_eq!(files::identity(&target).expect("looks"), Some(intent.new));
+        assert!(intent_path(&target).exists(), "the next run looks again");
+        assert!(heal(damaged("it is").into()).is_err());
+        assert_eq!(files::identity(&target).expect("looks"), Some(intent.old));
+        assert!(!intent_path(&target).exists());
     }
 }

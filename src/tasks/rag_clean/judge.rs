@@ -49,13 +49,7 @@ pub fn teach_keys(connection: &Connection, table: &Table, keys: &[Row]) -> Resul
         let key: Result<Row> = (0..context.len()).map(|at| context.get(at)).collect();
         Ok(keys.contains(&shown(&key?)))
     })?;
-    let own = quote(&table.name);
-    let key: Vec<_> = table
-        .key
-        .iter()
-        .map(|name| format!("{own}.{}", quote(name)))
-        .collect();
-    Ok(format!("is_one_of_them({})", key.join(", ")))
+    Ok(format!("is_one_of_them({})", table.own_key().join(", ")))
 }
 
 /// SQL for what is wrong with a value, NULL where nothing is.

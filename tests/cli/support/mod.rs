@@ -508,3 +508,13 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(suffix);
     PathBuf::from(name)
 }
+
+/// Every step of a run of `rag-clean` did what the dry run before it said.
+pub fn require_as_planned(dry: &Value, real: &Value) {
+    let [planned, done] = [dry, real].map(|report| report["data"]["steps"].as_array().unwrap());
+    assert_eq!(planned.len(), done.len());
+    for (planned, done) in planned.iter().zip(done) {
+        assert_eq!(planned["chosen"], done["done"], "{planned} {done}");
+        assert_eq!(planned["others"], done["others"], "{planned} {done}");
+    }
+}

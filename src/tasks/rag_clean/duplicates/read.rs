@@ -122,12 +122,7 @@ impl Look<'_> {
                 .flatten(),
             None => None,
         };
-        let own = quote(&table.name);
-        let key: Vec<_> = table
-            .key
-            .iter()
-            .map(|name| format!("{own}.{}", quote(name)))
-            .collect();
+        let key = table.own_key();
         let marks: Vec<_> = (1..=key.len()).map(|at| format!("?{at}")).collect();
         let key_list = key.join(", ");
         let preferred = self.preferred(table).unwrap_or_else(|| "NULL".to_owned());

@@ -17,7 +17,7 @@ use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::error::refused;
 use crate::sqlite::{self, Row, Selection, Table, quote};
-use crate::units::{self};
+use crate::units;
 
 /// An application that notes when it used an embedding has noted one within this time.
 const MAINTAINED: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -25,7 +25,7 @@ const MAINTAINED: SignedDuration = SignedDuration::from_hours(7 * 24);
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// An embedding that was used so lately may be about to get its chunk.
 const YOUNG: SignedDuration = SignedDuration::from_hours(24);
-/// Rows of values that are judged at once.
+/// Rows of texts or vectors that are read at once.
 pub const PIECE: usize = 1_000;
 /// And with fewer bytes than this, or one row.
 const PIECE_BYTES: usize = 4 << 20;
