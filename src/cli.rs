@@ -89,7 +89,7 @@ const STYLES: Styles = Styles::styled()
 pub fn command() -> Command {
     let root = Command::new("empire-maint")
         .version(env!("CARGO_PKG_VERSION"))
-        .after_help(exit::TABLE)
+        .after_help(exit::table())
         .styles(STYLES)
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -101,7 +101,7 @@ pub fn command() -> Command {
     let tasks = TASKS.iter().map(|entry| (entry.command)());
     root.subcommands(tasks)
         .subcommands(meta::commands())
-        .mut_subcommands(|command| command.after_help(exit::TABLE).styles(STYLES))
+        .mut_subcommands(|command| command.after_help(exit::table()).styles(STYLES))
 }
 
 /// What was typed, taken apart.

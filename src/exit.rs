@@ -44,14 +44,26 @@ pub enum Code {
     Signal(u8),
 }
 
-/// The table that help and man pages print.
-pub const TABLE: &str = "\
-EXIT STATUS
-  0    ok: nothing above low
-  1    warning: a medium finding
-  2    critical: a high or critical finding, or a run that started and could not finish
-  3    unknown: the task could not start (usage, configuration, lock, a missing part)
-  128+n  ended by signal n";
+/// What help and manual pages tell.
+pub const CODES: [(&str, &str); 5] = [
+    ("0", "ok: nothing above low"),
+    ("1", "warning: a medium finding"),
+    (
+        "2",
+        "critical: a high or critical finding, or a run that started and could not finish",
+    ),
+    (
+        "3",
+        "unknown: the task could not start (usage, configuration, lock, a missing part)",
+    ),
+    ("128+n", "ended by signal n"),
+];
+
+/// The same as a table.
+pub fn table() -> String {
+    let lines = CODES.map(|(code, meaning)| format!("\n  {code:<5}  {meaning}"));
+    format!("EXIT STATUS{}", lines.concat())
+}
 
 impl Code {
     /// The number.

@@ -9,8 +9,12 @@ use crate::cli::{self, Globals};
 use crate::config::{self, Config, Origin};
 use crate::demo;
 use crate::error::{missing, usage};
+use crate::exit;
 use crate::report::{Document, Finding, Report, Severity};
 use crate::tasks::TASKS;
+
+const PROGRAM: &str = "empire-maint";
+const CONFIG_PAGE: &str = "empire-maint.toml";
 
 /// Their names.
 pub const NAMES: [&str; 5] = ["config", "demo", "completions", "man", "schema"];
@@ -232,55 +236,60 @@ fn completions(shell: Shell) -> anyhow::Result<String> {
 
 /// The names of all manual pages with their sections of the manual.
 pub fn pages() -> Vec<(String, u8)> {
-    let mut pages = vec![
-        ("empire-maint".to_owned(), 8),
-        ("empire-maint.toml".to_owned(), 5),
-    ];
-    let commands = cli::command();
-    pages.extend(
-        commands
-            .get_subcommands()
-            .map(|command| (format!("empire-maint-{}", command.get_name()), 8)),
-    );
-    pages
+    let commands = below(&cli::command(), PROGRAM);
+    let pages = commands.into_iter().map(|(words, _)| (page_of(&words), 8));
+    std::iter::once((CONFIG_PAGE.to_owned(), 5))
+        .chain(pages)
+        .collect()
+}
+
+/// A command and all below it, each with the words that call it.
+fn below(command: &Command, words: &str) -> Vec<(String, Command)> {
+    let more = command
+        .get_subcommands()
+        .flat_map(|one| below(one, &format!("{words} {}", one.get_name())));
+    std::iter::once((words.to_owned(), command.clone()))
+        .chain(more)
+        .collect()
+}
+
+fn page_of(words: &str) -> String {
+    words.replace(' ', "-")
 }
 
 fn man(page: Option<&str>) -> anyhow::Result<String> {
-    let mut bytes = Vec::new();
-    let root = cli::command();
-    match page {
-        Some("empire-maint.toml") => return config_page(),
-        None => man_page(root, "empire-maint", &mut bytes)?,
-        Some(name) => {
-            let short = name.strip_prefix("empire-maint-").unwrap_or(name);
-            let command = root
-                .get_subcommands()
-                .find(|command| command.get_name() == short)
-                .ok_or_else(|| {
-                    missing(format!("there is no manual page '{name}'"))
-                        .hint("a command's name, empire-maint.toml, or nothing")
-                })?
-                .clone();
-            man_page(command, &format!("empire-maint-{short}"), &mut bytes)?;
-        }
+    let page = page.unwrap_or(PROGRAM);
+    if page == CONFIG_PAGE {
+        return config_page();
     }
-    Ok(String::from_utf8(bytes)?)
-}
-
-fn man_page(command: Command, title: &str, bytes: &mut Vec<u8>) -> anyhow::Result<()> {
-    let name = title.to_owned();
+    let long = format!("{PROGRAM}-{page}");
+    let (words, command) = below(&cli::command(), PROGRAM)
+        .into_iter()
+        .find(|(words, _)| [page, &long].contains(&page_of(words).as_str()))
+        .ok_or_else(|| {
+            missing(format!("there is no manual page '{page}'"))
+                .hint("a command's name, empire-maint.toml, or nothing")
+        })?;
+    let mut bytes = Vec::new();
     let command = command
-        .name(name.clone())
-        .bin_name(name.replacen("empire-maint-", "empire-maint ", 1))
-        .disable_help_flag(true);
+        .name(page_of(&words))
+        .bin_name(&words)
+        .after_help(None)
+        .disable_help_flag(true)
+        .disable_help_subcommand(true);
     clap_mangen::Man::new(command)
-        .title(title)
+        .title(page_of(&words))
         .section("8")
         .source(concat!("empire-maint ", env!("CARGO_PKG_VERSION")))
         .manual("System administration")
         .date("2026-11-24")
-        .render(bytes)?;
-    Ok(())
+        .render(&mut bytes)?;
+    let mut text = String::from_utf8(bytes)?;
+    text.push_str(".SH EXIT STATUS\n");
+    for (code, meaning) in exit::CODES {
+        text.push_str(&format!(".TP\n\\fB{code}\\fR\n{meaning}\n"));
+    }
+    Ok(text)
 }
 
 fn config_page() -> anyhow::Result<String> {

@@ -39,25 +39,15 @@ pub struct Source {
 impl Store {
     /// Reads `[backup]` and `[[database]]`.
     pub fn from_config(config: &Config) -> anyhow::Result<Self> {
-        let mut databases = Vec::new();
-        for database in config.get::<Databases>()?.0 {
-            if databases
-                .iter()
-                .any(|other: &Source| other.name == database.name)
-            {
-                return Err(crate::error::config(format!(
-                    "two [[database]] have the name '{}'",
-                    database.name
-                ))
-                .into());
-            }
-            databases.push(Source {
+        let databases = config.get::<Databases>()?.0.into_iter().map(|database| {
+            Ok(Source {
                 path: config.path(&database.path)?,
                 name: database.name,
                 expect_tables: database.expect_tables,
                 freshness: database.freshness,
-            });
-        }
+            })
+        });
+        let databases = databases.collect::<anyhow::Result<_>>()?;
         Ok(Self {
             folder: config.path(&config.get::<Backup>()?.dir)?,
             databases,

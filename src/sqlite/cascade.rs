@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::gone::Gone;
 use super::table::{Reference, Table};
 use super::{explain, quote};
 use crate::error::refused;
@@ -13,14 +14,19 @@ use crate::sys::Stop;
 /// No schema has longer chains on purpose.
 const LONGEST: usize = 16;
 
+/// A row of another table.
+const A_CHILD: &str = "\"a child\"";
+
 /// What happens to other rows when rows of a table go.
 #[derive(Clone, Debug, Default)]
 pub struct Cascade {
     /// For each way, an SQL condition on a row of the table: others keep it.
     pub keeps: Vec<String>,
     /// Tables of which rows go along or change, and for each, around the condition on the rows that go, those on a row of it
-    /// (`"a child"`).
+    /// (`A_CHILD`).
     along: Vec<(String, Vec<Around>)>,
+    /// The same, of those that go along.
+    takes: Vec<(String, Around)>,
     /// For each foreign key of the table to itself that keeps rows, what makes two rows parent (the table's name) and child
     /// (`"child 1"`).
     own: Vec<String>,
@@ -28,11 +34,13 @@ pub struct Cascade {
 
 impl Cascade {
     /// Of the removal of rows of `table`. With `takes` the schema's own rules for children apply; without, every child keeps its
-    /// parent. A table whose rows point to each other never takes its own rows along: each waits until no other points to it.
+    /// parent. A table whose rows point to each other never takes its own rows along: each waits until no other points to it. What
+    /// is `gone` keeps nothing and is not counted.
     pub fn of(
         connection: &Connection,
         table: &Table,
         takes: bool,
+        gone: &Gone,
         path: &Path,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
@@ -42,19 +50,25 @@ impl Cascade {
             down: Around::default(),
             up: Around::default(),
         };
-        found.below(connection, table, takes, &way, path, stop)?;
+        let scene = Scene {
+            connection,
+            takes,
+            gone,
+            path,
+            stop,
+        };
+        found.below(&scene, table, &way)?;
         Ok(found)
     }
 
-    fn below(
-        &mut self,
-        connection: &Connection,
-        table: &Table,
-        takes: bool,
-        way: &Way,
-        path: &Path,
-        stop: &Stop,
-    ) -> anyhow::Result<()> {
+    fn below(&mut self, scene: &Scene<'_>, table: &Table, way: &Way) -> anyhow::Result<()> {
+        let Scene {
+            connection,
+            takes,
+            gone,
+            path,
+            stop,
+        } = *scene;
         let wrong = |error| explain(error, path, stop);
         let references = table.references(connection).map_err(wrong)?;
         table
@@ -69,7 +83,7 @@ impl Cascade {
                 true => quote(&table.name),
                 false => format!("\"child {}\"", level - 1),
             };
-            let same = reference.matches(&parent, &child);
+            let same = reference.matches(&parent, &child) + &gone.and_not(&reference.child, &child);
             let cascades = takes && cascades(connection, table, reference).map_err(wrong)?;
             let keeps = !takes || !reference.has_action || (root && again && cascades);
             if again && !root && (keeps || cascades) {
@@ -102,10 +116,13 @@ impl Cascade {
                 ),
                 after: format!("{}))", way.up.after),
             };
-            self.add(
-                &reference.child,
-                up(&reference.matches(&parent, "\"a child\"")),
-            );
+            let reached =
+                up(&(reference.matches(&parent, A_CHILD)
+                    + &gone.and_not(&reference.child, A_CHILD)));
+            if cascades {
+                self.takes.push((reference.child.clone(), reached.clone()));
+            }
+            self.add(&reference.child, reached);
             if cascades {
                 if level >= LONGEST {
                     return Err(in_a_circle(table, reference));
@@ -124,7 +141,7 @@ impl Cascade {
                 };
                 let found = Table::find(connection, &reference.child, path, stop)?;
                 if let Some(child) = found {
-                    self.below(connection, &child, takes, &next, path, stop)?;
+                    self.below(scene, &child, &next)?;
                 }
             }
         }
@@ -148,7 +165,7 @@ impl Cascade {
         for (child, ways) in &self.along {
             let pointing: Vec<_> = ways.iter().map(|one| one.of(condition)).collect();
             let sql = format!(
-                "SELECT count(*) FROM main.{} AS \"a child\" WHERE {}",
+                "SELECT count(*) FROM main.{} AS {A_CHILD} WHERE {}",
                 quote(child),
                 pointing.join(" OR ")
             );
@@ -158,6 +175,23 @@ impl Cascade {
             }
         }
         Ok(counted)
+    }
+
+    /// Adds the rows that go along with those for which `condition` is true to what is gone.
+    pub fn take_along(
+        &self,
+        connection: &Connection,
+        condition: &str,
+        gone: &mut Gone,
+        path: &Path,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
+        for (child, way) in &self.takes {
+            if let Some(child) = Table::find(connection, child, path, stop)? {
+                gone.add(&child, Some(A_CHILD), &way.of(condition));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses where a row that goes sets another one free to go, which nobody could count before. `going` is true for the rows that
@@ -186,6 +220,15 @@ impl Cascade {
         }
         Ok(Ok(()))
     }
+}
+
+/// What stays the same on every way.
+struct Scene<'a> {
+    connection: &'a Connection,
+    takes: bool,
+    gone: &'a Gone,
+    path: &'a Path,
+    stop: &'a Stop,
 }
 
 /// From the table to another one, as far as rows go along.
@@ -257,7 +300,7 @@ mod tests {
         connection.execute_batch(schema).expect("creates");
         let (path, stop) = (Path::new("x.db"), Stop::after(Duration::from_secs(60)));
         let table = Table::find(&connection, "p", path, &stop)?.expect("is there");
-        let cascade = Cascade::of(&connection, &table, takes, path, &stop)?;
+        let cascade = Cascade::of(&connection, &table, takes, &Gone::default(), path, &stop)?;
         Ok((connection, table, cascade))
     }
 

@@ -4,6 +4,7 @@
 mod cascade;
 mod columns;
 mod facts;
+mod gone;
 mod identifier;
 mod index_values;
 mod integrity;
@@ -24,12 +25,13 @@ mod writer;
 pub use cascade::Cascade;
 pub use columns::{Column, columns};
 pub use facts::{Facts, allocated, check_copy, facts, full_check, require_tables, row_counts};
+pub use gone::Gone;
 pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
 pub use moment::moment;
 pub use open::{
-    explain, header_size, is_constraint, open_memory, open_private, open_readonly, open_writable,
-    open_writer, require_database_file, side_files,
+    explain, header_size, is_constraint, is_constraint_in, open_memory, open_private,
+    open_readonly, open_writable, open_writer, require_database_file, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace, require_open};
 pub use rowids::{BareTable, bare_tables, column_digest, rowid_digest};

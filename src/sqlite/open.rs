@@ -195,6 +195,13 @@ pub fn is_constraint(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
+/// The same of an error on its way up, as long as nobody has explained it.
+pub fn is_constraint_in(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<rusqlite::Error>()
+        .is_some_and(is_constraint)
+}
+
 /// An SQLite error in the operator's words, with the next step. An interruption is the stop that caused it.
 pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
     let shown = path.display();

@@ -10,10 +10,10 @@ use anyhow::Context as _;
 use rusqlite::Connection;
 
 use super::{explain, open_readonly, side_files};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, damaged};
 use crate::sys::scratch::Scratch;
 use crate::sys::{Stop, files};
-use crate::units::{Bytes, Length};
+use crate::units::{self, Bytes, Length};
 
 // The pages are read through SQLite itself (https://sqlite.org/dbpage.html); a build without it has no snapshot method.
 const _: () = assert!(
@@ -94,14 +94,7 @@ impl Snapshot {
 
     fn view(path: &Path, options: &SnapshotOptions<'_>) -> anyhow::Result<Self> {
         let (reader, checker) = pair(path, options.stop)?;
-        let number = |sql: &str| -> anyhow::Result<u64> {
-            reader
-                .query_row(sql, [], |row| row.get::<_, i64>(0))
-                .map(|number| u64::try_from(number).unwrap_or(0))
-                .map_err(|error| explain(error, path, options.stop))
-        };
-        let page_size = usize::try_from(number("PRAGMA page_size")?)?;
-        let page_count = number("PRAGMA page_count")?;
+        let (page_size, page_count) = pages_of(&reader, path, options.stop)?;
         let [wal, ..] = side_files(path);
         anyhow::ensure!(page_count > 0, "{} has no pages", path.display());
         Ok(Self {
@@ -326,6 +319,48 @@ fn pair(path: &Path, stop: &Stop) -> anyhow::Result<(Connection, Option<Connecti
     }
 }
 
+/// The size of a page and how many there are, inside a transaction. SQLite reads what a file lacks of its last page as zeros, and no
+/// check of its own sees them: such a database is refused, unless its log holds that page.
+fn pages_of(connection: &Connection, path: &Path, stop: &Stop) -> anyhow::Result<(usize, u64)> {
+    let wrong = |error| explain(error, path, stop);
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let page_size = usize::try_from(number("PRAGMA page_size").map_err(wrong)?)?;
+    let page_count = number("PRAGMA page_count").map_err(wrong)?;
+    let cut = || -> anyhow::Result<Option<usize>> {
+        let length = files::metadata(path)?.map_or(0, |meta| meta.len());
+        let before = u64::try_from(page_count - 1).unwrap_or(0) * page_size as u64;
+        let there = usize::try_from(length.saturating_sub(before))?;
+        Ok((1..page_size).contains(&there).then_some(there))
+    };
+    // A checkpoint may be writing just that page.
+    if cut()?.is_some() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if let Some(there) = cut()? {
+        let zeros = connection
+            .query_row(
+                "SELECT data FROM sqlite_dbpage('main') WHERE pgno = ?1",
+                [page_count],
+                |row| {
+                    Ok(row.get_ref(0)?.as_blob()?[there..]
+                        .iter()
+                        .all(|byte| *byte == 0))
+                },
+            )
+            .map_err(wrong)?;
+        if zeros {
+            return Err(damaged(format!(
+                "{} ends in the middle of its last page, {} too early",
+                path.display(),
+                units::count((page_size - there) as u64, "byte")
+            ))
+            .hint("it was cut off, by a full disk or a copy that did not end: empire-maint restore")
+            .into());
+        }
+    }
+    Ok((page_size, u64::try_from(page_count)?))
+}
+
 /// BEGIN alone takes no snapshot; the first read does.
 fn begin(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN")?;
@@ -342,9 +377,7 @@ fn copy_locked(
     let wrong = |error| explain(error, path, options.stop);
     begin(connection).map_err(wrong)?;
     let started = Instant::now();
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let page_size = usize::try_from(number("PRAGMA page_size").map_err(wrong)?)?;
-    let page_count = u64::try_from(number("PRAGMA page_count").map_err(wrong)?)?;
+    let (page_size, page_count) = pages_of(connection, path, options.stop)?;
     crate::sys::space::require(
         options.scratch,
         page_count * page_size as u64,
@@ -450,6 +483,41 @@ mod tests {
             done.store(true, Ordering::Relaxed);
             assert!(paired > 100, "only {paired} of 200 could be paired");
         });
+    }
+
+    /// Its own integrity check calls that database fine.
+    #[test]
+    fn a_last_page_that_is_cut_off_is_damage_unless_the_log_holds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stop = Stop::after(Duration::from_secs(60));
+        for mode in ["WAL", "DELETE"] {
+            let path = folder.path().join(format!("{mode}.db"));
+            let writer = Connection::open(&path).expect("creates");
+            let sql = format!(
+                "PRAGMA journal_mode={mode}; CREATE TABLE t(x); INSERT INTO t VALUES (printf('%.3000c', 'x'))"
+            );
+            writer.execute_batch(&sql).expect("sets up");
+            drop(writer);
+            let size = std::fs::metadata(&path).expect("is there").len();
+            let cut = || {
+                let file = File::options().write(true).open(&path).expect("opens");
+                file.set_len(size - 7).expect("is cut");
+            };
+            cut();
+            let found = Connection::open(&path).expect("opens");
+            let check = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+            let said = found.query_row("PRAGMA integrity_check", [], check);
+            assert_eq!(said.expect("checks"), "ok");
+            let error = Snapshot::take(&path, &options(folder.path(), &stop)).map(|_| ());
+            let error = error.expect_err("its text would end in zeros");
+            assert!(error.to_string().contains("7 bytes too early"), "{error}");
+            if mode == "WAL" {
+                let text = "UPDATE t SET x = printf('%.3000c', 'y')";
+                found.execute(text, []).expect("into the log");
+                cut();
+                Snapshot::take(&path, &options(folder.path(), &stop)).expect("is whole");
+            }
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ fn within(namespace: &str, server: &Server, script: &str) -> Option<()> {
         .collect();
     let folder = server.path().display();
     let script = format!(
-        "set -e\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\naudit() {{ name=$1; shift; {} \"$@\" >'{folder}'/$name.json || true; }}\n{script}",
+        "set -e\ncd '{folder}'\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\naudit() {{ name=$1; shift; {} \"$@\" >'{folder}'/$name.json || true; }}\n{script}",
         words.join(" ")
     );
     let ran = Ran::of(Command::new("unshare").args([namespace, "sh", "-c", &script]));

@@ -309,6 +309,19 @@ fn a_full_disk_stops_in_time_and_leaves_the_old_backups() {
 }
 
 /// The rest is taken along, and somebody is told every time.
+/// A typo, or a file system that is not mounted: nothing is created where it should be.
+#[test]
+fn a_root_that_is_not_there_is_not_created() {
+    let server = Server::new();
+    let missing = server.path().join("not-mounted");
+    let root = missing.to_str().unwrap();
+    let ran = server.run_args(["backup", "--root", root, "--json"]);
+    assert!([2, 3].contains(&ran.code), "{ran:?}");
+    let report = ran.json().to_string();
+    assert!(report.contains("is its file system mounted?"), "{report}");
+    assert!(!missing.exists());
+}
+
 #[test]
 fn a_path_that_is_missing_costs_nothing_else() {
     let server = Server::new()

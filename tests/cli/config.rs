@@ -56,6 +56,14 @@ fn impossible_values_are_refused_with_their_line() {
             "[[database]]\nname = \"app_db\"\npath = \"x\"",
             "two [[database]]",
         ),
+        (
+            "[[database]]\nname = \"other\"\npath = \"data/app.db\"",
+            "are one file",
+        ),
+        (
+            "[[database]]\nname = \"app_db\"\npath = \"x\"",
+            "config.toml:",
+        ),
     ] {
         let server = Server::empty().config(lines);
         let before = server.fingerprint(&server.root());

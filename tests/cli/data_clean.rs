@@ -360,7 +360,7 @@ fn an_archive_that_lacks_a_column_costs_no_row() {
     );
 }
 
-/// A row that is in the archive already, as after the snippet: neither of the two goes.
+/// A row that is in the archive already, as after the snippet: neither of the two goes, and the others do not wait for it.
 #[test]
 fn a_row_that_the_archive_has_already_is_not_removed() {
     let server = server();
@@ -372,16 +372,16 @@ fn a_row_that_the_archive_has_already_is_not_removed() {
     );
     let server = server.config(&rule("table = \"trades\"\ncolumn = \"created_at\"\naction = \"archive\"\ninto = \"strict_archive\"\n"));
     let (code, report) = clean(&server, "");
-    assert_eq!(code, 2);
-    let failed = finding(&report, "data-clean.failed");
-    assert_eq!(failed["severity"], "critical");
-    assert!(
-        failed["message"]
-            .as_str()
-            .unwrap()
-            .contains("cannot be archived into strict_archive"),
-        "{failed}"
+    assert_eq!(code, 1, "{report:#}");
+    let told = finding(&report, "data-clean.conflict");
+    assert_eq!(
+        told["message"],
+        "1 row of trades stay: strict_archive does not take them. The first is id = 30: UNIQUE constraint failed: strict_archive.id"
     );
+    assert!(!report["findings"].to_string().contains("data-clean.kept"));
+    let outcome = &report["data"]["rules"][0];
+    let counts = ["chosen", "done", "conflicts"].map(|one| outcome[one].as_u64().unwrap());
+    assert_eq!(counts, [40, 39, 1]);
     let both = "SELECT count(*) FROM (SELECT id FROM trades UNION ALL SELECT id FROM strict_archive WHERE created_at LIKE '20%')";
     assert_eq!(number(&database, both), 100);
     assert_eq!(
@@ -955,6 +955,94 @@ fn files_come_back_into_a_table_that_changed() {
         number(&database, "SELECT count(*) FROM logs WHERE level = 'info'"),
         100
     );
+}
+
+/// A foreign key that is looked at only when a transaction ends refuses one row and not those beside it.
+#[test]
+fn a_row_whose_parent_is_gone_stays_archived_alone() {
+    for into in ["old_notes", "file:archive"] {
+        let server = Server::new().config(&rule(&format!(
+            "table = \"notes\"\ncolumn = \"at\"\naction = \"archive\"\ninto = \"{into}\"",
+        )));
+        let database = server.database();
+        sql(&database, TABLES);
+        sql(
+            &database,
+            "CREATE TABLE notes (id INTEGER PRIMARY KEY, line REFERENCES logs DEFERRABLE INITIALLY DEFERRED, at TEXT);
+             CREATE TABLE old_notes (id INTEGER PRIMARY KEY, line, at TEXT);
+             INSERT INTO notes SELECT id, id, timestamp FROM logs",
+        );
+        back_up(&server);
+        assert_eq!(clean(&server, "").0, 0);
+        assert_eq!(rows(&database, "notes"), 60);
+        sql(&database, "DELETE FROM logs WHERE id IN (7, 8, 31)");
+        let (code, report) = server.json("data-clean restore-archive the-rule");
+        assert_eq!(code, 1, "{report:#}");
+        let restored = &report["data"]["restored"];
+        let counts = ["found", "rows", "conflicts"].map(|one| restored[one].as_u64().unwrap());
+        assert_eq!(counts, [40, 37, 3], "{into}");
+        assert_eq!(rows(&database, "notes"), 97);
+        let stay = match into {
+            "old_notes" => rows(&database, "old_notes"),
+            _ => archived(&server).len() as i64,
+        };
+        assert_eq!(stay, 3);
+    }
+}
+
+/// Rules that come one after another: each sees what those before it left, in a dry run too.
+#[test]
+fn a_dry_run_of_several_rules_says_what_they_do() {
+    let rule = |name: &str, lines: &str| {
+        format!(
+            "[[data_clean.rule]]\nname = \"{name}\"\ndatabase = \"app_db\"\ncolumn = \"at\"\nolder_than = \"90d\"\naction = \"delete\"\nmax_fraction = 1.0\n{lines}\n"
+        )
+    };
+    let rules = [
+        // Takes the notes of its rows along, and sets their parents free.
+        rule("lines", "table = \"lines\"\nwhere = \"kind = 1 -- or\""),
+        rule("notes", "table = \"notes\""),
+        // The same rows twice.
+        rule("all-lines", "table = \"lines\""),
+        rule("parents", "table = \"parents\""),
+        rule("keys", "table = \"keys\"\nwhere = \"k > 'b'\""),
+        rule("all-keys", "table = \"keys\""),
+    ];
+    let server = Server::new().config(&rules.concat());
+    let database = server.database();
+    sql(
+        &database,
+        "PRAGMA foreign_keys = ON;
+         CREATE TABLE parents (id INTEGER PRIMARY KEY, at TEXT);
+         CREATE TABLE lines (id INTEGER PRIMARY KEY, parent REFERENCES parents, kind INT, at TEXT);
+         CREATE TABLE notes (id INTEGER PRIMARY KEY, line REFERENCES lines ON DELETE CASCADE, at TEXT);
+         CREATE TABLE keys (k TEXT PRIMARY KEY, at TEXT);
+         CREATE TABLE n AS WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 60) SELECT i FROM c;
+         INSERT INTO parents SELECT i, '2026-01-01 00:00:00' FROM n;
+         INSERT INTO lines SELECT i, iif(i % 4, i, NULL), i % 3, iif(i % 5, '2026-02-01 00:00:00', '2026-11-01 00:00:00') FROM n;
+         INSERT INTO notes SELECT i, iif(i % 7, i, NULL), '2026-02-01 00:00:00' FROM n;
+         INSERT INTO keys SELECT char(96 + i % 5) || i, '2026-02-01 00:00:00' FROM n;
+         INSERT INTO keys VALUES (NULL, '2026-02-01 00:00:00');",
+    );
+    back_up(&server);
+    let counts = |report: &Value, key: &str| -> Vec<u64> {
+        let rules = report["data"]["rules"].as_array().unwrap();
+        rules.iter().map(|one| one[key].as_u64().unwrap()).collect()
+    };
+    let (_, dry) = clean(&server, "--dry-run");
+    let (code, real) = clean(&server, "");
+    assert_eq!(code, 0, "{real:#}");
+    for key in ["rows", "chosen", "referenced"] {
+        assert_eq!(counts(&dry, key), counts(&real, key), "{key}");
+    }
+    assert_eq!(counts(&real, "done"), counts(&dry, "chosen"));
+    assert!(counts(&real, "done").iter().all(|rows| *rows > 0));
+    let reasons = |report: &Value| -> Vec<String> {
+        let all = report["actions"].as_array().unwrap().iter();
+        all.map(|one| one["reason"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(reasons(&dry), reasons(&real));
 }
 
 /// A few rows may take most of another table along.

@@ -37,18 +37,18 @@ fn completions_are_fresh() {
 
 #[test]
 fn manual_pages_are_fresh_and_none_is_left_over() {
-    let mut pages = vec![
-        "empire-maint.8".to_owned(),
-        "empire-maint.toml.5".to_owned(),
-    ];
-    same("man/empire-maint.8", &["man"]);
-    same("man/empire-maint.toml.5", &["man", "empire-maint.toml"]);
-    for command in empire_maint::cli::command().get_subcommands() {
-        let name = command.get_name();
-        let page = format!("empire-maint-{name}.8");
-        same(&format!("man/{page}"), &["man", name]);
-        pages.push(page);
+    let mut pages = Vec::new();
+    for (page, section) in empire_maint::meta::pages() {
+        let file = format!("{page}.{section}");
+        same(&format!("man/{file}"), &["man", &page]);
+        pages.push(file);
     }
+    // Also a command of a command has the page that its parent's names.
+    assert!(pages.contains(&"empire-maint-backup-list.8".to_owned()));
+    assert_eq!(
+        print(&["man", "backup-list"]),
+        print(&["man", "empire-maint-backup-list"])
+    );
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(pages.contains(&name), "man/{name} belongs to no command");

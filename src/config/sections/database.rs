@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Section;
+use crate::error::{self, Failure};
 
 /// All of them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -76,4 +77,25 @@ impl Default for Databases {
 
 impl Section for Databases {
     const NAME: &'static str = "database";
+
+    fn check(&self) -> Result<(), Failure> {
+        for (at, database) in self.0.iter().enumerate() {
+            let before = || self.0.iter().take(at);
+            if before().any(|other| other.name == database.name) {
+                let name = &database.name;
+                return Err(error::config(format!(
+                    "two [[database]] have the name '{name}'"
+                )));
+            }
+            if let Some(other) = before().find(|other| other.path == database.path) {
+                return Err(error::config(format!(
+                    "the [[database]] '{}' and '{}' are one file: {}",
+                    other.name,
+                    database.name,
+                    database.path.display()
+                )));
+            }
+        }
+        Ok(())
+    }
 }

@@ -56,8 +56,7 @@ impl TimeColumn<'_> {
         stop: &Stop,
     ) -> anyhow::Result<Times> {
         self.require(connection, path, stop)?;
-        self.require_filter(connection)
-            .map_err(|error| explain(error, path, stop))??;
+        self.require_filter(connection, path, stop)?;
         self.tallies(connection, cutoff)
             .map_err(|error| explain(error, path, stop))?
             .verdict(self)
@@ -112,7 +111,17 @@ impl TimeColumn<'_> {
 impl TimeColumn<'_> {
     /// The filter is put among other conditions, so it has to be one by itself and in brackets: `a) OR (b` is not. And its quoted names
     /// have to be columns, since SQLite takes one that is none for a text.
-    fn require_filter(&self, connection: &Connection) -> rusqlite::Result<anyhow::Result<()>> {
+    pub fn require_filter(
+        &self,
+        connection: &Connection,
+        path: &Path,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
+        self.compiles(connection)
+            .map_err(|error| explain(error, path, stop))?
+    }
+
+    fn compiles(&self, connection: &Connection) -> rusqlite::Result<anyhow::Result<()>> {
         let Some(filter) = self.filter else {
             return Ok(Ok(()));
         };

@@ -11,6 +11,7 @@ use crate::archive::{self, Store};
 use crate::config::Config;
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
+use crate::error::missing;
 use crate::report::Reporter;
 use crate::sqlite::Facts;
 use crate::sys::{files, machine};
@@ -123,6 +124,21 @@ impl Run {
             published: outcomes,
             ..Detail::default()
         })
+    }
+}
+
+impl Run {
+    /// A mistyped root, or one whose file system is not mounted, is nothing to create a backup folder in.
+    pub(super) fn require_root_of(&self, folder: &Path) -> anyhow::Result<()> {
+        match files::metadata(&self.root)? {
+            None if folder.starts_with(&self.root) => Err(missing(format!(
+                "the application's root {} is not there",
+                self.root.display()
+            ))
+            .hint("is its file system mounted? [app] root or --root says where it is")
+            .into()),
+            _ => Ok(()),
+        }
     }
 }
 

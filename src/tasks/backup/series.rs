@@ -46,6 +46,7 @@ impl Work<'_> {
             .with_context(|| format!("cannot look at {}", folder.display()))?
             .is_none()
         {
+            self.run.require_root_of(folder)?;
             let step = Step {
                 kind: "create",
                 target: folder.display().to_string(),

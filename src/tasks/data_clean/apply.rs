@@ -9,7 +9,7 @@ use super::landed::Landed;
 use super::plan::{Plan, Target};
 use super::run::{Done, Scene};
 use crate::error::refused;
-use crate::sqlite::{Pace, Row, Table, is_constraint, quote, require_open};
+use crate::sqlite::{Pace, Row, Table, is_constraint_in, quote, require_open};
 use crate::{text, units};
 
 /// Keys that are read at a time.
@@ -173,14 +173,14 @@ impl Work<'_> {
                 }
                 Ok(())
             }
-            (Err(error), _) => self.refused(item, error),
+            (Err(error), _) => self.refused(item, error, done),
             (Ok(()), _) => Ok(()),
         }
     }
 
     fn one(&mut self, item: &Row, done: &mut Done) -> anyhow::Result<()> {
         match self.rows(item, done) {
-            Err(error) => self.refused(item, error),
+            Err(error) => self.refused(item, error, done),
             Ok(()) => Ok(()),
         }
     }
@@ -191,9 +191,8 @@ impl Work<'_> {
         landed.map_or(Ok(()), Landed::prove)
     }
 
-    /// What is deleted and does not let go stays, and is counted; what does not fit into an archive ends the rule.
-    fn refused(&self, item: &Row, error: anyhow::Error) -> anyhow::Result<()> {
-        let from = &self.plan.table.name;
+    /// A row that is not let go stays; so does one that does not fit into the archive, and that is told.
+    fn refused(&self, item: &Row, error: anyhow::Error, done: &mut Done) -> anyhow::Result<()> {
         require_open(self.scene.writer)?;
         if !is_constraint_in(&error) {
             return Err(match error.downcast::<rusqlite::Error>() {
@@ -201,22 +200,12 @@ impl Work<'_> {
                 Err(error) => error,
             });
         }
-        match &self.copy {
-            // Somebody down the line of foreign keys does not let it go.
-            None => Ok(()),
-            Some(Copy { into, .. }) => Err(refused(format!(
-                "a row of {from} ({}) cannot be archived into {}: {error:#}",
-                named(&self.plan.table, item),
-                into.name
-            ))
-            .hint(format!(
-                "is it there already? compare: SELECT * FROM {0} JOIN {1} USING ({2})",
-                quote(from),
-                quote(&into.name),
-                self.plan.table.key.join(", ")
-            ))
-            .into()),
+        if self.copy.is_some() {
+            done.conflicts += 1;
+            let first = || format!("{}: {error}", named(&self.plan.table, item));
+            done.first_conflict.get_or_insert_with(first);
         }
+        Ok(())
     }
 
     fn rows(&mut self, item: &Row, done: &mut Done) -> anyhow::Result<()> {
@@ -271,12 +260,6 @@ fn named(table: &Table, key: &Row) -> String {
         .map(|(name, value)| format!("{name} = {}", shown(value)))
         .collect();
     pairs.join(", ")
-}
-
-fn is_constraint_in(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<rusqlite::Error>()
-        .is_some_and(is_constraint)
 }
 
 #[cfg(test)]

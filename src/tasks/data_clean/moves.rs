@@ -58,6 +58,11 @@ impl Moves {
         self.note(&format!("stay {}\n", lines.join(" ")))
     }
 
+    /// The transaction that was begun last is undone, and what it said of its lines with it.
+    pub fn undo(&mut self) -> anyhow::Result<()> {
+        self.note("undo\n")
+    }
+
     fn note(&mut self, line: &str) -> anyhow::Result<()> {
         self.file
             .write_all(line.as_bytes())
@@ -102,6 +107,10 @@ impl Known {
                     (known.done, known.begun) = (*from, *to);
                 }
                 (Some("stay"), lines) => stay.extend_from_slice(lines),
+                (Some("undo"), []) => {
+                    stay.clear();
+                    known.begun = known.done;
+                }
                 _ => break,
             }
         }
@@ -138,10 +147,17 @@ mod tests {
         assert_eq!((found.done, found.begun), (64, 100));
         assert_eq!(found.stayed, [3, 60, 70].into());
         assert!(found.in_flight(64) && !found.in_flight(63) && !found.in_flight(100));
+        moves.undo().expect("notes");
+        let undone = known();
+        assert_eq!((undone.done, undone.begun), (64, 64));
+        assert_eq!(undone.stayed, [3, 60].into());
+        moves.begin(64, 100).expect("notes");
+        moves.stay(&[70]).expect("notes");
+        assert_eq!(known(), found);
         let whole = std::fs::read_to_string(&path).expect("reads");
         for (end, (done, begun)) in [
             (whole.len() - 1, (64, 100)),
-            (whole.find("stay 70").expect("is there") - 1, (0, 64)),
+            (whole.find("begin 64").expect("is there") + 9, (0, 64)),
             (12, (0, 0)),
         ] {
             let found = Known::from_text(&whole[..end]);

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub referenced: u64,
     /// Rows that went.
     pub done: u64,
+    /// Rows that stay, because the archive does not take them.
+    pub conflicts: u64,
     /// Where archived rows are: a table, or a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
@@ -75,6 +77,7 @@ impl Outcome {
             chosen: plan.chosen,
             referenced: plan.referenced,
             done: 0,
+            conflicts: 0,
             archive: match &plan.target {
                 Target::Nothing => None,
                 Target::Table { archive, .. } => Some(archive.name.clone()),

@@ -10,7 +10,7 @@ use crate::archive::Source;
 use crate::config::sections::{CleanAction, Nulls, Rule};
 use crate::context::Context;
 use crate::error::refused;
-use crate::sqlite::{self, Cascade, Old, Selection, Table, TimeColumn, Times, quote};
+use crate::sqlite::{self, Cascade, Gone, Old, Selection, Table, TimeColumn, Times, quote};
 use crate::sys::process::shell_word;
 use crate::units;
 
@@ -24,6 +24,8 @@ pub struct Plan {
     pub table: Table,
     /// Those that would go.
     pub selection: Selection,
+    /// What foreign keys make of that.
+    cascade: Cascade,
     /// What the column says.
     pub times: Times,
     /// All rows of the table.
@@ -64,11 +66,12 @@ pub enum Target {
 }
 
 impl Plan {
-    /// Looks; `None` where there is no such table.
+    /// Looks; `None` where there is no such table. What rules before this one would have taken is `gone`.
     pub fn look(
         connection: &Connection,
         rule: &Rule,
         folder: Option<PathBuf>,
+        gone: &Gone,
         source: &Source,
         context: &Context,
     ) -> anyhow::Result<Option<Self>> {
@@ -79,16 +82,22 @@ impl Plan {
         };
         let now = context.now.to_zoned(context.zone.clone());
         let cutoff = Timestamp::from_second(rule.older_than.before(&now)?.timestamp().as_second())?;
-        let column = TimeColumn {
+        let column = |filter| TimeColumn {
             table: &table.name,
             column: &rule.column,
-            filter: rule.filter.as_deref(),
+            filter,
         };
+        let filter = rule.filter.as_deref();
+        column(filter).require_filter(connection, path, stop)?;
+        let left = gone.not(&table.name, &quote(&table.name));
+        let wanted: Vec<_> = rule.filter.iter().cloned().chain(left).collect();
+        let both = wanted.join("\n) AND (\n");
+        let column = column((!wanted.is_empty()).then_some(both.as_str()));
         let times = column.look(connection, cutoff, path, stop)?;
         let target = target(connection, rule, folder, &table, source, context)?;
         // What is archived takes nothing along: a child that went with it would be lost.
         let takes = rule.action == CleanAction::Delete;
-        let cascade = Cascade::of(connection, &table, takes, path, stop)?;
+        let cascade = Cascade::of(connection, &table, takes, gone, path, stop)?;
         let selection = {
             let column = quote(&rule.column);
             let old = times.format.map(|format| Old {
@@ -99,7 +108,6 @@ impl Plan {
             let indexed = table
                 .has_index(connection, &[&rule.column])
                 .map_err(wrong)?;
-            let wanted: Vec<_> = rule.filter.iter().cloned().collect();
             let kept = cascade.keeps.iter().map(|one| format!("NOT {one}"));
             let free: Vec<_> = wanted.iter().cloned().chain(kept).collect();
             let of = |others: &[String]| {
@@ -129,14 +137,14 @@ impl Plan {
         };
         let total = match rule.filter {
             None => times.rows,
-            Some(_) => count(connection, &table.name).map_err(wrong)?,
+            Some(_) => count(connection, &table.name, gone).map_err(wrong)?,
         };
         let along = cascade
             .count_along(connection, &selection.condition())
             .map_err(wrong)?
             .into_iter()
             .map(|(table, rows)| {
-                let total = count(connection, &table)?;
+                let total = count(connection, &table, gone)?;
                 Ok(Along { table, rows, total })
             })
             .collect::<rusqlite::Result<_>>()
@@ -146,6 +154,7 @@ impl Plan {
             cutoff,
             table,
             selection,
+            cascade,
             times,
             total,
             chosen,
@@ -153,6 +162,21 @@ impl Plan {
             along,
             target,
         }))
+    }
+
+    /// Takes the rows of the plan, and what goes along with them, for gone.
+    pub fn take(
+        &self,
+        connection: &Connection,
+        gone: &mut Gone,
+        source: &Source,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let condition = self.selection.condition();
+        gone.add(&self.table, None, &condition);
+        let (path, stop) = (&source.path, &context.stop);
+        self.cascade
+            .take_along(connection, &condition, gone, path, stop)
     }
 
     /// The part of the table that would go.
@@ -242,8 +266,10 @@ fn target(
     })
 }
 
-fn count(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
-    let sql = format!("SELECT count(*) FROM main.{}", quote(table));
+fn count(connection: &Connection, table: &str, gone: &Gone) -> rusqlite::Result<u64> {
+    let name = quote(table);
+    let left = gone.and_not(table, &name);
+    let sql = format!("SELECT count(*) FROM main.{name} WHERE true{left}");
     let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
     Ok(u64::try_from(rows).unwrap_or(0))
 }

@@ -13,18 +13,19 @@ use super::landed::Landed;
 use super::layout::Layout;
 use super::moves::{Known, Moves};
 use super::pack::{Pack, State};
-use super::run::{BUSY, Done, Run, Scene};
+use super::run::{BUSY, CONFLICT, Done, Run, Scene};
 use super::{Detail, PATIENCE, columns, into_file};
 use crate::archive::{self, Store};
 use crate::config::sections::Rule;
 use crate::context::Context;
 use crate::error::{missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
-use crate::sqlite::{self, Pace, Row, Selection, Table, is_constraint, quote, require_open};
+use crate::sqlite::{
+    self, Pace, Row, Selection, Table, is_constraint, is_constraint_in, quote, require_open,
+};
 use crate::sys::files;
 use crate::units;
 
-const CONFLICT: &str = "data-clean.conflict";
 const GAVE_WAY: &str = "data-clean.gave-way";
 const PIECE: usize = 10_000;
 
@@ -247,7 +248,8 @@ impl Back<'_> {
         Ok(())
     }
 
-    /// Rows in short transactions; `one` says whether it fits, `prove` whether all of a transaction may be committed.
+    /// Rows in short transactions; `one` says whether it fits, `prove` whether all of a transaction may be committed. One that a
+    /// foreign key refuses only at its end is taken apart until the row is found that does not fit.
     fn turns(
         &mut self,
         rows: &[Row],
@@ -255,17 +257,31 @@ impl Back<'_> {
         prove: impl Fn() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut rest = rows;
+        let mut most = rows.len();
         while !rest.is_empty() {
             if self.scene.must_give_way() {
                 self.done.gave_way = true;
                 break;
             }
-            let mut stay = 0;
+            let (mut tried, mut stay) = (0, 0);
             let work = |row: &Row| -> anyhow::Result<()> {
+                tried += 1;
                 stay += u64::from(!one(row)?);
                 Ok(())
             };
-            let worked = self.pace.proven(self.scene.writer, rest, work, &prove)?;
+            let some = rest.get(..most).unwrap_or(rest);
+            let worked = match self.pace.proven(self.scene.writer, some, work, &prove) {
+                Err(error) if is_constraint_in(&error) && tried > 1 => {
+                    most = tried / 2;
+                    continue;
+                }
+                Err(error) if is_constraint_in(&error) => {
+                    stay = 1;
+                    1
+                }
+                other => other?,
+            };
+            most = most.saturating_mul(2);
             self.count(worked, stay);
             rest = &rest[worked..];
         }
@@ -280,28 +296,43 @@ impl Back<'_> {
         mut one: impl FnMut(&Row) -> anyhow::Result<bool>,
     ) -> anyhow::Result<Vec<u64>> {
         let mut rest = lines;
+        let mut most = lines.len();
         let mut conflicts = Vec::new();
         while !rest.is_empty() {
             if self.scene.must_give_way() {
                 self.done.gave_way = true;
                 break;
             }
-            let mut stay = Vec::new();
+            let (mut tried, mut stay) = (0, Vec::new());
             let notes = RefCell::new(&mut *moves);
             let announce = |some: &[(u64, Row)]| match (some.first(), some.last()) {
                 (Some((first, _)), Some((last, _))) => notes.borrow_mut().begin(*first, last + 1),
                 _ => Ok(()),
             };
-            let worked = self
-                .pace
-                .announced(self.scene.writer, rest, announce, |some| {
-                    for (line, row) in some {
-                        if !one(row)? {
-                            stay.push(*line);
-                        }
+            let work = |some: &[(u64, Row)]| {
+                tried = some.len();
+                for (line, row) in some {
+                    if !one(row)? {
+                        stay.push(*line);
                     }
-                    notes.borrow_mut().stay(&stay)
-                })?;
+                }
+                notes.borrow_mut().stay(&stay)
+            };
+            let some = rest.get(..most).unwrap_or(rest);
+            let worked = match self.pace.announced(self.scene.writer, some, announce, work) {
+                Err(error) if is_constraint_in(&error) && tried > 1 => {
+                    moves.undo()?;
+                    most = tried / 2;
+                    continue;
+                }
+                Err(error) if is_constraint_in(&error) => {
+                    stay = some.iter().take(1).map(|(line, _)| *line).collect();
+                    moves.stay(&stay)?;
+                    1
+                }
+                other => other?,
+            };
+            most = most.saturating_mul(2);
             self.count(worked, stay.len() as u64);
             conflicts.extend(stay);
             rest = &rest[worked..];

@@ -14,7 +14,7 @@ use crate::config::sections::{CleanAction, Rule};
 use crate::context::Context;
 use crate::error::{self, Kind};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
-use crate::sqlite::{self, LONGEST_LOCK, Pace};
+use crate::sqlite::{self, Gone, LONGEST_LOCK, Pace, quote};
 use crate::sys::files;
 use crate::sys::lock::Held;
 use crate::units::{self, Length};
@@ -23,6 +23,7 @@ pub(super) const FAILED: &str = "data-clean.failed";
 pub(super) const REFUSED: &str = "data-clean.refused";
 pub(super) const NO_BACKUP: &str = "data-clean.no-backup";
 const NO_TABLE: &str = "data-clean.no-table";
+pub(super) const CONFLICT: &str = "data-clean.conflict";
 const KEPT: &str = "data-clean.kept";
 const GAVE_WAY: &str = "data-clean.gave-way";
 const LOCK: &str = "data-clean.lock";
@@ -51,12 +52,20 @@ pub struct Done {
     pub gave_way: bool,
     /// Where they are.
     pub archive: Option<String>,
+    /// Rows that the archive does not take.
+    pub conflicts: u64,
+    /// The first of them, and why.
+    pub first_conflict: Option<String>,
 }
 
 impl Done {
     /// Adds what one transaction did.
     pub fn add(&mut self, turn: &Self) {
         self.rows += turn.rows;
+        self.conflicts += turn.conflicts;
+        if self.first_conflict.is_none() {
+            self.first_conflict.clone_from(&turn.first_conflict);
+        }
     }
 }
 
@@ -137,6 +146,14 @@ impl Run {
     }
 }
 
+/// What the rules on one database share.
+struct Hands<'a> {
+    reader: &'a Connection,
+    pace: &'a mut Pace,
+    /// What the rules before would have taken, were this no dry run.
+    gone: &'a mut Gone,
+}
+
 struct Work<'a> {
     run: &'a Run,
     context: &'a Context,
@@ -167,12 +184,18 @@ impl Work<'_> {
             &self.context.stop,
         )?;
         let mut pace = Pace::new(path, &self.context.stop);
+        let mut gone = Gone::default();
         let mut result = Ok(());
         for (rule, folder) in rules {
-            for id in [FAILED, REFUSED, NO_TABLE, KEPT, GAVE_WAY] {
+            for id in [FAILED, REFUSED, NO_TABLE, KEPT, GAVE_WAY, CONFLICT] {
                 self.report.examined(id, &rule.name);
             }
-            let one = || self.rule(rule, folder.clone(), &reader, &mut pace, detail);
+            let hands = Hands {
+                reader: &reader,
+                pace: &mut pace,
+                gone: &mut gone,
+            };
+            let one = || self.rule(rule, folder.clone(), hands, detail);
             result = self.report.attempt(FAILED, &rule.name, one).map(|_| ());
             if result.is_err() {
                 break;
@@ -204,10 +227,10 @@ impl Work<'_> {
         &self,
         rule: &Rule,
         folder: Option<PathBuf>,
-        reader: &Connection,
-        pace: &mut Pace,
+        mut hands: Hands<'_>,
         detail: &mut Detail,
     ) -> anyhow::Result<()> {
+        let reader = hands.reader;
         if let Some(folder) = &folder {
             into_file::finish(self.context, self.report, rule, folder, self.source, reader)?;
         }
@@ -215,7 +238,7 @@ impl Work<'_> {
             Some(folder) => into_file::require_none_restoring(rule, folder),
             None => Ok(()),
         }
-        .and_then(|()| Plan::look(reader, rule, folder, self.source, self.context));
+        .and_then(|()| Plan::look(reader, rule, folder, hands.gone, self.source, self.context));
         let plan = match looked {
             Ok(Some(plan)) => plan,
             Ok(None) => {
@@ -232,21 +255,17 @@ impl Work<'_> {
         };
         let mut outcome = Outcome::of(&plan, &self.source.name);
         let mut done = Done::default();
-        let result = self.act(&plan, reader, pace, &mut done);
+        let result = self.act(&plan, &mut hands, &mut done);
         outcome.done = done.rows;
+        outcome.conflicts = done.conflicts;
         outcome.archive = done.archive.clone().or(outcome.archive);
+        self.tell_conflicts(&plan, &done);
         self.measure(&plan, &done);
         detail.rules.push(outcome);
         result
     }
 
-    fn act(
-        &self,
-        plan: &Plan,
-        reader: &Connection,
-        pace: &mut Pace,
-        done: &mut Done,
-    ) -> anyhow::Result<()> {
+    fn act(&self, plan: &Plan, hands: &mut Hands<'_>, done: &mut Done) -> anyhow::Result<()> {
         if plan.chosen == 0 {
             return self.told_kept(plan, plan.referenced);
         }
@@ -265,7 +284,10 @@ impl Work<'_> {
             reason: reason(plan),
         };
         self.report
-            .act(step, |permit| self.change(permit, plan, reader, pace, done))?;
+            .act(step, |permit| self.change(permit, plan, hands, done))?;
+        if self.report.dry_run() {
+            plan.take(hands.reader, hands.gone, self.source, self.context)?;
+        }
         if done.gave_way {
             self.report.find(Finding::new(
                 GAVE_WAY,
@@ -277,14 +299,33 @@ impl Work<'_> {
                 ),
             ));
         } else if !self.report.dry_run() {
-            self.told_kept(
-                plan,
-                plan.referenced + plan.chosen.saturating_sub(done.rows),
-            )?;
+            let kept = plan.chosen.saturating_sub(done.rows + done.conflicts);
+            self.told_kept(plan, plan.referenced + kept)?;
         } else {
             self.told_kept(plan, plan.referenced)?;
         }
         Ok(())
+    }
+
+    /// What the archive does not take stays where it is, every night.
+    fn tell_conflicts(&self, plan: &Plan, done: &Done) {
+        let (Some(first), Target::Table { archive, .. }) = (&done.first_conflict, &plan.target)
+        else {
+            return;
+        };
+        let [from, to] = [&plan.table.name, &archive.name];
+        let message = format!(
+            "{} of {from} stay: {to} does not take them. The first is {first}",
+            units::count(done.conflicts, "row")
+        );
+        let hint = format!(
+            "are they there already? compare: SELECT * FROM {} JOIN {} USING ({})",
+            quote(from),
+            quote(to),
+            plan.table.key.join(", ")
+        );
+        self.report
+            .find(Finding::new(CONFLICT, Severity::Medium, &plan.rule.name, message).hint(hint));
     }
 
     fn told_kept(&self, plan: &Plan, kept: u64) -> anyhow::Result<()> {
@@ -308,10 +349,10 @@ impl Work<'_> {
         &self,
         permit: &Permit,
         plan: &Plan,
-        reader: &Connection,
-        pace: &mut Pace,
+        hands: &mut Hands<'_>,
         done: &mut Done,
     ) -> anyhow::Result<()> {
+        let (reader, pace) = (hands.reader, &mut *hands.pace);
         let durable = matches!(plan.target, Target::Folder(_));
         let (path, stop) = (&self.source.path, &self.context.stop);
         let writer = sqlite::open_writer(path, stop, BUSY, durable)?;
