@@ -55,6 +55,11 @@ pub trait Task: Send + 'static {
         true
     }
 
+    /// True when it looks only at some of what its command is about: that it went well says nothing of the others.
+    fn is_part(&self) -> bool {
+        false
+    }
+
     /// Does the work. Never prints, exits, mails, or reads clock and environment by itself.
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()>;
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
@@ -27,8 +28,16 @@ pub struct Message {
 impl Message {
     /// A message about what waits.
     pub fn new(host: &str, waiting: &[Waiting], zone: &TimeZone) -> Self {
-        let mut news: Vec<_> = waiting.iter().map(|waiting| waiting.news.clone()).collect();
-        news.sort_by_key(|news| (news.event == "resolved", std::cmp::Reverse(news.severity)));
+        let over = |news: &News| news.event == "resolved";
+        let all = || waiting.iter().map(|waiting| &waiting.news);
+        // Who hears that it is over need not hear first that it is there.
+        let is_over =
+            |news: &News| all().any(|other| over(other) && other.incident == news.incident);
+        let mut news: Vec<_> = all()
+            .filter(|news| over(news) || news.incident.is_none() || !is_over(news))
+            .cloned()
+            .collect();
+        news.sort_by_key(|news| (over(news), std::cmp::Reverse(news.severity)));
         let id = match news.as_slice() {
             // The root of its thread.
             [one] if one.event == "new" => thread(one, host),
@@ -79,14 +88,14 @@ impl Message {
 
     /// `host task STATUS: what`, as the first line has it and the subject.
     pub fn headline(&self) -> String {
+        let one = |one: &News| {
+            let (subject, message) = (clean(&one.subject), clean(&one.message));
+            format!("{subject}: {message} ({})", one.event)
+        };
         let what = match self.news.as_slice() {
-            [one] => format!(
-                "{}: {} ({})",
-                clean(&one.subject),
-                clean(&one.message),
-                one.event
-            ),
-            several => {
+            [] => String::new(),
+            [first] => one(first),
+            several @ [first, ..] => {
                 let count = |event: &str| several.iter().filter(|news| news.event == event).count();
                 let parts: Vec<_> = [
                     "new",
@@ -94,12 +103,14 @@ impl Message {
                     "not acknowledged",
                     "still there",
                     "resolved",
+                    "notice",
+                    "test",
                 ]
                 .into_iter()
                 .filter(|event| count(event) > 0)
                 .map(|event| format!("{} {event}", count(event)))
                 .collect();
-                parts.join(", ")
+                format!("{}; {}", parts.join(", "), one(first))
             }
         };
         let text = format!(
@@ -114,7 +125,8 @@ impl Message {
     /// The whole text.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.headline());
-        if let Some(next) = self.news.iter().find_map(|news| news.hint.as_deref()) {
+        let mut open = self.news.iter().filter(|news| news.event != "resolved");
+        if let Some(next) = open.find_map(|news| news.hint.as_deref()) {
             let _ = writeln!(text, "next: {}", clean(next));
         }
         for news in self.news.iter().take(MOST_NEWS) {
@@ -140,11 +152,16 @@ impl Message {
             clean(&news.subject),
             shorten(&clean(&news.message), MOST_MESSAGE)
         );
-        let since = news.since.to_zoned(self.zone.clone());
-        let _ = writeln!(text, "  since {}", since.strftime("%Y-%m-%d %H:%M:%S %:z"));
+        let shown = |at: Timestamp| {
+            let here = at.to_zoned(self.zone.clone());
+            here.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+        };
+        let _ = write!(text, "  since {}", shown(news.since));
         if news.event == "resolved" {
+            let _ = writeln!(text, ", over at {}", shown(news.at));
             return text;
         }
+        text.push('\n');
         if let Some(hint) = &news.hint {
             let _ = writeln!(text, "  run: {}", clean(hint));
         }
@@ -198,7 +215,7 @@ fn upper(severity: Severity) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
+    use jiff::SignedDuration;
 
     fn waiting(id: i64, event: &str) -> Waiting {
         Waiting {
@@ -214,6 +231,7 @@ mod tests {
                 hint: Some("empire-maint health --check disk".into()),
                 task: "health".into(),
                 since: Timestamp::UNIX_EPOCH,
+                at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(id * 24),
             },
         }
     }
@@ -236,6 +254,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_over_is_not_told_to_be_there() {
+        let both = [waiting(1, "new"), waiting(2, "resolved")];
+        let message = Message::new("web1", &both, &TimeZone::UTC);
+        assert_eq!(message.news.len(), 1);
+        let text = message.text();
+        assert!(text.starts_with("web1 health RESOLVED: "), "{text}");
+        assert!(
+            text.ends_with(
+                "since 1970-01-01 00:00:00 +00:00, over at 1970-01-03 00:00:00 +00:00\n"
+            ),
+            "{text}"
+        );
+        let mut other = waiting(3, "new");
+        other.news.incident = Some(8);
+        let [_, resolved] = both;
+        let two = Message::new("web1", &[resolved, other], &TimeZone::UTC);
+        let headline = two.headline();
+        assert!(
+            headline.starts_with("web1 health HIGH: 1 new, 1 resolved; /data?[2J: disk 91% full"),
+            "{headline}"
+        );
+    }
+
+    #[test]
     fn a_copy_has_the_same_id_and_later_ones_refer_to_the_first() {
         let zone = TimeZone::UTC;
         let first = Message::new("web1", &[waiting(1, "new")], &zone);
@@ -245,5 +287,9 @@ mod tests {
         let copy = Message::new("web1", &[waiting(2, "worse")], &zone);
         assert_eq!(later.id, copy.id);
         assert_eq!(later.threads(), [first.id]);
+        // The next day's is no copy of it, though its row in the outbox has the same number.
+        let mut next = waiting(2, "worse");
+        next.news.at += SignedDuration::from_hours(24);
+        assert_ne!(Message::new("web1", &[next], &zone).id, later.id);
     }
 }

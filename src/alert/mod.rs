@@ -70,7 +70,7 @@ pub fn note(
         seen.insert(store::found(
             &transaction,
             &report.host,
-            &report.task,
+            task_of(finding, report),
             finding,
             now,
         )?);
@@ -103,7 +103,7 @@ pub fn note(
                 continue;
             };
             let due = desk.due(incident, event, now);
-            store::spool(&transaction, name, &news(incident, event), now, due)?;
+            store::spool(&transaction, name, &news(incident, event, now), now, due)?;
             store::tell(
                 &transaction,
                 incident.number,
@@ -122,7 +122,8 @@ pub fn note(
                 )?;
                 unheard.push(Unheard {
                     incident: incident.number,
-                    covered: !policies.is_empty() || told.keys().any(|name| name != CRON),
+                    covered: policies.values().any(|one| one.direct)
+                        || told.keys().any(|name| name != CRON),
                     line: line(incident, event),
                 });
             }
@@ -154,6 +155,14 @@ fn worst_of_each(findings: &[Finding]) -> Vec<&Finding> {
     worst
 }
 
+/// Whose finding it is: a run that was killed is found by another command.
+fn task_of<'a>(finding: &'a Finding, report: &'a Report) -> &'a str {
+    match finding.id {
+        journal::INTERRUPTED => &finding.subject,
+        _ => &report.task,
+    }
+}
+
 fn was_examined(incident: &Incident, examined: &[Examined]) -> bool {
     examined.iter().any(|examined| {
         examined.id == incident.finding
@@ -173,7 +182,7 @@ fn after(incident: &Incident, event: Event, before: Option<&Told>, now: Timestam
     }
 }
 
-fn news(incident: &Incident, event: Event) -> News {
+fn news(incident: &Incident, event: Event, now: Timestamp) -> News {
     News {
         event: event.word().to_owned(),
         incident: Some(incident.number),
@@ -184,6 +193,7 @@ fn news(incident: &Incident, event: Event) -> News {
         hint: incident.hint.clone(),
         task: incident.task.clone(),
         since: incident.first,
+        at: incident.resolved.unwrap_or(now),
     }
 }
 
@@ -379,7 +389,7 @@ pub fn send_without_memory(desk: &Desk, report: &Report) -> Vec<Finding> {
                 attempts: 0,
                 news: News {
                     incident: None,
-                    ..news(&incident, Event::First)
+                    ..news(&incident, Event::First, report.started_at)
                 },
             })
             .collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,9 @@ pub struct Incident {
     /// Who knows of it.
     pub acknowledged_by: Option<String>,
 }
+
+/// Nothing waits longer: no digest, no pause. What is due later was put off while the clock was ahead.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(26);
 
 const COLUMNS: &str = "number, host, finding, subject, task, severity, message, hint, first_ms, last_ms, resolved_ms, acknowledged_by";
 
@@ -231,6 +234,10 @@ pub struct News {
     /// Since when.
     #[schemars(with = "String")]
     pub since: Timestamp,
+    /// When it was found so; for what is resolved, its end.
+    #[schemars(with = "String")]
+    #[serde(default)]
+    pub at: Timestamp,
 }
 
 /// A piece of news that waits to be sent.
@@ -259,15 +266,20 @@ pub fn spool(
     Ok(())
 }
 
-/// What is due, by channel. Where the clock was set back, everything is.
+/// What is due, by channel. Where the clock was set back, everything is. What a channel did not take goes along with whatever is due
+/// there: it came first, and a message that it is over must not overtake it.
 pub fn due(
     connection: &Connection,
     now: Timestamp,
 ) -> anyhow::Result<BTreeMap<String, Vec<Waiting>>> {
     let mut statement = connection.prepare(
-        "SELECT channel, id, attempts, event FROM outbox WHERE due_ms <= ?1 OR created_ms > ?1 ORDER BY id",
+        "WITH due AS (SELECT channel, id FROM outbox WHERE due_ms NOT BETWEEN ?1 + 1 AND ?2 OR created_ms > ?1)
+         SELECT channel, id, attempts, event FROM outbox
+         WHERE id IN (SELECT id FROM due) OR (attempts > 0 AND channel IN (SELECT channel FROM due)) ORDER BY id",
     )?;
-    let rows = statement.query_map([now.as_millisecond()], |row| {
+    let latest = now.checked_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX);
+    let moments = [now.as_millisecond(), latest.as_millisecond()];
+    let rows = statement.query_map(moments, |row| {
         Ok((
             row.get::<_, String>(0)?,
             row.get(1)?,

@@ -56,7 +56,7 @@ pub fn run(arguments: Vec<OsString>) -> Code {
             let error = meta::usage_failure(&error).into();
             let report = match TASKS.iter().find(|entry| entry.name == guess.task) {
                 Some(entry) => misused(entry, guess.config, &arguments, report, &error),
-                None => fail(report, &error, Severity::High),
+                None => fail(report, &guess.task, &error, Severity::High),
             };
             conclude(report, guess.style)
         }
@@ -78,7 +78,7 @@ fn run_meta(invocation: &Invocation) -> Code {
     let result = meta::run(name, matches, globals, &mut report)
         .unwrap_or_else(|| Err(error::usage(format!("unknown command {name}")).into()));
     if let Err(error) = result {
-        report = fail(report, &error, Severity::High);
+        report = fail(report, name, &error, Severity::High);
     }
     report.seal(report.started_at);
     conclude(report, globals.style())
@@ -135,6 +135,8 @@ struct Road<'a> {
     desk: Option<Desk>,
     switch: Option<Switch>,
     fleeting: bool,
+    /// It looks only at some of what its command is about.
+    part: bool,
     code: Option<Code>,
 }
 
@@ -163,6 +165,7 @@ impl<'a> Road<'a> {
             desk: None,
             switch: None,
             fleeting: false,
+            part: false,
             code: None,
         }
     }
@@ -257,6 +260,7 @@ impl<'a> Road<'a> {
         });
         let task = prepared.task;
         self.fleeting = task.fleeting();
+        self.part = task.is_part();
         self.line = self.line.filter(|line| task.is_whole() || !line.is_bare());
         if self.reads_only {
             self.textfiles = None;
@@ -275,7 +279,7 @@ impl<'a> Road<'a> {
         let mut report = reporter.snapshot();
         if let Err(error) = &result {
             let severity = self.severity_of(error);
-            report = fail(report, error, severity);
+            report = fail(report, &self.scope(), error, severity);
             self.code = self.stop.signal().map(Code::Signal);
         }
         self.finish(report)
@@ -291,7 +295,7 @@ impl<'a> Road<'a> {
                     report.findings.push(
                         Finding::new(
                             journal::INTERRUPTED,
-                            Severity::Medium,
+                            self.severity_of_killed(&run.task),
                             &run.task,
                             format!(
                                 "the run of {} that began {:.0} was killed",
@@ -317,6 +321,15 @@ impl<'a> Road<'a> {
             Kind::Locked if !self.locked_before() => Severity::Low,
             kind if kind.could_not_start() => Severity::High,
             _ => self.severity,
+        }
+    }
+
+    /// A run of the same command does now what the one that was killed did not.
+    fn severity_of_killed(&self, task: &str) -> Severity {
+        let guards_data = |entry: &Entry| entry.name == task && entry.guards_data;
+        match task != self.entry.name && TASKS.iter().any(guards_data) {
+            true => Severity::High,
+            false => Severity::Medium,
         }
     }
 
@@ -348,16 +361,43 @@ impl<'a> Road<'a> {
         }
         self.start_ping(&mut report);
         let severity = self.severity_of(error);
-        self.finish(fail(report, error, severity))
+        let scope = self.scope();
+        self.finish(fail(report, &scope, error, severity))
+    }
+
+    /// What the run was about, as the one that finds it well again names it too: its line of the plan, or a part.
+    fn scope(&self) -> String {
+        match (self.part, self.known_as()) {
+            (false, Some(name)) => name.to_owned(),
+            _ => in_part(self.entry.name),
+        }
+    }
+
+    /// True when no other run of this command does more.
+    fn is_all(&self) -> bool {
+        let task = self.entry.name;
+        let bare = |line: &Line| line.task() == Some(task) && line.is_bare();
+        match self.line {
+            _ if self.part => false,
+            Some(line) => line.is_bare() || !calendar::LINES.iter().any(bare),
+            None => self.known_as().is_some(),
+        }
     }
 
     /// Metrics, alerts, the dead-man switch, and the journal last: it holds what became of the others.
     fn finish(&mut self, mut report: Report) -> Report {
         if report.failure.is_none() {
-            for id in [TASK_FAILED, journal::INTERRUPTED] {
-                let subject = Some(report.task.clone());
-                report.examined.push(Examined { id, subject });
+            let mut well = vec![(TASK_FAILED, self.scope())];
+            if self.is_all() {
+                well.push((TASK_FAILED, in_part(&report.task)));
+                well.push((journal::INTERRUPTED, report.task.clone()));
             }
+            report
+                .examined
+                .extend(well.into_iter().map(|(id, subject)| Examined {
+                    id,
+                    subject: Some(subject),
+                }));
         }
         self.seal(&mut report);
         self.write_metrics(&mut report);
@@ -482,9 +522,14 @@ fn person(style: Style) -> Option<Arc<dyn Ask>> {
 }
 
 /// Puts an error into the report, with the finding that monitoring and alerts go by.
-fn fail(mut report: Report, error: &anyhow::Error, severity: Severity) -> Report {
+/// What failed where a run was about some of it only.
+fn in_part(task: &str) -> String {
+    format!("{task}, in part")
+}
+
+fn fail(mut report: Report, scope: &str, error: &anyhow::Error, severity: Severity) -> Report {
     let failure = FailureReport::from_error(error);
-    let mut finding = Finding::new(TASK_FAILED, severity, &report.task, format!("{error:#}"));
+    let mut finding = Finding::new(TASK_FAILED, severity, scope, format!("{error:#}"));
     finding.hint.clone_from(&failure.hint);
     report.findings.push(finding);
     report.failure = Some(failure);

@@ -61,7 +61,7 @@ impl Road<'_> {
 
     /// What the figures and the dead-man switch call this run: the line of the plan that it answers, or its task where the plan has
     /// none. Nothing for a run that does a part of what a line asks for: it must not be taken for the whole.
-    fn known_as(&self) -> Option<&'static str> {
+    pub(super) fn known_as(&self) -> Option<&'static str> {
         let task = self.entry.name;
         let planned = || LINES.iter().any(|line| line.task() == Some(task));
         match self.line {

@@ -83,7 +83,7 @@ fn pages_say_this_configurations_own_words() {
     let hand = show(&server, "without-empire-maint");
     for word in [
         "cd '/srv/my shop/db'",
-        "/mnt/safe/orders_*.db.gz",
+        "/mnt/safe/orders_????????T??????Z.db.gz",
         "orders.sqlite-wal",
         "chown shopper: orders.sqlite.new",
     ] {
@@ -104,7 +104,13 @@ fn pages_say_this_configurations_own_words() {
 /// The page for the day without this program, run by a plain shell: the rows are back.
 #[test]
 fn the_recovery_by_hand_recovers() {
-    let server = Server::new();
+    let others = ["app_db_1", "app_db_other"]
+        .map(|name| format!("[[database]]\nname = \"{name}\"\npath = \"data/{name}.db\"\n"));
+    let server = Server::new().config(&others.concat());
+    for name in ["app_db_1", "app_db_other"] {
+        let other = server.root().join(format!("data/{name}.db"));
+        crate::support::sql(&other, "CREATE TABLE not_this_one (x)");
+    }
     server.run("backup").expect(0);
     let page = show(&server, "without-empire-maint");
     fs::write(server.database(), "rubbish").unwrap();
@@ -114,10 +120,10 @@ fn the_recovery_by_hand_recovers() {
     )
     .unwrap();
     let section = page
-        .split("### app_db")
+        .split("### app_db\n")
         .nth(1)
         .unwrap()
-        .split("\nThe `-wal`")
+        .split("\n###")
         .next()
         .unwrap();
     let script: String = section

@@ -402,6 +402,7 @@ impl Task {
             hint: None,
             task: "alerts".into(),
             since: context.now,
+            at: context.now,
         }
     }
 }

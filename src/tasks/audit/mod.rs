@@ -160,6 +160,10 @@ impl task::Arguments for Arguments {
 }
 
 impl task::Task for Task {
+    fn is_part(&self) -> bool {
+        self.parts.len() < PARTS.len()
+    }
+
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let baseline = self
             .scene

@@ -141,6 +141,10 @@ impl task::Task for Task {
         matches!(self.what, What::Run(_))
     }
 
+    fn is_part(&self) -> bool {
+        matches!(&self.what, What::Run(run) if !run.only.is_empty())
+    }
+
     fn locks(&self, context: &Context) -> Vec<Lock> {
         match self.what {
             What::Run(_) => vec![context.task_lock()],

@@ -81,6 +81,8 @@ pub struct Detail {
 pub struct Task {
     store: Store,
     what: What,
+    /// Only some of the rules.
+    named: bool,
     run: run::Run,
 }
 
@@ -147,6 +149,7 @@ impl task::Arguments for Arguments {
         Ok(Task {
             store,
             what,
+            named: !self.rule.is_empty(),
             run: run::Run {
                 rules,
                 yes: self.yes,
@@ -160,6 +163,14 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn patience(&self) -> Duration {
         PATIENCE
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.what, What::Clean)
+    }
+
+    fn is_part(&self) -> bool {
+        self.named
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

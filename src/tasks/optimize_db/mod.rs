@@ -96,6 +96,10 @@ impl task::Task for Task {
         PATIENCE
     }
 
+    fn is_part(&self) -> bool {
+        !self.only.is_empty()
+    }
+
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let mut outcomes = Vec::new();
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);

@@ -149,6 +149,10 @@ impl task::Task for Task {
         !matches!(self.which, Which::File(_))
     }
 
+    fn is_part(&self) -> bool {
+        self.series.len() < self.store.series().len()
+    }
+
     fn patience(&self) -> Duration {
         PATIENCE
     }
