@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::journal;
@@ -20,6 +20,8 @@ pub struct Context {
     pub task: Arc<str>,
     /// One cut-off for the whole run.
     pub now: Timestamp,
+    /// When that was.
+    pub began: Instant,
     /// The names of all commands there are.
     pub commands: Arc<[&'static str]>,
     /// The calendar's zone.
@@ -39,6 +41,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// The time by now, for what is dated or compared with what others dated meanwhile: a run may have waited for hours.
+    pub fn moment(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.began.elapsed()).unwrap_or_default();
+        let moment = self.now.checked_add(passed).unwrap_or(self.now);
+        Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
+    }
+
     /// The lock that lets one run of this task go on at a time.
     pub fn task_lock(&self) -> Lock {
         Lock {

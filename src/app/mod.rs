@@ -235,6 +235,7 @@ impl<'a> Road<'a> {
         let context = Context {
             task: self.entry.name.into(),
             now: report.started_at,
+            began: self.clock,
             commands: TASKS.iter().map(|entry| entry.name).collect(),
             zone,
             host: report.host.as_str().into(),

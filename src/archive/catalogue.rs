@@ -123,8 +123,8 @@ impl Backup {
     }
 }
 
-/// A backup that is so much ahead of the clock was dated by a wrong one, or is looked at by one.
-pub const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+/// A backup that is more ahead of the clock was dated by a wrong one, or is looked at by one. Clocks that are kept right differ less.
+pub const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// Every backup of a series, newest first, but those ahead of `now` behind all others: whatever they hold, a later one is newer.
 /// Links and anything that is not a file are no backups.

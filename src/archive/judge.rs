@@ -38,7 +38,7 @@ impl Freshness<'_> {
         let (series, limit) = (self.series, self.max_age);
         report.examined(MISSING, series);
         report.examined(STALE, series);
-        self.judge_dates(report);
+        judge_dates(report, series, self.all, self.now);
         let Some(newest) = self.all.iter().find(|backup| backup.is_good()) else {
             let severity = match self.new_here && self.all.is_empty() {
                 true => Severity::Info,
@@ -83,30 +83,26 @@ impl Freshness<'_> {
         }
         Some(age)
     }
+}
 
-    /// A clock that was or is wrong: what it dated would be the newest for as long.
-    fn judge_dates(&self, report: &Reporter) {
-        report.examined(AHEAD, self.series);
-        let ahead: Vec<_> = self
-            .all
-            .iter()
-            .filter(|backup| backup.is_ahead(self.now))
-            .collect();
-        let Some(first) = ahead.first() else {
-            return;
-        };
-        let message = format!(
-            "{} dated in the future, {} for one: the clock was wrong then, or is now; what is dated right counts as newer",
-            units::count(ahead.len() as u64, "backup"),
-            first.name.stem
-        );
-        report.find(
-            Finding::new(AHEAD, Severity::Medium, self.series, message).hint(format!(
-                "look at the clock (timedatectl); move away what is dated wrong: {}",
-                first.path.display()
-            )),
-        );
-    }
+/// A clock that was or is wrong: what it dated would be the newest for as long.
+pub fn judge_dates(report: &Reporter, series: &str, all: &[Backup], now: Timestamp) {
+    report.examined(AHEAD, series);
+    let ahead = || all.iter().filter(|backup| backup.is_ahead(now));
+    let Some(first) = ahead().next() else {
+        return;
+    };
+    let message = format!(
+        "{} dated in the future, {} for one: the clock was wrong then, or is now; what is dated right counts as newer",
+        units::count(ahead().count() as u64, "backup"),
+        first.name.stem
+    );
+    report.find(
+        Finding::new(AHEAD, Severity::Medium, series, message).hint(format!(
+            "look at the clock (timedatectl); move away what is dated wrong: {}",
+            first.path.display()
+        )),
+    );
 }
 
 /// What changes a live database wants to see before it begins: a good backup from the last day. Errs where there is none.

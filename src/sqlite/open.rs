@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::integrity::is_the_applications;
-use crate::error::{Failure, Kind, missing};
+use crate::error::{Failure, Kind, missing, refused};
 use crate::sys::{Stop, files};
 
 const STEPS_BETWEEN_CHECKS: i32 = 20_000;
@@ -163,6 +163,19 @@ pub fn require_database_file(path: &Path) -> anyhow::Result<()> {
         meta.len() > 0,
         "{shown} is empty (0 bytes), which is not a database"
     );
+    require_plain_side_files(path)
+}
+
+/// Refuses what SQLite would open as a log or journal and wait for: a pipe, a device.
+pub fn require_plain_side_files(path: &Path) -> anyhow::Result<()> {
+    for side in side_files(path) {
+        let plain = files::metadata(&side)?.is_none_or(|meta| meta.is_file());
+        if !plain {
+            return Err(refused(format!("{} is not a file", side.display()))
+                .hint("SQLite keeps a file there: see who made it, and remove it")
+                .into());
+        }
+    }
     Ok(())
 }
 

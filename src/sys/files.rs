@@ -349,6 +349,56 @@ pub fn through_own_links(path: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     Ok(real)
 }
 
+/// A path of the configuration without links in it.
+pub struct Followed {
+    /// The links that were met on the way, each by a path that has none before it.
+    pub links: Vec<PathBuf>,
+    /// Where it is.
+    pub real: PathBuf,
+}
+
+/// Links on the way are followed, and remembered; `None` where nothing is there. Whose they are is the caller's to ask.
+pub fn follow(path: &Path) -> anyhow::Result<Option<Followed>> {
+    const MOST: usize = 40;
+    if metadata(path)
+        .with_context(|| format!("cannot look at {}", path.display()))?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let mut links = Vec::new();
+    let mut real = PathBuf::from("/");
+    let mut left: Vec<_> = parts(path).rev().collect();
+    while let Some(part) = left.pop() {
+        if part == ".." {
+            real.pop();
+            continue;
+        }
+        let next = real.join(&part);
+        if !link_metadata(&next)?.is_some_and(|meta| meta.is_symlink()) {
+            real = next;
+            continue;
+        }
+        let target =
+            fs::read_link(&next).with_context(|| format!("cannot follow {}", next.display()))?;
+        if target.is_absolute() {
+            real = PathBuf::from("/");
+        }
+        left.extend(parts(&target).rev());
+        links.push(next);
+        anyhow::ensure!(links.len() <= MOST, "{}: too many links", path.display());
+    }
+    Ok(Some(Followed { links, real }))
+}
+
+fn parts(path: &Path) -> impl DoubleEndedIterator<Item = std::ffi::OsString> {
+    path.components().filter_map(|part| match part {
+        std::path::Component::Normal(name) => Some(name.to_owned()),
+        std::path::Component::ParentDir => Some("..".into()),
+        _ => None,
+    })
+}
+
 /// Says clearly when a folder cannot be read; one that is not there is fine, and empty.
 pub fn require_readable_directory(path: &Path) -> anyhow::Result<()> {
     list(path).map(|_| ())
@@ -472,6 +522,33 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &link).expect("links");
         assert!(open_regular(&link).is_err());
         assert!(create_new(&Permit::for_tests(), &link).is_err());
+    }
+
+    #[test]
+    fn a_path_is_followed_and_its_links_are_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = fs::canonicalize(folder.path()).expect("is there");
+        fs::create_dir_all(root.join("releases/5/etc")).expect("creates");
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, root.join(name)).expect("links");
+        };
+        link("releases/5", "current");
+        link("../current/etc", "releases/etc");
+        link("loop", "loop");
+        let found = |path: &str| follow(&root.join(path)).expect("follows");
+        let there = found("releases/etc/../../5/etc").expect("is there");
+        assert_eq!(there.real, root.join("releases/5/etc"));
+        assert_eq!(
+            there.links,
+            [root.join("releases/etc"), root.join("current")]
+        );
+        let plain = found("releases/5").expect("is there");
+        assert_eq!(
+            (plain.real, plain.links.len()),
+            (root.join("releases/5"), 0)
+        );
+        assert!(found("current/no").is_none());
+        assert!(follow(&root.join("loop")).is_err());
     }
 
     #[test]

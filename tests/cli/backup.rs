@@ -309,6 +309,154 @@ fn a_full_disk_stops_in_time_and_leaves_the_old_backups() {
 }
 
 /// The rest is taken along, and somebody is told every time.
+fn listed(archive: &Path) -> String {
+    let output = Command::new("tar")
+        .arg("tzf")
+        .arg(archive)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// As with a release behind a link, or the certificates of a server: what is behind it is what is wanted back.
+#[test]
+fn a_path_that_is_a_link_brings_what_is_behind_it() {
+    let server = Server::new().config(
+        "[[backup.file]]\npath = \"certs\"\n[[backup.file]]\npath = \"certs/one.pem\"\n\
+         [[backup.file]]\npath = \"etc/../live/site.pem\"\n[[backup.file]]\npath = \"dangling\"",
+    );
+    let root = server.root();
+    for folder in ["releases/5/certs", "etc", "live", "archive"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    fs::write(root.join("releases/5/certs/one.pem"), "a key").unwrap();
+    fs::write(root.join("archive/site1.pem"), "another").unwrap();
+    fs::write(root.join("archive/other.pem"), "not asked for").unwrap();
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+    };
+    link("releases/5", "current");
+    link("current/certs", "certs");
+    link("../archive/site1.pem", "live/site.pem");
+    link("../../../archive/other.pem", "releases/5/certs/more.pem");
+    link("nowhere", "dangling");
+    // The configuration is one too.
+    let config = server.path().join("linked.toml");
+    std::os::unix::fs::symlink(server.config_path(), &config).unwrap();
+    let ran = server.run_args(["backup", "--json", "--config", config.to_str().unwrap()]);
+    let report = ran.json();
+    let missing: Vec<_> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["id"] == "backup.file-missing")
+        .map(|one| one["subject"].as_str().unwrap())
+        .collect();
+    assert_eq!(missing, [root.join("dangling").to_str().unwrap()]);
+    let outside = finding(&report, "backup.link-outside");
+    assert!(
+        outside["message"].to_string().contains("archive/other.pem"),
+        "{outside}"
+    );
+    let names = listed(&server.list("files")[0]);
+    let entries = |end: &str| names.lines().filter(|line| line.ends_with(end)).count();
+    for once in [
+        "/certs/one.pem",
+        "/archive/site1.pem",
+        "/current",
+        "/linked.toml",
+        "/root/certs",
+    ] {
+        assert_eq!(entries(once), 1, "{once}: {names}");
+    }
+    assert!(
+        entries("config.toml") == 1 && entries("archive/other.pem") == 0,
+        "{names}"
+    );
+    let (code, report) = server.json("verify-backup files");
+    assert_eq!(code, 0, "{report:#}");
+    let to = server.path().join("unpacked");
+    server
+        .run(&format!("restore files --to {}", to.display()))
+        .expect(0);
+    let there = to.join(root.strip_prefix("/").unwrap());
+    assert_eq!(
+        fs::read_to_string(there.join("certs/one.pem")).unwrap(),
+        "a key"
+    );
+    assert_eq!(
+        fs::read_to_string(there.join("live/site.pem")).unwrap(),
+        "another"
+    );
+}
+
+/// A disk that is not mounted: the folder is there, and empty.
+#[test]
+fn backups_that_are_all_gone_are_missed() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    server.run("backup").expect(0);
+    let elsewhere = server.path().join("elsewhere");
+    fs::rename(server.backups(), &elsewhere).unwrap();
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 2, "{report:#}");
+    let gone: Vec<_> = report["findings"].as_array().unwrap().iter().collect();
+    let gone = gone.iter().filter(|one| one["id"] == "backup.vanished");
+    assert_eq!(gone.count(), 3, "{report:#}");
+    assert_eq!(server.list("app_db").len(), 1);
+    assert_eq!(server.json("backup").0, 0);
+    // Another folder by configuration is no loss.
+    let new = format!(
+        "[backup]\ndir = \"{}\"",
+        server.path().join("new").display()
+    );
+    let server = server.config(&new);
+    assert_eq!(server.json("backup").0, 0);
+}
+
+/// What was written while the run waited is in it, so it is dated after that: `restore --at` never brings what was written later.
+#[test]
+fn a_backup_is_dated_when_the_database_was_read() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    let lock = fs::File::open(server.backups().join(".app_db.lock")).unwrap();
+    lock.lock().unwrap();
+    let waiting = server
+        .command(["backup", "--database", "app_db"])
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let before = jiff::Timestamp::now();
+    crate::support::sql(
+        &server.database(),
+        "INSERT INTO users (username) VALUES ('late')",
+    );
+    drop(lock);
+    let ended = waiting.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let file = server.list("app_db").pop().unwrap();
+    let created = server.manifest(&file)["created_at"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        created.parse::<jiff::Timestamp>().unwrap() >= before,
+        "{created}"
+    );
+    let to = server.path().join("before.db");
+    let at = before
+        .checked_sub(jiff::SignedDuration::from_secs(1))
+        .unwrap();
+    server
+        .run(&format!(
+            "restore app_db --at {at:.0} --to {}",
+            to.display()
+        ))
+        .expect(0);
+    assert_eq!(users(&to), 500);
+}
+
 /// A typo, or a file system that is not mounted: nothing is created where it should be.
 #[test]
 fn a_root_that_is_not_there_is_not_created() {

@@ -331,7 +331,9 @@ fn pruning_backup() -> Operation {
 /// A backup of 500 users over a database that has 600 by now.
 fn restore() -> Operation {
     let server = Server::new();
-    server.run("backup --database app_db").expect(0);
+    server
+        .run(&format!("backup --database app_db --now {NIGHT}"))
+        .expect(0);
     Connection::open(server.database())
         .unwrap()
         .execute_batch(

@@ -303,7 +303,9 @@ fn a_backup_of_the_future_is_not_the_latest() {
     let now = "--now 2026-11-22T04:00:00Z";
     let target = server.path().join("latest.db");
     let line = format!("restore app_db --to {} {now}", target.display());
-    server.run(&line).expect(0);
+    let (code, report) = server.json(&line);
+    assert_eq!(code, 1, "{report:#}");
+    finding(&report, "backup.ahead");
     assert_eq!(users(&target), 503);
     let (code, report) = server.json(&format!("verify-backup app_db {now}"));
     assert_eq!(code, 1, "{report:#}");

@@ -93,7 +93,7 @@ fn the_old_one_is_kept_whole_and_owner_mode_and_log_are_put_back() {
     assert_eq!(users(&old), 601, "what was in the log is in what is kept");
     assert_eq!(users(&database), 600);
     // Again, and again: each one is kept.
-    let now = "--now 2026-11-24T03:00:00Z";
+    let now = "--now 2046-11-24T03:00:00Z";
     server
         .run(&format!("restore app_db --force {now}"))
         .expect(0);
@@ -200,8 +200,11 @@ fn who_holds_no_lock_is_refused_until_it_is_allowed() {
     assert!(said.contains(&named), "{said}");
     assert_eq!(actions(&report), [], "before the backup is even read");
     assert_eq!(users(&server.database()), 600);
-    server.run("restore app_db --force --allow-open").expect(0);
+    let (code, report) = server.json("restore app_db --force --allow-open");
+    assert_eq!(code, 2, "{report:#}");
     assert_eq!(users(&server.database()), 500);
+    let open = finding(&report, "restore.still-open");
+    assert!(open["message"].to_string().contains(&named), "{open}");
     reader.kill().unwrap();
     reader.wait().unwrap();
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{self, Failure, Kind, refused};
 use crate::report::{Finding, Permit, Reporter, Severity};
 use crate::sqlite;
-use crate::sys::files::{self, Identity};
+use crate::sys::files;
 use crate::sys::{Stop, machine};
 
 use locked::{Locked, PATIENCE, lock, set_wal, told};
@@ -28,10 +28,10 @@ const ASIDE: &str = ".before-restore-";
 pub struct Intent {
     /// The backup that is being restored.
     pub backup: String,
-    /// The database that was there.
-    pub old: Identity,
-    /// The restored one.
-    pub new: Identity,
+    /// The inode of the database that was there. All happens in one folder, and a device may have another number after a reboot.
+    pub old: u64,
+    /// That of the restored one.
+    pub new: u64,
     /// What stands behind the database's name where the old one is kept. Not a path: that need not be text.
     pub aside: String,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
@@ -150,7 +150,7 @@ pub fn heal(
     sound: impl FnOnce(Access) -> anyhow::Result<()>,
 ) -> anyhow::Result<Healed> {
     let _shield = stop.shield();
-    if files::identity(target)? != Some(intent.new) {
+    if inode(target)? != Some(intent.new) {
         undo(permit, target, intent, stop)?;
         return Ok(Healed::NotSwapped);
     }
@@ -235,12 +235,16 @@ fn kept_although(error: anyhow::Error, target: &Path, aside: &Path) -> anyhow::E
     error.context(Failure::new(Kind::Failed, message).hint(hint))
 }
 
+fn inode(path: &Path) -> anyhow::Result<Option<u64>> {
+    Ok(files::identity(path)?.map(|(_, inode)| inode))
+}
+
 /// The old database under its own name, with its side files and its mode, and no trace of the restore.
 fn undo(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow::Result<()> {
     let directory = files::parent(target);
     let (back, aside) = (back_path(target), intent.aside(target));
     files::remove(permit, &back)?;
-    if files::identity(target)? == Some(intent.new) {
+    if inode(target)? == Some(intent.new) {
         // Side files that appeared by now are the new one's and go with it: they must never be played into the old one.
         for side in sqlite::side_files(target) {
             files::remove(permit, &side)?;
@@ -250,7 +254,7 @@ fn undo(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow:
         files::sync_directory(directory)?;
     }
     anyhow::ensure!(
-        files::identity(target)? == Some(intent.old),
+        inode(target)? == Some(intent.old),
         Failure::new(
             Kind::Failed,
             format!(
@@ -270,7 +274,7 @@ fn undo(permit: &Permit, target: &Path, intent: &Intent, stop: &Stop) -> anyhow:
             files::rename_new(permit, &kept, &side)?;
         }
     }
-    if files::identity(&aside)? == Some(intent.old) {
+    if inode(&aside)? == Some(intent.old) {
         files::remove(permit, &aside)?;
     }
     files::sync_directory(directory)?;
@@ -331,11 +335,12 @@ pub fn swap(
     swap: &Swap<'_>,
     sound: impl FnOnce(Access) -> anyhow::Result<()>,
 ) -> anyhow::Result<PathBuf> {
-    let _shield = swap.stop.shield();
     let target = swap.target;
+    sqlite::require_plain_side_files(target)?;
+    let _shield = swap.stop.shield();
     let directory = files::parent(target);
-    let identity = |path: &Path| -> anyhow::Result<Identity> {
-        files::identity(path)?.with_context(|| format!("{} is gone", path.display()))
+    let there = |path: &Path| -> anyhow::Result<u64> {
+        inode(path)?.with_context(|| format!("{} is gone", path.display()))
     };
     let suffix = free_aside(target, swap.now)?;
     let aside = files::with_suffix(target, &suffix);
@@ -349,8 +354,8 @@ pub fn swap(
     }
     let intent = Intent {
         backup: swap.backup.to_owned(),
-        old: identity(target)?,
-        new: identity(swap.part)?,
+        old: there(target)?,
+        new: there(swap.part)?,
         aside: suffix,
         was_wal,
     };
@@ -488,7 +493,7 @@ mod tests {
             let connection = Connection::open(path).expect("creates");
             let sql = format!("PRAGMA journal_mode=WAL; CREATE TABLE {name}(x)");
             connection.execute_batch(&sql).expect("creates");
-            files::identity(path).expect("looks").expect("is there")
+            inode(path).expect("looks").expect("is there")
         };
         let old = make(&files::with_suffix(&target, &aside), "old");
         let intent = Intent {
@@ -501,10 +506,10 @@ mod tests {
         std::fs::write(intent_path(&target), "{}").expect("writes");
         let heal = |error: anyhow::Error| heal(&permit, &target, &intent, &stop, |_| Err(error));
         assert!(heal(anyhow::anyhow!("the disk does not answer")).is_err());
-        assert_eq!(files::identity(&target).expect("looks"), Some(intent.new));
+        assert_eq!(inode(&target).expect("looks"), Some(intent.new));
         assert!(intent_path(&target).exists(), "the next run looks again");
         assert!(heal(damaged("it is").into()).is_err());
-        assert_eq!(files::identity(&target).expect("looks"), Some(intent.old));
+        assert_eq!(inode(&target).expect("looks"), Some(intent.old));
         assert!(!intent_path(&target).exists());
     }
 }

@@ -57,6 +57,7 @@ impl Work<'_> {
                         stop: &self.context.stop,
                     },
                 )?;
+                let taken_at = self.context.moment();
                 snapshot.require_tables(&source.expect_tables)?;
                 if let Some(held) = snapshot.writers_held() {
                     self.report.find(
@@ -101,6 +102,7 @@ impl Work<'_> {
                     [("database", source.name.as_str())],
                 );
                 let about = About {
+                    taken_at,
                     source: source.path.display().to_string(),
                     content: Content::Sqlite,
                     journal_mode: Some(journal_mode),

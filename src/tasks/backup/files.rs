@@ -1,6 +1,7 @@
 //! Everything that is no database, as one tar: what `[[backup.file]]` names, and the configuration itself.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::io::Errno;
 
 use super::run::Outcome;
 use super::series::{About, Work};
@@ -19,6 +21,8 @@ use crate::sys::machine;
 use crate::units;
 
 const MISSING: &str = "backup.file-missing";
+const CHANGED: &str = "backup.file-changed";
+const OUTSIDE: &str = "backup.link-outside";
 
 /// What is taken along.
 pub struct Selection {
@@ -26,6 +30,8 @@ pub struct Selection {
     pub paths: Vec<PathBuf>,
     /// The file that was read.
     pub configuration: Option<PathBuf>,
+    /// The application's root: links of its owner are followed.
+    pub root: PathBuf,
 }
 
 impl Work<'_> {
@@ -45,9 +51,11 @@ impl Work<'_> {
                         .files
                         .write_tar(sink, self.store, self.context, self.report)
                 })?;
+                let taken_at = self.context.moment();
                 let checked = |done: u64| self.report.progress(done, likely, "verifying files");
                 let verified = written.verify(permit, &self.limits(&checked))?;
                 let about = About {
+                    taken_at,
                     source: self.run.files.to_string(),
                     content: Content::Tar,
                     database: None,
@@ -115,6 +123,39 @@ impl Selection {
         Ok(roots && machine::is_root())
     }
 
+    /// Where the paths are, without those that lie in another; the links that lead there come along as links. Hears of what is
+    /// `absent`.
+    fn starts(
+        &self,
+        absent: &mut dyn FnMut(&Path, &str),
+    ) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
+        let (mut links, mut starts) = (BTreeSet::new(), BTreeSet::new());
+        for path in self.all() {
+            let followed = files::follow(path).and_then(|followed| {
+                files::require_own_links(path, &self.root)?;
+                for link in followed.iter().flat_map(|one| &one.links) {
+                    files::require_own_links(link, &self.root)?;
+                }
+                Ok(followed)
+            });
+            match followed {
+                Ok(Some(followed)) => {
+                    links.extend(followed.links);
+                    starts.insert(followed.real);
+                }
+                Ok(None) => absent(path, "is not there"),
+                Err(error) => absent(path, &format!("cannot be taken along ({error:#})")),
+            }
+        }
+        let inside = |path: &PathBuf| path.ancestors().skip(1).any(|above| starts.contains(above));
+        let outermost = starts
+            .iter()
+            .filter(|path| !inside(path))
+            .cloned()
+            .collect();
+        (links, outermost)
+    }
+
     /// Visits every file, folder and link, in a stable order, and hears of what is `absent`; returns how many were skipped because
     /// they are not plain files.
     fn each(
@@ -131,12 +172,14 @@ impl Selection {
             skipped.set(skipped.get() + u64::from(skip));
             skip
         };
-        for path in self.all() {
+        let (links, starts) = self.starts(absent);
+        let inside = |path: &PathBuf| starts.iter().any(|start| path.starts_with(start));
+        let links = links.iter().filter(|link| !inside(link));
+        for path in links.chain(&starts) {
             let Some(meta) = files::link_metadata(path)
                 .with_context(|| format!("cannot look at {}", path.display()))?
             else {
-                absent(path, "is not there");
-                continue;
+                continue; // gone since it was followed
             };
             if skip((meta.dev(), meta.ino())) {
                 continue;
@@ -144,7 +187,7 @@ impl Selection {
             visit(path, &meta)?;
             let mut enters = |path: &Path, meta: &std::fs::Metadata| {
                 let enters = meta.is_dir() && files::may_read(path);
-                if meta.is_dir() && !enters {
+                if meta.is_dir() && !enters && path.exists() {
                     absent(path, "is a folder that cannot be read");
                 }
                 enters
@@ -170,18 +213,30 @@ impl Selection {
         let mut tar = tar::Builder::new(sink);
         tar.follow_symlinks(false);
         report.examined_all(MISSING);
+        report.examined_all(OUTSIDE);
         let absent = &mut |path: &Path, why: &str| missing(report, path, why);
+        let (on_the_way, starts) = self.starts(&mut |_, _| {});
+        let (mut outside, mut first) = (0, None);
         let visit = &mut |path: &Path, meta: &std::fs::Metadata| {
             context.stop.check()?;
             let inside = path.strip_prefix("/").unwrap_or(path);
+            let mut header = tar::Header::new_gnu();
+            header.set_metadata(meta);
+            header.set_size(0);
             if meta.is_dir() {
-                tar.append_dir(inside, path)
+                tar.append_data(&mut header, inside, io::empty())
                     .with_context(|| format!("cannot add {}", path.display()))
             } else if meta.is_symlink() {
-                let target = std::fs::read_link(path)?;
-                let mut header = tar::Header::new_gnu();
-                header.set_metadata(meta);
-                header.set_size(0);
+                let Ok(target) = std::fs::read_link(path) else {
+                    changed(report, path, "was gone when it was to be read");
+                    return Ok(());
+                };
+                if !on_the_way.contains(path)
+                    && let Some(target) = leads_out(path, &starts)
+                {
+                    outside += 1;
+                    first.get_or_insert((path.to_owned(), target));
+                }
                 tar.append_link(&mut header, inside, target)
                     .with_context(|| format!("cannot add {}", path.display()))
             } else if meta.is_file() {
@@ -198,6 +253,24 @@ impl Selection {
         };
         let skipped = self.each(store, &context.state, visit, absent)?;
         tar.finish()?;
+        if let Some((link, target)) = first {
+            report.find(
+                Finding::new(
+                    OUTSIDE,
+                    Severity::Low,
+                    link.display().to_string(),
+                    format!(
+                        "leads to {}, which is not in the backup; {} in all lead out of it",
+                        target.display(),
+                        units::count(outside, "link")
+                    ),
+                )
+                .hint(format!(
+                    "[[backup.file]] path = {}",
+                    toml::Value::String(target.display().to_string())
+                )),
+            );
+        }
         if skipped > 0 {
             report.find(Finding::new(
                 "backup.databases-skipped",
@@ -211,6 +284,26 @@ impl Selection {
         }
         Ok(())
     }
+}
+
+/// What a link points to, where that is neither taken along nor part of the system.
+fn leads_out(link: &Path, starts: &BTreeSet<PathBuf>) -> Option<PathBuf> {
+    const SYSTEM: [&str; 8] = [
+        "/usr", "/bin", "/sbin", "/lib", "/proc", "/sys", "/dev", "/run",
+    ];
+    let target = files::follow(link).ok().flatten()?.real;
+    let inside = |start: &PathBuf| target.starts_with(start);
+    let known = starts.iter().any(inside) || SYSTEM.iter().any(|one| target.starts_with(one));
+    (!known).then_some(target)
+}
+
+fn changed(report: &Reporter, path: &Path, what: &str) {
+    report.find(Finding::new(
+        CHANGED,
+        Severity::Low,
+        path.display().to_string(),
+        what,
+    ));
 }
 
 /// The rest is taken along, and somebody is told every time.
@@ -236,21 +329,22 @@ fn append_file(
     let mut file = match files::open_regular(path) {
         Ok(file) => file,
         Err(error) => {
-            let kind = |error: &anyhow::Error| {
-                let io = error.root_cause().downcast_ref::<io::Error>();
-                io.map(io::Error::kind)
-            };
-            match kind(&error) {
+            let io = error.root_cause().downcast_ref::<io::Error>();
+            match io.map(|io| (io.kind(), io.raw_os_error())) {
                 // A file of another is no reason to lose the rest.
-                Some(io::ErrorKind::PermissionDenied) => {
+                Some((io::ErrorKind::PermissionDenied, _)) => {
                     missing(report, path, "cannot be read by this user");
                 }
-                Some(io::ErrorKind::NotFound) => report.find(Finding::new(
-                    "backup.file-changed",
-                    Severity::Low,
-                    path.display().to_string(),
-                    "was gone when it was to be read",
-                )),
+                Some((io::ErrorKind::NotFound, _)) => {
+                    changed(report, path, "was gone when it was to be read");
+                }
+                Some((_, code)) if code == Some(Errno::LOOP.raw_os_error()) => {
+                    changed(
+                        report,
+                        path,
+                        "was replaced by a link when it was to be read",
+                    );
+                }
                 _ => return Err(error),
             }
             return Ok(());
@@ -283,12 +377,11 @@ fn append_file(
         .with_context(|| format!("cannot add {}", path.display()))?;
     let now = files::metadata(path)?.map(|now| (now.len(), now.mtime(), now.mtime_nsec()));
     if exact.short || now != Some((meta.len(), meta.mtime(), meta.mtime_nsec())) {
-        report.find(Finding::new(
-            "backup.file-changed",
-            Severity::Low,
-            path.display().to_string(),
+        changed(
+            report,
+            path,
             "changed while it was read: the copy may be a mixture",
-        ));
+        );
     }
     Ok(())
 }

@@ -60,16 +60,21 @@ pub(super) fn run(
         if only.is_some_and(|only| only != series) {
             continue;
         }
-        let backups = archive::catalogue(&store.folder, &series, context.now)?;
+        let backups = archive::catalogue(&store.folder, &series, context.moment())?;
         let candidates: Vec<_> = backups.iter().map(Candidate::from).collect();
-        let verdicts = retention::plan(&candidates, &settings.keep, context.now, &context.zone);
+        let verdicts =
+            retention::plan(&candidates, &settings.keep, context.moment(), &context.zone);
         let of_series: Vec<_> = backups
             .iter()
             .zip(&verdicts)
             .map(|(backup, verdict)| row(&series, backup, verdict))
             .collect();
         if !of_series.is_empty() {
-            report.document(Document::Table(table(&series, &of_series, context.now)));
+            report.document(Document::Table(table(
+                &series,
+                &of_series,
+                context.moment(),
+            )));
         }
         rows.extend(of_series);
     }

@@ -9,7 +9,7 @@ impl Work<'_> {
     /// What goes now that a new backup is there: each removal an action with its reason.
     pub(super) fn prune(&self, series: &str, newest: &Published) -> anyhow::Result<()> {
         let folder = &self.store.folder;
-        let all = archive::catalogue(folder, series, self.context.now)?;
+        let all = archive::catalogue(folder, series, self.context.moment())?;
         anyhow::ensure!(
             all.iter()
                 .any(|backup| backup.name.stem == newest.name.stem),
@@ -29,6 +29,8 @@ impl Work<'_> {
                 "verify.damaged",
                 "verify.data-gone",
                 "backup.previous-damaged",
+                "restore.known-bad",
+                "restore.not-unpacked",
             ] {
                 self.report.examined(id, backup.name.file());
             }
@@ -41,14 +43,14 @@ impl Work<'_> {
         retention::plan(
             &candidates,
             &self.settings.keep,
-            self.context.now,
+            self.context.moment(),
             &self.context.zone,
         )
     }
 
     /// For a dry run: what would go if the backup of now were there.
     pub(super) fn plan_prune(&self, before: &[Backup]) {
-        let now = self.context.now;
+        let now = self.context.moment();
         let at = before.partition_point(|backup| backup.created_at() > now);
         let mut candidates: Vec<_> = before.iter().map(Candidate::from).collect();
         let planned = Candidate {

@@ -75,7 +75,8 @@ impl Run {
             root: config.app_root()?,
             files: tar::Selection {
                 paths,
-                configuration: config.source().map(Path::to_owned),
+                configuration: config.source().map(std::path::absolute).transpose()?,
+                root: config.app_root()?,
             },
         })
     }
@@ -153,6 +154,7 @@ fn examined(report: &Reporter, series: &str, published: bool) {
             "backup.foreign-keys",
             "backup.foreign-keys-unchecked",
             "backup.unchecked",
+            "backup.constraints",
             "backup.not-wal",
         ] {
             report.examined(id, series);

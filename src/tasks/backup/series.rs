@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::run::{Outcome, Run};
 use crate::archive::{
@@ -16,6 +17,13 @@ use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::{files, scratch, space};
 use crate::units::{self, Bytes};
+
+/// Data that is dated so far ahead is dated wrong; an application may write local time.
+const DATA_AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+fn published_key(series: &str) -> String {
+    format!("published {series}")
+}
 
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
@@ -31,6 +39,8 @@ pub(super) struct Work<'a> {
 
 /// What goes into a manifest beside digests and sizes.
 pub(super) struct About {
+    /// Nothing in it was written later.
+    pub(super) taken_at: Timestamp,
     pub(super) source: String,
     pub(super) content: Content,
     pub(super) database: Option<Facts>,
@@ -96,9 +106,10 @@ impl Work<'_> {
             .context
             .take(&archive::series_lock(folder, series).urgent(), PATIENCE)?;
         self.sweep(series)?;
-        let before = archive::catalogue(folder, series, self.context.now)?;
+        let before = archive::catalogue(folder, series, self.context.moment())?;
+        self.judge_vanished(series, &before);
         self.require_space(&before, likely)?;
-        let name = archive::free_name(folder, series, self.context.now, content)?;
+        let name = archive::free_name(folder, series, self.context.moment(), content)?;
         let step = Step {
             kind: "backup",
             target: name.gz(folder).display().to_string(),
@@ -119,6 +130,8 @@ impl Work<'_> {
         self.report.progress_done();
         match published {
             Some((published, outcome)) => {
+                let last = json!([folder.display().to_string(), published.name.stem]);
+                self.report.remember(published_key(series), last);
                 let size = published.manifest.gz.size;
                 archive::judge_size(self.report, series, &published.name.stem, size, &before);
                 self.prune(series, &published)?;
@@ -129,6 +142,34 @@ impl Work<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// The last run has published one here, and now there is none at all: a disk that is not mounted, or somebody removed them.
+    fn judge_vanished(&self, series: &str, before: &[Backup]) {
+        const ID: &str = "backup.vanished";
+        self.report.examined(ID, series);
+        let folder = &self.store.folder;
+        let last = self.context.recall(&published_key(series));
+        let Some((then, name)) =
+            last.and_then(|last| serde_json::from_value::<(String, String)>(last).ok())
+        else {
+            return;
+        };
+        if !before.is_empty() || then != folder.display().to_string() {
+            return;
+        }
+        self.report.find(
+            Finding::new(
+                ID,
+                Severity::High,
+                series,
+                format!(
+                    "{name} and all before it are not in {} any more; what is backed up now is the only one there",
+                    folder.display()
+                ),
+            )
+            .hint(format!("is the disk mounted? findmnt -T '{}'", folder.display())),
+        );
     }
 
     fn sweep(&self, series: &str) -> anyhow::Result<()> {
@@ -237,14 +278,13 @@ impl Work<'_> {
         about: About,
         started: Instant,
     ) -> anyhow::Result<(Published, Outcome)> {
-        let now = self.context.now;
         let written = verified.written();
         let manifest = Manifest {
             format: archive::FORMAT,
             backup: name.stem.clone(),
             series: name.series.clone(),
             content: about.content,
-            created_at: now,
+            created_at: about.taken_at,
             host: self.context.host.to_string(),
             tool: concat!("empire-maint ", env!("CARGO_PKG_VERSION")).to_owned(),
             sqlite: sqlite::version().to_owned(),
@@ -258,7 +298,7 @@ impl Work<'_> {
             checks: about.checks,
             verified: Some(Verification {
                 level: VerifiedLevel::Checked,
-                at: now,
+                at: self.context.moment(),
                 oldest_inflation: written.oldest_inflation.clone(),
             }),
             bad: None,
@@ -276,8 +316,7 @@ impl Work<'_> {
             return;
         }
         self.report.examined(ID, &manifest.series);
-        let ahead =
-            |newest: &Timestamp| newest.duration_since(manifest.created_at) > archive::AHEAD;
+        let ahead = |newest: &Timestamp| newest.duration_since(manifest.created_at) > DATA_AHEAD;
         let what = match facts.data_as_of {
             None => {
                 "tell no moment: a table, a column or every value of it is missing or is no time"

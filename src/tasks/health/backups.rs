@@ -32,7 +32,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     let mut looked = 0;
     for source in &scene.store.databases {
         let series = source.name.as_str();
-        let all = archive::catalogue(folder, series, context.now)?;
+        let all = archive::catalogue(folder, series, context.moment())?;
         if all.is_empty() && !scene.databases_named && files::metadata(&source.path)?.is_none() {
             continue;
         }
@@ -55,7 +55,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             series,
             all: &all,
             max_age: scene.backup.max_age,
-            now: context.now,
+            now: context.moment(),
             new_here: new_here && failed.is_none(),
         }
         .judge(report);

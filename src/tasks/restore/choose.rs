@@ -122,8 +122,13 @@ fn newest(
         Which::At(text) => Some(parse_time(text, context)?),
         _ => None,
     };
-    let all = archive::catalogue(&task.store.folder, series, context.now)?;
-    let in_time = |backup: &&Backup| limit.is_none_or(|limit| backup.created_at() <= limit);
+    let now = context.moment();
+    let all = archive::catalogue(&task.store.folder, series, now)?;
+    archive::judge_dates(report, series, &all, now);
+    // Times are shown to the second.
+    let in_time = |backup: &&Backup| {
+        limit.is_none_or(|limit| backup.created_at().as_second() <= limit.as_second())
+    };
     let Some(found) = all.iter().filter(in_time).find(|backup| backup.is_good()) else {
         let when = limit.map_or(String::new(), |limit| format!(" at or before {limit:.0}"));
         return Err(missing(format!(
@@ -196,7 +201,7 @@ fn ask(task: &Task, context: &Context, report: &Reporter) -> anyhow::Result<(Str
             .into());
     }
     for database in &task.store.databases {
-        let all = archive::catalogue(&task.store.folder, &database.name, context.now)?;
+        let all = archive::catalogue(&task.store.folder, &database.name, context.moment())?;
         let good: Vec<_> = all.into_iter().filter(Backup::is_good).take(10).collect();
         report.document(Document::Table(table(context, &database.name, &good)));
         report.document(Document::Text(consequences(
@@ -220,7 +225,7 @@ fn ask(task: &Task, context: &Context, report: &Reporter) -> anyhow::Result<(Str
 
 fn table(context: &Context, name: &str, good: &[Backup]) -> Table {
     let row = |backup: &Backup| {
-        let age = context.now.duration_since(backup.data_as_of());
+        let age = context.moment().duration_since(backup.data_as_of());
         let verified = backup
             .manifest()
             .and_then(|manifest| manifest.verified.as_ref())

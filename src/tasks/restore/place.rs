@@ -141,7 +141,31 @@ impl Work<'_> {
                 .act(step, |permit| swap::sweep_part(permit, self.target));
         }
         let kept = swapped?;
+        if let Some(kept) = &kept {
+            self.tell_still_open(kept);
+        }
         Ok(restored.map(|_| Placed { plain, kept }))
+    }
+
+    /// Allowed, and still worth a word: what they write from here on goes into the old database.
+    fn tell_still_open(&self, kept: &Path) {
+        const ID: &str = "restore.still-open";
+        let subject = self.target.display().to_string();
+        self.report.examined(ID, &subject);
+        let holders = machine::holders(&[kept.to_owned()]);
+        if holders.is_empty() {
+            return;
+        }
+        let names: Vec<_> = holders.iter().map(ToString::to_string).collect();
+        let message = format!(
+            "still open as the old database ({}) in {}",
+            kept.display(),
+            names.join(", ")
+        );
+        self.report.find(
+            Finding::new(ID, Severity::High, subject, message)
+                .hint("restart them now: what they write is not in the restored database"),
+        );
     }
 
     fn app(&self) -> Application<'_> {
@@ -222,6 +246,9 @@ impl Work<'_> {
                 .hint("--force replaces it and keeps it under a dated name; --to PATH restores elsewhere")
                 .into());
         }
+        if meta.is_some() {
+            self.require_no_own_file()?;
+        }
         if let Some(meta) = &meta {
             self.require_owner(meta)?;
             if !self.task.stop_app {
@@ -229,6 +256,26 @@ impl Work<'_> {
             }
         }
         Ok(meta.is_some())
+    }
+
+    /// A slip in `--to` must not cost a backup, or what this program knows.
+    fn require_no_own_file(&self) -> anyhow::Result<()> {
+        let inside = |folder: &Path| {
+            let real = std::fs::canonicalize(folder);
+            real.is_ok_and(|real| self.target.starts_with(real))
+        };
+        let backup = self
+            .target
+            .extension()
+            .is_some_and(|end| ["gz", "json", "idx", "lock"].iter().any(|own| end == *own));
+        if inside(&self.context.state) || (backup && inside(&self.task.store.folder)) {
+            return Err(
+                refused(format!("{} is one of our own files", self.target.display()))
+                    .hint("--to the database's path, or a file that does not exist yet")
+                    .into(),
+            );
+        }
+        Ok(())
     }
 
     /// Only root can give the new file to the owner of the old one, and an application that cannot read its database is down.
@@ -265,7 +312,7 @@ impl Work<'_> {
         }
         let series = &self.backup.name.series;
         let folder = &self.task.store.folder;
-        let all = archive::catalogue(folder, series, self.context.now).unwrap_or_default();
+        let all = archive::catalogue(folder, series, self.context.moment()).unwrap_or_default();
         let before = all
             .iter()
             .find(|other| other.is_good() && other.created_at() < self.backup.created_at());
@@ -336,7 +383,7 @@ impl Work<'_> {
             self.report.find(Finding::new(
                 "restore.known-bad",
                 Severity::High,
-                &self.backup.name.stem,
+                self.backup.name.file(),
                 format!("this backup was found damaged before: {}", bad.reason),
             ));
         }

@@ -1,13 +1,20 @@
 //! From a backup of files to a new folder.
 
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use super::place::{Placed, Work};
 use crate::archive::{self, Limits};
 use crate::error::refused;
-use crate::report::Step;
+use crate::report::{Finding, Severity, Step};
 use crate::sys::scratch::Scratch;
-use crate::sys::{files, machine, space};
+use crate::sys::{files, machine, scratch, space};
+use crate::units;
+
+const NOT_UNPACKED: &str = "restore.not-unpacked";
 
 impl Work<'_> {
     /// A tar into a folder that must not exist yet.
@@ -18,6 +25,7 @@ impl Work<'_> {
                 .into());
         }
         self.require_readable_backup()?;
+        scratch::sweep(self.report, files::parent(self.target))?;
         let step = Step {
             kind: "unpack",
             target: self.target.display().to_string(),
@@ -48,15 +56,63 @@ impl Work<'_> {
             let (read, _) = archive::extract_backup(self.backup, file, room, &limits)?;
             let unpacked = scratch.path().join("files");
             files::private_directory(&unpacked)?;
-            let mut tar = tar::Archive::new(files::open_regular(&copy)?);
-            tar.set_preserve_permissions(true);
-            tar.set_preserve_ownerships(machine::is_root());
-            tar.unpack(&unpacked).context("cannot unpack")?;
+            self.entries(&copy, &unpacked)?;
             files::sync_file_system(&unpacked)?;
             files::rename_new(permit, &unpacked, self.target)?;
             files::sync_directory(folder)?;
             Ok(read.plain.size)
         })?;
         Ok(plain.map(|plain| Placed { plain, kept: None }))
+    }
+
+    /// All that can be unpacked; what cannot is told.
+    fn entries(&self, copy: &Path, folder: &Path) -> anyhow::Result<()> {
+        let mut tar = tar::Archive::new(files::open_regular(copy)?);
+        tar.set_preserve_permissions(true);
+        tar.set_preserve_ownerships(machine::is_root());
+        let mut left = Vec::new();
+        let mut folders = Vec::new();
+        let mut unpack = |entry: &mut tar::Entry<'_, File>| {
+            let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            match entry.unpack_in(folder) {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    left.push(format!("{path}: leads out of the folder"));
+                    Ok(())
+                }
+                Err(error) if error.kind() == ErrorKind::StorageFull => Err(error),
+                Err(error) => {
+                    left.push(format!("{path}: {error}"));
+                    Ok(())
+                }
+            }
+        };
+        for entry in tar.entries()? {
+            let mut entry = entry.context("cannot unpack")?;
+            match entry.header().entry_type().is_dir() {
+                // Last, and the innermost first: one that nobody may write into is filled before.
+                true => folders.push(entry),
+                false => unpack(&mut entry).context("cannot unpack")?,
+            }
+        }
+        folders.sort_by(|one, other| other.path_bytes().cmp(&one.path_bytes()));
+        for mut entry in folders {
+            unpack(&mut entry).context("cannot unpack")?;
+        }
+        if let Some(first) = left.first() {
+            self.report.find(
+                Finding::new(
+                    NOT_UNPACKED,
+                    Severity::High,
+                    self.backup.name.file(),
+                    format!(
+                        "{} of the archive could not be unpacked, the others are there. The first is {first}",
+                        units::count(left.len() as u64, "entry")
+                    ),
+                )
+                .hint(format!("look at it with: tar -tvzf '{}'", self.backup.path.display())),
+            );
+        }
+        Ok(())
     }
 }

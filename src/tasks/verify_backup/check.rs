@@ -1,5 +1,6 @@
 //! One backup: restored into scratch, every digest, full integrity, compared with its manifest; the verdict goes into the manifest.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -64,7 +65,7 @@ impl Task {
             ),
             _ => backup.data_as_of(),
         };
-        let age = context.now.duration_since(as_of);
+        let age = context.moment().duration_since(as_of);
         outcome.rpo_seconds = age.as_secs_f64().max(0.0);
         match looked {
             Ok((read, facts)) => {
@@ -255,13 +256,26 @@ fn with_verdict(mut manifest: Manifest, context: &Context, damage: Option<String
     manifest
 }
 
-/// Reads a tar to its end.
+/// Reads a tar to its end. What lies behind a link of the same tar could not be unpacked.
 fn read_tar(path: &Path) -> anyhow::Result<()> {
     let file = files::open_regular(path)?;
     let broken = |error: std::io::Error| damaged(format!("the tar is damaged: {error}"));
     let mut archive = tar::Archive::new(std::io::BufReader::new(file));
+    let mut links = BTreeSet::new();
     for entry in archive.entries()? {
         let mut entry = entry.map_err(broken)?;
+        let path = entry.path().map_err(broken)?.into_owned();
+        if let Some(link) = path.ancestors().skip(1).find(|one| links.contains(*one)) {
+            return Err(damaged(format!(
+                "{} lies behind the link {} and cannot be unpacked",
+                path.display(),
+                link.display()
+            ))
+            .into());
+        }
+        if entry.header().entry_type().is_symlink() {
+            links.insert(path);
+        }
         std::io::copy(&mut entry, &mut std::io::sink()).map_err(broken)?;
     }
     Ok(())

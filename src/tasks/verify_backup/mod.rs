@@ -274,7 +274,7 @@ impl Task {
             true => context.take(&archive::series_lock(folder, series), PATIENCE)?,
             false => None,
         };
-        let all = archive::catalogue(folder, series, context.now)?;
+        let all = archive::catalogue(folder, series, context.moment())?;
         self.judge_lost(report, series)?;
         if let Ok(source) = self.store.database(series) {
             archive::swap::report_unfinished(report, series, &source.path);
@@ -283,7 +283,7 @@ impl Task {
                 series,
                 all: &all,
                 max_age: self.backup.max_age,
-                now: context.now,
+                now: context.moment(),
                 new_here: false,
             }
             .judge(report);
@@ -342,7 +342,7 @@ impl Task {
             return self.one(context, report, &Backup::at(path)?, care);
         };
         let _held = context.take(&archive::series_lock(folder, &series), PATIENCE)?;
-        let all = archive::catalogue(folder, &series, context.now)?;
+        let all = archive::catalogue(folder, &series, context.moment())?;
         let Some(backup) = all.iter().find(|backup| backup.name.file() == name) else {
             return Err(missing(format!("there is no backup {}", path.display()))
                 .hint(format!("empire-maint backup list {series}"))
