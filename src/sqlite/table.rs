@@ -235,6 +235,15 @@ impl Reference {
         )
     }
 
+    /// An SQL condition on a row of the child, under its own name: it points to a row of `table` for which `condition` is true.
+    pub fn points_from(&self, table: &Table, condition: &str) -> String {
+        let name = quote(&table.name);
+        format!(
+            "EXISTS (SELECT 1 FROM main.{name} WHERE {} AND ({condition}))",
+            self.matches(&name, &quote(&self.child))
+        )
+    }
+
     /// The same for one row of the child, which is called `"a child"`.
     pub fn same(&self, table: &Table) -> String {
         self.matches(&quote(&table.name), "\"a child\"")

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::judge::Judge;
-use super::plan::{Along, Planner, Removal};
+use super::plan::{Along, Beyond, Planner, Removal};
 use crate::config::sections::{RagQuality, RagStep};
 use crate::error::refused;
 use crate::sqlite::{Selection, Table, TimeColumn, TimeFormat, quote};
@@ -180,6 +180,7 @@ fn never_retrieved(
         free: String::new(),
         chosen,
         others: 0,
+        beyond: Beyond::new(),
         total: statistics.total,
         nulls: statistics.nulls,
         reason: format!(

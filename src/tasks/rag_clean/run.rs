@@ -19,7 +19,7 @@ use super::embed;
 use super::index::{self, Looked};
 use super::judge;
 use super::memory::Memory;
-use super::plan::{Along, Planner, Removal};
+use super::plan::{Along, Beyond, Planner, Removal};
 use super::renew::Renewal;
 use super::{Detail, PATIENCE, word};
 use crate::archive::{self, Source, Store};
@@ -86,6 +86,9 @@ pub struct Outcome {
     done: u64,
     /// Rows of the other table that went or wait with them.
     others: u64,
+    /// Rows of further tables that the schema lets go along or changes, by table.
+    #[serde(skip_serializing_if = "Beyond::is_empty")]
+    beyond: Beyond,
 }
 
 /// The database after the steps.
@@ -408,6 +411,7 @@ impl Work<'_> {
                 true => removal.others,
                 false => done.others,
             },
+            beyond: removal.beyond.clone(),
         });
         let subject = word(removal.step);
         let went_on = self.report.attempt(FAILED, subject, || result)?.is_some();
@@ -459,6 +463,10 @@ impl Work<'_> {
             Along::Pending => {
                 reason.push_str(&format!("; {} wait for a new one", others("chunk")));
             }
+        }
+        for (table, rows) in &removal.beyond {
+            let rows = units::count(*rows, "row");
+            reason.push_str(&format!("; with those go or change {rows} of {table}"));
         }
         let step = Step {
             kind: "delete",

@@ -14,7 +14,7 @@ use read::{Chunks, Signals};
 
 use super::memory::Memory;
 use super::merge::References;
-use super::plan::{Along, Removal, dimension};
+use super::plan::{Along, Beyond, Removal, dimension};
 use super::twins::{Chunk, Fetch, Measure};
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
@@ -280,6 +280,7 @@ impl Look<'_> {
             free: String::new(),
             chosen: pairs.len() as u64,
             others: embeddings,
+            beyond: Beyond::new(),
             total: chunks.total,
             nulls: chunks.nulls,
             reason: format!(

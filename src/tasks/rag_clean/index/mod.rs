@@ -196,7 +196,7 @@ impl Work<'_> {
         let possible = match &looked.found {
             Found::Held(held) => self.require_ids().and_then(|()| {
                 let drift = self.drift(held)?;
-                rebuild::require_possible(held, &drift)?;
+                self.require_rebuildable(held, &drift)?;
                 self.require_room(held, &drift)
             }),
             Found::Foreign(foreign) => foreign
@@ -224,7 +224,7 @@ impl Work<'_> {
             self.tell(&subject, &drift);
             return Ok(());
         };
-        let possible = rebuild::require_possible(held, &drift);
+        let possible = self.require_rebuildable(held, &drift);
         if possible.is_err() {
             self.tell(&subject, &drift);
         }

@@ -6,10 +6,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Work;
 use super::drift::{Drift, normalise};
 use super::look::Held;
 use super::publish::{keep, publish, require_kept, require_unchanged, waiting};
+use super::{When, Work};
 use crate::error::refused;
 use crate::faiss::{self, Index, Kind, Positions, Shape};
 use crate::hash;
@@ -226,8 +226,35 @@ impl Content {
     }
 }
 
-/// Refuses what would call a vector by another's id, and what is not made from this table.
-pub fn require_possible(held: &Held, drift: &Drift) -> anyhow::Result<()> {
+impl Work<'_> {
+    /// Refuses what would call a vector by another's id, and what is not made from this table, or of it alone.
+    pub(super) fn require_rebuildable(&self, held: &Held, drift: &Drift) -> anyhow::Result<()> {
+        require_possible(held, drift)?;
+        let emptied = drift.rows == 0 && self.unlinked;
+        if drift.vectors > 0 && drift.common == 0 && !emptied {
+            return Err(refused(format!(
+                "none of its {} is in the table: it was not made from it, or the rows are gone",
+                count(drift.vectors, "id")
+            ))
+            .hint(
+                "is [rag.tables] id the column of its ids? else have the application write it anew",
+            )
+            .into());
+        }
+        if matches!(self.when, When::Stale) && drift.missing > drift.common {
+            return Err(refused(format!(
+                "it holds {} of {} of the table, perhaps on purpose: built anew it would hold them all",
+                drift.common,
+                count(drift.rows, "row")
+            ))
+            .hint("empire-maint rag-clean --rebuild-index, once, where that is wanted")
+            .into());
+        }
+        Ok(())
+    }
+}
+
+fn require_possible(held: &Held, drift: &Drift) -> anyhow::Result<()> {
     let shape = &held.index.shape;
     let positions = drift.skipped == 0 && drift.last.unwrap_or(-1) + 1 == drift.rows.cast_signed();
     if shape.is_positional() && held.map.is_none() && !positions {

@@ -16,7 +16,7 @@ use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
 use crate::error::refused;
-use crate::sqlite::{self, Row, Selection, Table, quote};
+use crate::sqlite::{self, Cascade, Gone as GoneRows, Row, Selection, Table, quote};
 use crate::units;
 
 /// An application that notes when it used an embedding has noted one within this time.
@@ -43,6 +43,9 @@ pub fn enough(row: &[Value], read: &mut usize) -> bool {
     *read > PIECE_BYTES
 }
 
+/// Rows by table.
+pub type Beyond = BTreeMap<String, u64>;
+
 /// Rows of one table that a step takes.
 pub struct Removal {
     /// The step.
@@ -61,6 +64,8 @@ pub struct Removal {
     pub chosen: u64,
     /// How many rows of the other table change or go with them.
     pub others: u64,
+    /// Rows of further tables that the schema lets go along, or changes.
+    pub beyond: Beyond,
     /// How many were looked at: the whole table.
     pub total: u64,
     /// How many have no value to tell it from, and stay.
@@ -70,6 +75,11 @@ pub struct Removal {
 }
 
 impl Removal {
+    /// True where the rows that belong to one go with it.
+    fn goes_along(&self) -> bool {
+        self.along != Along::Pending
+    }
+
     /// True for what an index has to follow, once so many `rows` and `others` go.
     pub fn takes_embeddings(&self, memory: &Memory, rows: u64, others: u64) -> bool {
         match memory.is_of_embeddings(&self.table) {
@@ -218,6 +228,7 @@ impl<'a> Planner<'a> {
             free: String::new(),
             chosen,
             others: 0,
+            beyond: Beyond::new(),
             total,
             nulls,
             reason: format!(
@@ -241,9 +252,16 @@ impl<'a> Planner<'a> {
         if let Some((table, condition)) = &others {
             removal.others = self.count(&table.name, &self.left(table, condition))?;
         }
+        removal.beyond = self.beyond(&removal.table, &self.left(&removal.table, &rows))?;
+        if let Some((table, condition)) = others.as_ref().filter(|_| removal.goes_along()) {
+            for (child, rows) in self.beyond(table, &self.left(table, condition))? {
+                *removal.beyond.entry(child).or_default() += rows;
+            }
+        }
+        self.require_beyond(&removal)?;
         self.require(&removal.table, removal.chosen, removal.what, removal.step)?;
         self.takes(&removal.table, rows);
-        if let Some((table, condition)) = others.filter(|_| removal.along != Along::Pending) {
+        if let Some((table, condition)) = others.filter(|_| removal.goes_along()) {
             let along = match removal.along {
                 Along::Embedding => "embeddings",
                 _ => "chunks",
@@ -253,6 +271,50 @@ impl<'a> Planner<'a> {
             self.takes(table, condition);
         }
         Ok(removal)
+    }
+
+    /// Rows of tables that are no part of the memory and go along, or change, with those of `table` for which the condition is true.
+    pub(super) fn beyond(&self, table: &Table, condition: &str) -> anyhow::Result<Beyond> {
+        let (path, stop) = (&self.source.path, &self.context.stop);
+        let wrong = |error| sqlite::explain(error, path, stop);
+        let chunks = self.memory.chunks.iter();
+        let own: Vec<_> = chunks.chain([&self.memory.embeddings]).collect();
+        let is_own = |name: &str| own.iter().any(|one| one.name.eq_ignore_ascii_case(name));
+        let mut found = Beyond::new();
+        let references = table.references(self.reader).map_err(wrong)?;
+        for reference in references.iter().filter(|one| one.has_action) {
+            let Some(child) = Table::find(self.reader, &reference.child, path, stop)? else {
+                continue;
+            };
+            if is_own(&child.name) {
+                continue; // what goes there is what the step says
+            }
+            let pointing = reference.points_from(table, condition);
+            *found.entry(child.name.clone()).or_default() += self.count(&child.name, &pointing)?;
+            if reference.cascades {
+                let below =
+                    Cascade::of(self.reader, &child, true, &GoneRows::default(), path, stop)?;
+                let counted = below.count_along(self.reader, &pointing).map_err(wrong)?;
+                for (name, rows) in counted.into_iter().filter(|(name, _)| !is_own(name)) {
+                    *found.entry(name).or_default() += rows;
+                }
+            }
+        }
+        found.retain(|_, rows| *rows > 0);
+        Ok(found)
+    }
+
+    /// No more of these either than of the memory itself.
+    pub(super) fn require_beyond(&self, removal: &Removal) -> anyhow::Result<()> {
+        for (table, rows) in &removal.beyond {
+            let total = self.count(table, "1")?;
+            let what = format!(
+                "{} rows of {table}, which the schema lets go along or changes,",
+                removal.what
+            );
+            self.require_fraction(*rows, total, &what, removal.step)?;
+        }
+        Ok(())
     }
 
     /// From now on duplicates count as gone, which no condition on their values tells.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{AHEAD, Along, MAINTAINED, Planner, Removal, YOUNG, dimension};
+use super::{AHEAD, Along, Beyond, MAINTAINED, Planner, Removal, YOUNG, dimension};
 use crate::config::sections::{RagStep, RagTables};
 use crate::error::{self, Kind, refused};
 use crate::sqlite::{self, Selection, Table, TimeColumn, quote};
@@ -39,6 +39,7 @@ impl Planner<'_> {
             free: String::new(),
             chosen: 0,
             others: 0,
+            beyond: Beyond::new(),
             total: times.rows,
             nulls: times.nulls,
             reason: String::new(),
@@ -119,6 +120,7 @@ impl Planner<'_> {
                 free: String::new(),
                 chosen,
                 others: 0,
+                beyond: Beyond::new(),
                 total,
                 nulls: if at == 0 { pending } else { 0 },
                 reason: format!("{chosen} of {}", units::count(total, "chunk")),
@@ -216,7 +218,7 @@ impl Planner<'_> {
         let counted = self.unreferenced(&without(&left))?;
         let chosen = self.count(&table.name, &self.left(table, &counted))?;
         let total = self.count(&table.name, "1")?;
-        let removal = Removal {
+        let mut removal = Removal {
             step: RagStep::Orphans,
             what: "embeddings without a chunk",
             table: table.clone(),
@@ -225,10 +227,13 @@ impl Planner<'_> {
             free: String::new(),
             chosen,
             others: 0,
+            beyond: Beyond::new(),
             total,
             nulls: 0,
             reason: format!("{chosen} of {}", units::count(total, "embedding")),
         };
+        removal.beyond = self.beyond(table, &self.left(table, &counted))?;
+        self.require_beyond(&removal)?;
         self.require(table, chosen, removal.what, removal.step)?;
         self.takes(table, counted);
         Ok(removal)
