@@ -240,6 +240,11 @@ fn positions_are_never_mixed_up() {
             refused["message"].as_str().unwrap().contains("positions"),
             "{refused}"
         );
+        let hint = refused["hint"].as_str().unwrap();
+        assert!(
+            hint.contains("positions_map") && hint.contains("IDMap2"),
+            "{hint}"
+        );
         assert_eq!(
             number(&memory.database(), "SELECT count(*) FROM embeddings"),
             100
@@ -256,6 +261,25 @@ fn positions_are_never_mixed_up() {
         );
         assert_eq!(fs::read(memory.index()).unwrap(), before);
     }
+}
+
+/// Where the table has another dimension, nobody is sent to a rebuild that would be refused.
+#[test]
+fn an_index_of_another_dimension_is_the_applications() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET vector = substr(vector, 1, 16)",
+    );
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 2, "{report:#}");
+    let hint = finding(&report, "rag-clean.index-drift")["hint"]
+        .as_str()
+        .unwrap();
+    assert!(
+        hint.contains("the application write it anew") && !hint.contains("--rebuild-index"),
+        "{hint}"
+    );
 }
 
 #[test]
