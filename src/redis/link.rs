@@ -163,13 +163,17 @@ fn lost(name: &str, error: &RedisError) -> Failure {
 /// A failure in the middle of the work.
 pub(super) fn complaint(name: &str, text: &str) -> Failure {
     let failure = Failure::new(Kind::Failed, format!("Redis at {name} {text}"));
-    match text.starts_with(FORBIDS) {
-        true => failure.hint("redis-cli ACL LOG; the commands that are needed are in the manual: man empire-maint-cache-clean"),
-        false => failure,
+    if text.starts_with(FORBIDS) {
+        failure.hint("redis-cli ACL LOG; the commands that are needed are in the manual: man empire-maint-cache-clean")
+    } else if text == LOCKED {
+        failure.hint("[redis] password_file; url has the user, where there is one")
+    } else {
+        failure
     }
 }
 
 const FORBIDS: &str = "does not allow it";
+const LOCKED: &str = "wants a password";
 
 /// What an error of the server means for somebody who changes keys there.
 pub(super) fn meaning(code: &str, detail: &str) -> String {
@@ -183,7 +187,7 @@ pub(super) fn meaning(code: &str, detail: &str) -> String {
         "MISCONF" => "takes no writes, because it cannot save".to_owned(),
         "NOREPLICAS" => "takes no writes, because it has too few replicas".to_owned(),
         "NOPERM" => format!("{FORBIDS}: {detail}"),
-        "NOAUTH" => "wants a password".to_owned(),
+        "NOAUTH" => LOCKED.to_owned(),
         // What a user may not do inside a script has no code of its own.
         _ if detail.contains("user executing the script") => format!("{FORBIDS}: {detail}"),
         _ => format!("says: {code} {detail}"),

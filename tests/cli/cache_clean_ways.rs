@@ -129,6 +129,14 @@ fn a_password_in_the_address_is_seen_by_nobody() {
             "{line}: {ran:?}"
         );
     }
+    // Without it, it is the password that is asked for, and not the service.
+    let none = keys.server("");
+    let (code, report) = none.json("cache-clean");
+    let hint = report["failure"]["hint"].as_str().unwrap_or_default();
+    assert!(code == 3 && hint.contains("password_file"), "{report:#}");
+    let (_, report) = none.json("health --check redis");
+    let hint = crate::support::finding(&report, "redis.down")["hint"].as_str();
+    assert!(hint.unwrap().contains("password_file"), "{report:#}");
     let journal = fs::read(server.state().join("journal.db")).unwrap();
     assert!(!journal.windows(7).any(|word| word == b"hunter2"));
 }
