@@ -181,12 +181,15 @@ impl<'a> Slots<'a> {
             monthly,
             ..
         } = self.policy;
-        [(daily, "day"), (weekly, "week"), (monthly, "month")]
+        let kept: Vec<_> = [(daily, "day"), (weekly, "week"), (monthly, "month")]
             .into_iter()
             .filter(|(number, _)| **number > 0)
             .map(|(number, unit)| units::count(u64::from(*number), unit))
-            .collect::<Vec<_>>()
-            .join(", ")
+            .collect();
+        match kept.is_empty() {
+            true => "0 days, weeks and months".to_owned(),
+            false => kept.join(", "),
+        }
     }
 }
 

@@ -51,7 +51,16 @@ pub fn headers(text: &str) -> impl Iterator<Item = (usize, String)> {
 /// serde's "unknown field" message, turned into a sentence with the nearest valid key.
 pub fn explain(message: &str) -> (String, Option<String>) {
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        return (message.to_owned(), None);
+        let hint = match message {
+            "invalid type: map, expected a sequence" => {
+                Some("there may be several: write it with two brackets, [[…]]")
+            }
+            "invalid type: sequence, expected a map" => {
+                Some("there is only one: write it with one bracket, […]")
+            }
+            _ => None,
+        };
+        return (message.to_owned(), hint.map(str::to_owned));
     };
     let mut names = rest.split('`').step_by(2);
     let unknown = names.next().unwrap_or_default();

@@ -65,7 +65,7 @@ pub struct Reading {
     pub mig: Option<bool>,
     /// What it did not say, and why.
     pub unknown: BTreeMap<&'static str, String>,
-    /// Why it could not be read to the end.
+    /// Why it could not be read, or not to the end.
     pub lost: Option<String>,
 }
 
@@ -164,6 +164,8 @@ pub(super) fn read(nvml: &Nvml, index: u32) -> Reading {
         Ok(device) => Reader {
             device,
             reading: &mut reading,
+            asked: 0,
+            failed: 0,
         }
         .all(),
         Err(error) => reading.lost = Some(why(&error)),
@@ -174,6 +176,9 @@ pub(super) fn read(nvml: &Nvml, index: u32) -> Reading {
 struct Reader<'a, 'nvml> {
     device: Device<'nvml>,
     reading: &'a mut Reading,
+    asked: u32,
+    /// How often the driver had no answer that means something.
+    failed: u32,
 }
 
 impl<'nvml> Reader<'_, 'nvml> {
@@ -186,11 +191,19 @@ impl<'nvml> Reader<'_, 'nvml> {
         if self.reading.lost.is_some() {
             return None;
         }
+        self.asked += 1;
         match ask(&self.device) {
             Ok(value) => Some(value),
             Err(error) => {
-                if matches!(error, NvmlError::GpuLost | NvmlError::ResetRequired) {
-                    self.reading.lost = Some(why(&error));
+                match error {
+                    NvmlError::GpuLost | NvmlError::ResetRequired => {
+                        self.reading.lost = Some(why(&error));
+                    }
+                    NvmlError::NotSupported
+                    | NvmlError::NoPermission
+                    | NvmlError::FailedToLoadSymbol(_)
+                    | NvmlError::FunctionNotFound => {}
+                    _ => self.failed += 1,
                 }
                 self.reading.unknown.insert(what, why(&error));
                 None
@@ -221,6 +234,17 @@ impl<'nvml> Reader<'_, 'nvml> {
         self.reading.processes = self.ask("processes", processes);
         let mig = self.ask("mig", Device::mig_mode);
         self.reading.mig = mig.map(|mode| mode.current == 1);
+        self.silent();
+    }
+
+    /// A driver does not always say that a device is lost: one may answer its name from memory and fail at all the rest.
+    fn silent(&mut self) {
+        if self.reading.lost.is_none() && 2 * self.failed > self.asked {
+            self.reading.lost = Some(format!(
+                "the driver failed at {} of {} questions",
+                self.failed, self.asked
+            ));
+        }
     }
 
     fn heat_and_speed(&mut self) {

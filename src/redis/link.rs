@@ -1,5 +1,9 @@
 //! One connection: ask and be answered, with errors that say what became of the server.
 
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
 use ::redis::{
     Cmd, Connection, ErrorKind, FromRedisValue, RedisError, Value, cmd, from_redis_value,
 };
@@ -92,16 +96,58 @@ impl Link {
 }
 
 /// Why there is no connection. Nothing has been done yet.
-pub(super) fn refused(name: &str, error: &RedisError) -> Failure {
-    let kind = match error.kind() {
-        ErrorKind::AuthenticationFailed => Kind::Config,
-        _ => Kind::Missing,
+pub(super) fn refused(name: &str, database: i64, error: &RedisError) -> Failure {
+    let config = |text: String| Failure::new(Kind::Config, text);
+    let shown = reason(error);
+    if shown.contains("DB index is out of range") {
+        return config(format!("Redis at {name} has no database {database}")).hint(
+            "redis-cli CONFIG GET databases; [redis] url, [[cache.rule]] databases name the number",
+        );
+    }
+    let text = format!("no answer from Redis at {name}: {shown}");
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return config(text).hint("[redis] url has the user, password_file the password");
+    }
+    let hint = match of_tls(error) {
+        Some(error) => about_tls(name, error),
+        None if error.kind() == ErrorKind::InvalidClientConfig => {
+            "[redis] cert_file and key_file: do they belong together?".to_owned()
+        }
+        None => {
+            "systemctl status redis-server; [redis] url, which begins with rediss:// where it wants TLS, and only there"
+                .to_owned()
+        }
     };
-    let text = format!("no answer from Redis at {name}: {}", reason(error));
-    let failure = Failure::new(kind, text);
-    match kind {
-        Kind::Config => failure.hint("[redis] url has the user, password_file the password"),
-        _ => failure.hint("systemctl status redis-server; [redis] url"),
+    Failure::new(Kind::Missing, text).hint(hint)
+}
+
+/// What went wrong between the two ends of TLS, where that was it.
+fn of_tls(error: &RedisError) -> Option<&rustls::Error> {
+    let held: &Arc<dyn Error + Send + Sync> = error.source()?.downcast_ref()?;
+    let inner: &(dyn Error + 'static) = &**held;
+    match inner.downcast_ref::<io::Error>() {
+        Some(outer) => outer.get_ref()?.downcast_ref(),
+        None => inner.downcast_ref(),
+    }
+}
+
+fn about_tls(name: &str, error: &rustls::Error) -> String {
+    use rustls::{AlertDescription, CertificateError, Error as Tls};
+    match error {
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "[redis] ca_file: the certificate that has signed the server's".to_owned()
+        }
+        Tls::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "[redis] url has to name the server as its certificate does".to_owned(),
+        Tls::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown,
+        ) => "[redis] cert_file, key_file: the certificate that the server asks for".to_owned(),
+        _ => format!("openssl s_client -connect {name}; [redis] url, ca_file, cert_file, key_file"),
     }
 }
 
@@ -117,13 +163,17 @@ fn lost(name: &str, error: &RedisError) -> Failure {
 /// A failure in the middle of the work.
 pub(super) fn complaint(name: &str, text: &str) -> Failure {
     let failure = Failure::new(Kind::Failed, format!("Redis at {name} {text}"));
-    match text.starts_with(FORBIDS) {
-        true => failure.hint("redis-cli ACL LOG; the commands that are needed are in the manual: man empire-maint-cache-clean"),
-        false => failure,
+    if text.starts_with(FORBIDS) {
+        failure.hint("redis-cli ACL LOG; the commands that are needed are in the manual: man empire-maint-cache-clean")
+    } else if text == LOCKED {
+        failure.hint("[redis] password_file; url has the user, where there is one")
+    } else {
+        failure
     }
 }
 
 const FORBIDS: &str = "does not allow it";
+const LOCKED: &str = "wants a password";
 
 /// What an error of the server means for somebody who changes keys there.
 pub(super) fn meaning(code: &str, detail: &str) -> String {
@@ -137,7 +187,7 @@ pub(super) fn meaning(code: &str, detail: &str) -> String {
         "MISCONF" => "takes no writes, because it cannot save".to_owned(),
         "NOREPLICAS" => "takes no writes, because it has too few replicas".to_owned(),
         "NOPERM" => format!("{FORBIDS}: {detail}"),
-        "NOAUTH" => "wants a password".to_owned(),
+        "NOAUTH" => LOCKED.to_owned(),
         // What a user may not do inside a script has no code of its own.
         _ if detail.contains("user executing the script") => format!("{FORBIDS}: {detail}"),
         _ => format!("says: {code} {detail}"),
@@ -147,6 +197,8 @@ pub(super) fn meaning(code: &str, detail: &str) -> String {
 fn reason(error: &RedisError) -> String {
     if error.is_timeout() {
         "does not answer in time".to_owned()
+    } else if error.is_connection_refusal() {
+        "nobody listens there".to_owned()
     } else if error.is_connection_dropped() {
         "closed the connection".to_owned()
     } else {

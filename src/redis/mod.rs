@@ -10,12 +10,15 @@ mod sample;
 mod sweep;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ::redis::{
     Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
     TlsCertificates,
 };
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::Secret;
 use crate::config::sections::Redis;
@@ -51,12 +54,12 @@ impl Server {
             let login = info.redis_settings().clone();
             info = info.set_redis_settings(login.set_password(password));
         }
-        let read = |file| files::read_small(file, LARGEST_CERTIFICATE);
-        let root_cert = settings.ca_file.as_deref().map(read).transpose()?;
+        let ca = settings.ca_file.as_deref();
+        let root_cert = ca.map(|file| certificates("ca_file", file)).transpose()?;
         let client_tls = match (&settings.cert_file, &settings.key_file) {
             (Some(certificate), Some(key)) => Some(ClientTlsConfig {
-                client_cert: read(certificate)?,
-                client_key: read(key)?,
+                client_cert: certificates("cert_file", certificate)?,
+                client_key: key_in(key)?,
             }),
             _ => None,
         };
@@ -159,9 +162,31 @@ impl Server {
         };
         match connect() {
             Ok(connection) => Ok(Link::new(self.name(), connection)),
-            Err(error) => Err(link::refused(&self.name(), &error).into()),
+            Err(error) => Err(link::refused(&self.name(), self.database(), &error).into()),
         }
     }
+}
+
+/// A file of certificates. One without any would be trusted to know nobody.
+fn certificates(setting: &str, file: &Path) -> anyhow::Result<Vec<u8>> {
+    let text = files::read_small(file, LARGEST_CERTIFICATE)?;
+    let first = CertificateDer::pem_slice_iter(&text).next();
+    if !matches!(first, Some(Ok(_))) {
+        let shown = file.display();
+        return Err(
+            error::config(format!("[redis] {setting} {shown} holds no certificate")).into(),
+        );
+    }
+    Ok(text)
+}
+
+fn key_in(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let text = files::read_small(file, LARGEST_CERTIFICATE)?;
+    if PrivateKeyDer::from_pem_slice(&text).is_err() {
+        let shown = file.display();
+        return Err(error::config(format!("[redis] key_file {shown} holds no key")).into());
+    }
+    Ok(text)
 }
 
 /// What a server said.
@@ -206,6 +231,12 @@ impl Answer {
     /// True for a server of a cluster.
     pub fn is_cluster(&self) -> bool {
         self.text("redis_mode") == Some("cluster")
+    }
+
+    /// Where the primary is, of a replica.
+    pub fn primary(&self) -> Option<&str> {
+        self.text("role").filter(|role| *role != "master")?;
+        self.text("master_host").or(Some("another server"))
     }
 
     fn parse(text: &str) -> Self {

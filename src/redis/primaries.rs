@@ -9,13 +9,18 @@ use super::{Answer, Server};
 use crate::error::{Failure, Kind, refused};
 
 impl Server {
-    /// Every server that takes writes for these keys. A replica is refused: what is changed there is changed nowhere else.
-    pub fn primaries(&self, answer: &Answer, limit: Duration) -> anyhow::Result<Vec<Self>> {
+    /// Every server that takes writes for these keys. A replica is refused where something is to change: what is changed there is
+    /// changed nowhere else.
+    pub fn primaries(
+        &self,
+        answer: &Answer,
+        changes: bool,
+        limit: Duration,
+    ) -> anyhow::Result<Vec<Self>> {
         if answer.is_cluster() {
             return self.of_cluster(limit);
         }
-        if answer.text("role").is_some_and(|role| role != "master") {
-            let primary = answer.text("master_host").unwrap_or("another server");
+        if changes && let Some(primary) = answer.primary() {
             return Err(refused(format!(
                 "Redis at {} is a replica of {primary}: it takes no changes",
                 self.name()

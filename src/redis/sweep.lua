@@ -71,9 +71,9 @@ local function apply(key, action, ms)
   elseif act then
     return ask('UNLINK', key) or 0
   end
-  local there = ask('EXISTS', key) or 0
-  seen(there == 1)
-  return there
+  -- Only counted, with what the other questions need too: a user who may clean may count.
+  local ttl = ask('PTTL', key)
+  return ttl ~= nil and seen(ttl ~= -2) and 1 or 0
 end
 
 local function answer(keys)
@@ -83,18 +83,15 @@ local function answer(keys)
 end
 
 -- The commonest rule asks nothing of a key: then many go in one command.
-if rules == 1 and ARGV[5] == 'always' and ARGV[7] == 'unlink' then
+if act and rules == 1 and ARGV[5] == 'always' and ARGV[7] == 'unlink' then
   local at = first
   while at <= #ARGV do
     local last = math.min(at + chunk - 1, #ARGV)
-    local number = ask(act and 'UNLINK' or 'EXISTS', unpack(ARGV, at, last))
+    local number = ask('UNLINK', unpack(ARGV, at, last))
     if number == nil then
       break
     end
     done[1] = done[1] + number
-    if not act then
-      hits, misses = hits + number, misses + last - at + 1 - number
-    end
     at = last + 1
     if clock() - began > budget then
       break

@@ -422,6 +422,55 @@ fn what_cannot_be_meant_is_refused() {
     assert_eq!(keys.size(), 10);
 }
 
+/// With such a policy there are no idle times: the rule that needs them is left out, and the others are done.
+#[test]
+fn idle_keys_where_nobody_knows_which_they_are() {
+    let mut keys = Keys::start(&["--maxmemory-policy allkeys-lfu"]);
+    keys.fill("page", 20);
+    keys.fill("cache", 30);
+    let lines = [
+        rule("page:*", "idle>1s", "unlink"),
+        rule("cache:*", "always", "unlink"),
+    ]
+    .concat();
+    let server = keys.server(&lines);
+    let (code, report) = server.json("cache-clean");
+    assert_eq!(
+        (code, changed(&report)),
+        (1, vec![("cache:*".to_owned(), 30)]),
+        "{report:#}"
+    );
+    let found = finding(&report, "cache.no-idle");
+    let subject = format!("127.0.0.1:{}/0 page:*", keys.port);
+    assert_eq!(
+        (&found["severity"], &found["subject"]),
+        (&"medium".into(), &subject.into())
+    );
+    assert_eq!(keys.size(), 20);
+    keys.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let (code, report) = server.json("cache-clean");
+    assert_eq!(
+        (code, finding_ids(&report, "")),
+        (0, Vec::new()),
+        "{report:#}"
+    );
+}
+
+/// The rule that names a database which is not there is named, and the number.
+#[test]
+fn a_database_that_is_not_there() {
+    let mut keys = Keys::start(&[]);
+    keys.fill("cache", 10);
+    let lines = rule("old:*", "always", "unlink") + "databases = [0, 99]\n";
+    let (code, report) = keys.server(&lines).json("cache-clean");
+    assert_eq!((code, &report["failure"]["kind"]), (3, &"config".into()));
+    let message = report["summary"].as_str().unwrap();
+    assert!(
+        message.contains("'old:*'") && message.contains("has no database 99"),
+        "{message}"
+    );
+}
+
 /// A server without keys, and one without Redis.
 #[test]
 fn nothing_there() {

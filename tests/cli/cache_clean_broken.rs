@@ -173,6 +173,12 @@ fn a_run_that_was_stopped_is_gone_on_with() {
         } else {
             finding(&report, "cache.resumed");
             assert!(left > 1000, "{left}");
+            let rule = &report["data"]["rules"][0];
+            assert_eq!(
+                (&rule["complete"], &rule["resumed"]),
+                (&false.into(), &true.into()),
+                "the part before may have been filled anew"
+            );
         }
         let (_, report) = server.json("cache-clean");
         assert!(
@@ -181,6 +187,7 @@ fn a_run_that_was_stopped_is_gone_on_with() {
         );
         assert_eq!(keys.count("cache:*"), 0);
         assert_eq!(changed(&report), left as u64);
+        assert_eq!(report["data"]["rules"][0]["complete"], true);
     }
 }
 
@@ -222,6 +229,25 @@ fn a_server_that_becomes_read_only() {
     keys.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
     server.run("cache-clean").expect(0);
     assert_eq!(keys.size(), 0);
+}
+
+/// Looking changes nothing, on a replica too.
+#[test]
+fn a_replica_is_looked_at() {
+    let mut keys = Keys::start(&[]);
+    keys.fill("cache", 500);
+    let nobody = crate::support::services::free_port().to_string();
+    keys.ask::<()>(&["REPLICAOF", "127.0.0.1", &nobody]);
+    let server = keys.server("");
+    let (code, report) = server.json("cache-clean --report");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["databases"][0]["keys"], 500);
+    let (code, report) = server.json("cache-clean --dry-run");
+    assert_eq!((code, changed(&report)), (0, 500), "{report:#}");
+    let replica = finding(&report, "cache.replica");
+    assert_eq!(replica["subject"], format!("127.0.0.1:{}", keys.port));
+    assert_eq!(server.json("cache-clean").0, 3);
+    assert_eq!(keys.size(), 500);
 }
 
 #[test]
@@ -439,4 +465,34 @@ fn a_cluster_of_three() {
         .map(|server| server.count("cache:*"))
         .collect();
     assert_eq!(left, [100, 0, 0]);
+}
+
+/// One that is down before we begin stops nobody either.
+#[test]
+fn a_cluster_that_lacks_one() {
+    let mut servers = cluster();
+    fill_each(&mut servers, 100);
+    for server in &mut servers {
+        server.ask::<()>(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    servers[2].stop();
+    let gone = format!("127.0.0.1:{}", servers[2].port);
+    let server = at(servers[0].port, &rule("cache:*", "always", "unlink"));
+    for (line, number) in [
+        ("cache-clean --report", None),
+        ("cache-clean --dry-run", Some(200)),
+        ("cache-clean", Some(200)),
+    ] {
+        let (code, report) = server.json(line);
+        assert_eq!(code, 2, "{line}: {report:#}");
+        let stopped = finding(&report, "cache.stopped");
+        assert_eq!(stopped["subject"], gone);
+        let hint = stopped["hint"].as_str().unwrap();
+        assert!(hint.contains("CLUSTER NODES"), "{hint}");
+        if let Some(number) = number {
+            assert_eq!(changed(&report), number, "{line}: {report:#}");
+        }
+    }
+    let left = servers[..2].iter_mut().map(|one| one.count("cache:*"));
+    assert_eq!(left.sum::<usize>(), 0);
 }

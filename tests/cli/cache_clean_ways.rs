@@ -11,7 +11,7 @@ use crate::support::keys::{Keys, rule};
 use crate::support::services::{Peer, append, certificate, free_port, openssl};
 
 /// What the manual says that a user of its own needs.
-const COMMANDS: &str = "+ping +info +dbsize +select +scan +randomkey +eval +time +pttl +memory|usage +unlink +exists +pexpire +object|idletime";
+const COMMANDS: &str = "+ping +info +dbsize +select +scan +randomkey +eval +time +pttl +memory|usage +unlink +pexpire +object|idletime";
 
 fn password(folder: &Path, text: &str) -> PathBuf {
     let file = folder.join("password");
@@ -60,9 +60,11 @@ fn a_user_of_its_own_with_a_password_file() {
     ]
     .concat();
     let server = Server::empty().config(&(lines("maint") + &every));
-    let (code, report) = server.json("cache-clean");
-    assert_eq!(code, 0, "{report:#}");
-    assert_eq!(removed(&report), 411);
+    for line in ["cache-clean --dry-run", "cache-clean"] {
+        let (code, report) = server.json(line);
+        assert_eq!((code, removed(&report)), (0, 411), "{line}: {report:#}");
+    }
+    let (_, report) = server.json("cache-clean");
     assert!(
         report["findings"].as_array().unwrap().is_empty(),
         "{report:#}"
@@ -127,6 +129,14 @@ fn a_password_in_the_address_is_seen_by_nobody() {
             "{line}: {ran:?}"
         );
     }
+    // Without it, it is the password that is asked for, and not the service.
+    let none = keys.server("");
+    let (code, report) = none.json("cache-clean");
+    let hint = report["failure"]["hint"].as_str().unwrap_or_default();
+    assert!(code == 3 && hint.contains("password_file"), "{report:#}");
+    let (_, report) = none.json("health --check redis");
+    let hint = crate::support::finding(&report, "redis.down")["hint"].as_str();
+    assert!(hint.unwrap().contains("password_file"), "{report:#}");
     let journal = fs::read(server.state().join("journal.db")).unwrap();
     assert!(!journal.windows(7).any(|word| word == b"hunter2"));
 }
@@ -224,11 +234,32 @@ fn tls() {
             file("client.key")
         );
         let run = |lines: &[&str]| Server::empty().config(&lines.concat()).json("cache-clean");
-        let (code, report) = run(&[&url]);
-        assert_eq!(code, 3, "nobody knows who signed it: {report:#}");
+        // Each with the setting that is to be looked at.
+        let refused = |lines: &[&str], hint: &str| {
+            let (code, report) = run(lines);
+            let failure = &report["failure"];
+            let told = failure["hint"].as_str().unwrap_or_default();
+            assert!(code == 3 && told.contains(hint), "{hint}: {report:#}");
+        };
+        refused(&[&url], "ca_file");
+        refused(&[&url.replace("127.0.0.1", "localhost"), &ca], "url");
         if clients == "yes" {
-            let (code, report) = run(&[&url, &ca]);
-            assert_eq!(code, 3, "it asks who we are: {report:#}");
+            refused(&[&url, &ca], "cert_file");
+            let mixed = own.replace("client.key", "server.key");
+            refused(&[&url, &ca, &mixed], "belong together");
+        }
+        for (setting, wrong) in [
+            ("ca_file", format!("ca_file = {}\n", file("server.key"))),
+            ("cert_file", own.replace("client.pem", "client.key")),
+            ("key_file", own.replace("client.key", "client.pem")),
+        ] {
+            let (code, report) = run(&[&url, &wrong]);
+            assert_eq!((code, &report["failure"]["kind"]), (3, &"config".into()));
+            let message = report["failure"]["message"].as_str().unwrap();
+            assert!(
+                message.contains(setting) && message.contains("holds no"),
+                "{message}"
+            );
         }
         assert_eq!(tls_cli(path, peer.port, &["DBSIZE"]), "500");
         let lines: &[&str] = if clients == "yes" {

@@ -200,6 +200,40 @@ fn what_the_kernel_wrote() {
     );
 }
 
+/// A file that syslog writes into has no numbers, outlives the machine's runs, and is rotated.
+#[test]
+fn what_syslog_wrote() {
+    let gpus = Gpus::new("devices 2\n");
+    let says = |at: &str, code: u32| {
+        gpus.kernel_says(&format!(
+            "Nov 29 {at} web1 kernel: [123.4] NVRM: Xid (PCI:0000:65:00): {code}, pid=1, text"
+        ));
+    };
+    says("16:00:00", 79);
+    let (code, report) = gpus.server.json("gpu");
+    assert_eq!(
+        (code, &finding(&report, "gpu.xid")["subject"]),
+        (2, &"0000:65:00 Xid 79".into())
+    );
+    assert_eq!(gpus.server.json("gpu").0, 0, "once");
+    says("16:00:00", 79);
+    let log = gpus.server.path().join("kmsg");
+    std::fs::rename(&log, gpus.server.path().join("kmsg.1")).unwrap();
+    says("17:00:00", 79);
+    let (_, report) = gpus.server.json("gpu");
+    assert_eq!(finding(&report, "gpu.xid")["value"], 2.0, "{report:#}");
+    std::fs::remove_file(&log).unwrap();
+    let (code, report) = gpus.server.json("gpu");
+    assert_eq!(
+        (code, finding_ids(&report, "")),
+        (0, vec!["gpu.log-unread".to_owned()])
+    );
+    let message = finding(&report, "gpu.log-unread")["message"]
+        .as_str()
+        .unwrap();
+    assert!(message.contains("kmsg"), "{message}");
+}
+
 #[test]
 fn persistence_mode() {
     let gpus = Gpus::new("devices 3\n");
@@ -381,6 +415,74 @@ fn a_device_that_falls_off() {
             "the others are looked at"
         );
     }
+}
+
+/// A driver that answers a device's name from memory, and has no answer to all the rest.
+#[test]
+fn a_device_of_which_nothing_can_be_read() {
+    let silent: String = [
+        "Temperature",
+        "TemperatureThreshold",
+        "MemoryInfo_v2",
+        "UtilizationRates",
+        "TotalEccErrors",
+        "CurrentClocksThrottleReasons",
+        "CurrPcieLinkWidth",
+        "FieldValues",
+        "PersistenceMode",
+        "ComputeRunningProcesses_v3",
+        "PowerUsage",
+        "ClockInfo",
+        "PciInfo_v3",
+    ]
+    .iter()
+    .map(|what| format!("fail nvmlDeviceGet{what} 999\n"))
+    .collect();
+    let gpus = Gpus::new(&format!("devices 1\n{silent}"));
+    let (code, report) = gpus.server.json("gpu");
+    assert_eq!(code, 2, "{report:#}");
+    let lost = finding(&report, "gpu.lost");
+    assert_eq!(lost["subject"], "GPU 0");
+    let message = lost["message"].as_str().unwrap();
+    assert!(
+        message.contains("failed at 14 of 21 questions"),
+        "{message}"
+    );
+    let summary = report["summary"].as_str().unwrap();
+    assert_eq!(summary, "1 GPU", "no figure where nothing is known");
+    // What the device does not have, or we may not ask, is not its end.
+    gpus.scene(&format!("devices 1\n{}", silent.replace("999", "3")));
+    assert_eq!(gpus.server.json("gpu").0, 0);
+}
+
+/// One that is not listed any more is missed, until it comes back or has been away for two weeks.
+#[test]
+fn a_device_that_is_gone() {
+    let gpus = Gpus::new("devices 3\n");
+    let at = |time: &str| gpus.server.json(&format!("gpu --now {time}"));
+    assert_eq!(at("2026-11-01T06:53:00Z").0, 0);
+    gpus.scene("devices 2\n");
+    for time in ["2026-11-02T06:53:00Z", "2026-11-03T06:53:00Z"] {
+        let (code, report) = at(time);
+        let lost = finding(&report, "gpu.lost");
+        assert_eq!((code, &lost["subject"]), (2, &device(2).into()));
+        let message = lost["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("GPU 2 (Stand-in H100) is gone") && message.contains("2026-11-01"),
+            "{message}"
+        );
+    }
+    gpus.scene("devices 0\n");
+    let (code, report) = at("2026-11-04T06:53:00Z");
+    assert_eq!((code, finding_ids(&report, "").len()), (2, 3), "{report:#}");
+    gpus.scene("devices 3\n2 dies 0\n");
+    let (_, report) = at("2026-11-05T06:53:00Z");
+    assert_eq!(finding_ids(&report, ""), ["gpu.lost"], "told once");
+    gpus.scene("devices 3\n");
+    assert_eq!(at("2026-11-06T06:53:00Z").0, 0, "it is back");
+    gpus.scene("devices 2\n");
+    assert_eq!(at("2026-11-19T06:53:00Z").0, 2);
+    assert_eq!(at("2026-11-21T06:53:00Z").0, 0, "it was taken out");
 }
 
 #[test]

@@ -138,8 +138,8 @@ fn the_lock_of_a_database_holds_across_state_folders() {
             .arg(server.path().join("etc/other.toml"))
             .args(["backup", "--database", "app_db", "--lock-wait", "0s"]),
     );
-    assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.out.contains(&holder), "{ran:?}");
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains(&holder), "{ran:?}");
     first.resume().expect(0);
     server.run(&pin).expect(0);
 }

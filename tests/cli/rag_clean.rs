@@ -762,3 +762,43 @@ fn ids_that_are_there_twice_or_in_another_case_cost_no_chunk() {
     assert_eq!(ids(&rag(&case), "chunks"), without(&[]));
     assert_eq!(number(&rag(&case), "SELECT count(*) FROM embeddings"), 100);
 }
+
+/// The program enforces foreign keys also where the application never did: what goes along beyond the memory is counted, told and
+/// limited like the memory itself.
+#[test]
+fn rows_of_other_tables_that_go_along_are_told_and_limited() {
+    let notes = |rows: i64| {
+        format!(
+            "CREATE TABLE notes (id INTEGER PRIMARY KEY, chunk INTEGER REFERENCES chunks ON DELETE CASCADE);
+             CREATE TABLE marks (note INTEGER REFERENCES notes ON DELETE CASCADE);
+             INSERT INTO notes SELECT i, iif(i <= {rows}, 7, 50) FROM n;
+             INSERT INTO marks SELECT i FROM n;
+             UPDATE embeddings SET last_accessed = '2026-01-01 00:00:00' WHERE id = 7"
+        )
+    };
+    let server = server(&notes(90));
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2, "{report:#}");
+    let refused = finding(&report, "rag-clean.refused");
+    let said = refused["message"].as_str().unwrap();
+    assert!(
+        said.contains("rows of marks") && said.contains("90 of 100 rows"),
+        "{said}"
+    );
+    assert_eq!(ids(&rag(&server), "notes").len(), 100);
+    assert_eq!(ids(&rag(&server), "embeddings").len(), 100);
+    let server = server_with("", &notes(20));
+    for line in ["--dry-run", ""] {
+        let (code, report) = clean(&server, line);
+        assert_eq!(code, 0, "{report:#}");
+        let beyond = &outcome(&report, "idle embeddings")["beyond"];
+        assert_eq!(*beyond, serde_json::json!({"marks": 20, "notes": 20}));
+        let reason = report["actions"].to_string();
+        assert!(
+            reason.contains("with those go or change 20 rows of notes"),
+            "{reason}"
+        );
+    }
+    assert_eq!(ids(&rag(&server), "notes").len(), 80);
+    assert_eq!(number(&rag(&server), "SELECT count(*) FROM marks"), 80);
+}

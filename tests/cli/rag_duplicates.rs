@@ -268,6 +268,16 @@ fn what_pointed_to_the_one_that_goes_points_to_the_other() {
         (&4.into(), &2.into()),
         "{found:#}"
     );
+    let summary = report["summary"].as_str().unwrap();
+    assert!(
+        summary.contains("4 rows elsewhere followed, 2 gone"),
+        "{summary}"
+    );
+    let reason = report["actions"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("go where they would be there twice"),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -708,6 +708,12 @@ fn vectors_without_a_direction_do_not_drift() {
         .unwrap();
     let (code, report) = memory.eval("--only drift");
     assert_eq!((code, finding_ids(&report, "").len()), (0, 0), "{report:#}");
+    let summary = report["summary"].as_str().unwrap();
+    assert!(
+        summary.contains("no common direction") && !summary.contains("moved"),
+        "{summary}"
+    );
+    assert_eq!(report["data"]["embeddings"]["shift"], Value::Null);
 }
 
 #[test]

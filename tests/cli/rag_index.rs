@@ -240,6 +240,11 @@ fn positions_are_never_mixed_up() {
             refused["message"].as_str().unwrap().contains("positions"),
             "{refused}"
         );
+        let hint = refused["hint"].as_str().unwrap();
+        assert!(
+            hint.contains("positions_map") && hint.contains("IDMap2"),
+            "{hint}"
+        );
         assert_eq!(
             number(&memory.database(), "SELECT count(*) FROM embeddings"),
             100
@@ -256,6 +261,25 @@ fn positions_are_never_mixed_up() {
         );
         assert_eq!(fs::read(memory.index()).unwrap(), before);
     }
+}
+
+/// Where the table has another dimension, nobody is sent to a rebuild that would be refused.
+#[test]
+fn an_index_of_another_dimension_is_the_applications() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET vector = substr(vector, 1, 16)",
+    );
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 2, "{report:#}");
+    let hint = finding(&report, "rag-clean.index-drift")["hint"]
+        .as_str()
+        .unwrap();
+    assert!(
+        hint.contains("the application write it anew") && !hint.contains("--rebuild-index"),
+        "{hint}"
+    );
 }
 
 #[test]
@@ -413,6 +437,43 @@ fn an_index_of_other_vectors_is_not_replaced() {
         "{refused}"
     );
     assert_eq!(fs::read(memory.index()).unwrap(), before);
+}
+
+/// Ids of another column, a part of the table, a table that lost its rows: nobody asked for another index.
+#[test]
+fn an_index_of_other_ids_or_of_a_part_is_left_as_it_is() {
+    for (statement, said, always) in [
+        (
+            "UPDATE embeddings SET id = id + 1000000",
+            "none of its 100 ids is in the table",
+            false,
+        ),
+        (
+            "DELETE FROM embeddings",
+            "none of its 100 ids is in the table",
+            false,
+        ),
+        (
+            "INSERT INTO embeddings SELECT id + 1000 * n, vector, last_accessed FROM embeddings, (SELECT 1 AS n UNION ALL SELECT 2)",
+            "it holds 99 of 299 rows of the table, perhaps on purpose",
+            true,
+        ),
+    ] {
+        let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
+        sql(&memory.database(), statement);
+        sql(&memory.database(), "DELETE FROM embeddings WHERE id = 7");
+        let before = fs::read(memory.index()).unwrap();
+        let rows = memory.ids();
+        let (code, report) = memory.clean("--no-backup-check");
+        assert_eq!(code, 2, "{report:#}");
+        let refused = finding(&report, "rag-clean.index-refused");
+        assert!(refused["message"].to_string().contains(said), "{refused}");
+        assert_eq!(fs::read(memory.index()).unwrap(), before);
+        assert_eq!(memory.ids(), rows);
+        let (code, report) = memory.clean("--no-backup-check --rebuild-index");
+        assert_eq!(code, if always { 0 } else { 2 }, "{report:#}");
+        assert_eq!(fs::read(memory.index()).unwrap() != before, always);
+    }
 }
 
 #[test]

@@ -416,6 +416,8 @@ fn what_the_schema_holds_on_to_stays() {
             "{report:#}"
         );
     }
+    let summary = report["summary"].as_str().unwrap();
+    assert!(summary.ends_with("nothing was quarantined"), "{summary}");
     assert_eq!(rows(&rag(&server)), before);
     assert_eq!(number(&rag(&server), "SELECT count(*) FROM notes"), 1);
     // Somebody took the place meanwhile: the quarantined one is kept.
@@ -446,7 +448,12 @@ fn an_embedding_that_an_index_knows_by_its_position_stays() {
     // An empty Flat index of two dimensions.
     let flat = b"IxF2\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\x10\0\0\0\0\0\x01\x01\0\0\0\0\0\0\0\0\0\0\0";
     fs::write(server.root().join("i.faiss"), flat).unwrap();
-    eval(&server, "--quarantine 71");
+    let (_, report) = eval(&server, "--quarantine 71");
+    let summary = report["summary"].as_str().unwrap();
+    assert!(
+        summary.contains("1 memory quarantined; embeddings stay"),
+        "{summary}"
+    );
     assert_eq!(ids(&rag(&server), "chunks"), [72, 73, 74, 75, 76]);
     assert_eq!(ids(&rag(&server), "embeddings"), [71, 75, 76, 100]);
     // It is no orphan, which would be refused at every run from now on.

@@ -25,9 +25,9 @@ pub struct Gpu {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")]
     pub nvml_library: Option<PathBuf>,
-    /// where the kernel's messages are
+    /// where the kernel's messages are: its own device, or a file that syslog writes them into
     pub kernel_log: PathBuf,
-    /// an argument list that --benchmark runs; the last number that it prints is its figure; {batch} becomes the batch size
+    /// an argument list that --benchmark runs; the last number that it prints, without commas in it, is its figure; {batch} becomes the batch size
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(example = ["/usr/local/bin/gpu-benchmark", "--batch", "{batch}"])]
     pub benchmark: Vec<String>,

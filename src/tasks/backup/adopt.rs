@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::archive::retention::{self, Candidate, Verdict};
 use crate::archive::{
-    self, Checks, Content, Limits, Manifest, Most, Standing, Store, Verification, VerifiedLevel,
+    self, Backup, Checks, Content, Limits, Manifest, Most, Standing, Store, Verification,
+    VerifiedLevel,
 };
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
@@ -113,8 +115,19 @@ pub(super) fn run(
     report.act(step, |permit| {
         archive::adopt(permit, folder, &backup.name, &manifest)
     })?;
+    let all = archive::catalogue(folder, series, context.moment())?;
+    let candidates: Vec<_> = all.iter().map(Candidate::from).collect();
+    let verdicts = retention::plan(&candidates, &settings.keep, context.moment(), &context.zone);
+    let own = |(one, _): &(&Backup, &Verdict)| one.name == backup.name;
+    let stays = match all.iter().zip(&verdicts).find(own) {
+        Some((_, Verdict::Remove(why))) => format!(
+            "; it goes with the next backup ({why}), unless: empire-maint backup pin {}",
+            backup.name.stem
+        ),
+        _ => String::new(),
+    };
     report.summarise(format!(
-        "{} is sound and has a manifest now",
+        "{} is sound and has a manifest now{stays}",
         backup.name.stem
     ));
     Ok(())

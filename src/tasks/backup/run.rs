@@ -11,7 +11,7 @@ use crate::archive::{self, Store};
 use crate::config::Config;
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
-use crate::error::missing;
+use crate::error::{Kind, kind_of, missing};
 use crate::report::Reporter;
 use crate::sqlite::Facts;
 use crate::sys::{files, machine};
@@ -100,7 +100,13 @@ impl Run {
         let mut outcomes = Vec::new();
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         for source in store.databases.iter().filter(|source| wanted(&source.name)) {
-            let done = report.attempt(FAILED, &source.name, || work.database(source))?;
+            let done = match work.database(source) {
+                // Nothing else was asked for, and nothing has begun.
+                Err(error) if self.only.len() == 1 && kind_of(&error) == Kind::Locked => {
+                    return Err(error);
+                }
+                done => report.attempt(FAILED, &source.name, || done)?,
+            };
             examined(report, &source.name, done.is_some());
             outcomes.extend(done.flatten());
         }

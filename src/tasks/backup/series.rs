@@ -67,6 +67,7 @@ impl Work<'_> {
                 files::sync_directory(files::parent(folder))
             })?;
         }
+        files::require_own_links(folder, &self.run.root)?;
         if files::metadata(folder)?.is_some() {
             files::require_trusted_directory(folder)?;
         }

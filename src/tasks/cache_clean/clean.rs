@@ -31,6 +31,7 @@ pub(super) struct Pass<'a> {
     report: &'a Reporter,
     place: &'a Place,
     tally: Tally,
+    resumed: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -44,6 +45,7 @@ impl<'a> Pass<'a> {
             report,
             place,
             tally,
+            resumed: false,
         }
     }
 
@@ -61,7 +63,7 @@ impl<'a> Pass<'a> {
             visited: 0,
             at: self.context.now,
         };
-        let resumed = self.resume(&mark);
+        self.resumed = self.resume(&mark);
         let progress = |visited: u64| {
             self.report
                 .progress(visited.min(keys), keys, &format!("cleaning {name}"));
@@ -77,7 +79,7 @@ impl<'a> Pass<'a> {
         let step = Step {
             kind: "clean",
             target: name.clone(),
-            reason: match resumed {
+            reason: match self.resumed {
                 true => "from where the last run stopped".to_owned(),
                 false => units::count(self.place.rules.len() as u64, "rule"),
             },
@@ -198,7 +200,9 @@ impl<'a> Pass<'a> {
             action: rule.action.to_string(),
             keys: *keys,
             unknown: self.tally.unknown,
-            complete: self.tally.complete,
+            complete: self.tally.complete && !self.resumed,
+            resumed: self.resumed,
+            ended: self.tally.complete,
         })
     }
 }

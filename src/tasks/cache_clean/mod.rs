@@ -17,7 +17,7 @@ use self::clean::Pass;
 use self::contents::Contents;
 use self::figures::Figures;
 use crate::config::Config;
-use crate::config::sections::{Cache, Redis};
+use crate::config::sections::{Cache, Condition, Redis};
 use crate::context::Context;
 use crate::error::{config, ends_the_run, refused, usage};
 use crate::redis::{Pace, Pattern, Rule, Server};
@@ -29,11 +29,13 @@ use crate::units::{self, Length};
 const PATIENCE: Duration = Duration::from_secs(5);
 const STOPPED: &str = "cache.stopped";
 const SLOWED: &str = "cache.slowed";
+const REPLICA: &str = "cache.replica";
+const NO_IDLE: &str = "cache.no-idle";
 
 /// Say what takes Redis's memory, and remove by rule what need not be there
 ///
-/// A user of its own (ACL) needs: ping, info, dbsize, select, scan, randomkey, eval, pttl, memory|usage, unlink, and as the rules
-/// have it exists, pexpire, object|idletime; in a cluster cluster|slots.
+/// A user of its own (ACL) needs: ping, info, dbsize, select, scan, randomkey, eval, time, pttl, memory|usage, unlink, and as the
+/// rules have it pexpire, object|idletime; in a cluster cluster|slots.
 #[derive(Args)]
 pub struct Arguments {
     /// Only say what takes the memory
@@ -83,8 +85,13 @@ pub struct RuleDone {
     keys: u64,
     /// Keys that were under way when the connection was lost: nobody knows.
     unknown: u64,
-    /// True when every key was gone through.
+    /// True when this run went through every key.
     complete: bool,
+    /// True when it went on where an earlier one was stopped: what came meanwhile into the part before is left to the next.
+    resumed: bool,
+    #[serde(skip)]
+    #[schemars(skip)]
+    ended: bool,
 }
 
 /// Our own pings while we worked, ms.
@@ -169,27 +176,42 @@ impl task::Task for Task {
         let server = Server::new(&self.redis)?;
         let limit = context.stop.left(PATIENCE)?;
         let answer = server.look(limit)?;
-        let primaries = server.primaries(&answer, limit)?;
-        let places = self.places(&server, &primaries, answer.is_cluster())?;
-        let mut detail = Detail::default();
-        for primary in &primaries {
-            let answer = primary.look(context.stop.left(PATIENCE)?)?;
-            detail
-                .servers
-                .push(Figures::look(context, report, &primary.name(), &answer));
+        let changes = !self.only_report && !context.dry_run;
+        if context.dry_run
+            && let Some(primary) = answer.primary()
+        {
+            report.find(Finding::new(
+                REPLICA,
+                Severity::Info,
+                server.name(),
+                format!("is a replica of {primary}: what is counted here is removed there only"),
+            ));
         }
-        for place in &places {
-            let contents = contents::look(context, report, place, self.cache.sample)?;
-            detail.lookups_are_ours(place, (contents.lookups(), 0));
-            detail.databases.push(contents);
+        let primaries = server.primaries(&answer, changes, limit)?;
+        let databases = self.databases(&server, answer.is_cluster())?;
+        let mut detail = Detail::default();
+        let mut places = Vec::new();
+        let mut stopped = Vec::new();
+        for primary in &primaries {
+            let name = primary.name();
+            if !self.only_report {
+                report.examined(STOPPED, &*name);
+            }
+            let mut looked = self.places(&server, primary, &databases);
+            match self.look(context, report, primary, &mut looked, &mut detail) {
+                Err(error) if primaries.len() == 1 || ends_the_run(&error) => return Err(error),
+                Err(error) => stopped.push((name, error)),
+                Ok(()) => places.append(&mut looked),
+            }
         }
         let result = match self.only_report {
             true => Ok(()),
-            false => self.clean(context, report, &places, &mut detail),
+            false => self.clean(context, report, &mut places, &mut detail, &mut stopped),
         };
         report.progress_done();
         self.conclude(context, report, &primaries, &mut detail)?;
-        result
+        result?;
+        tell_stopped(report, stopped, primaries.len())
     }
 }
 
@@ -199,49 +221,130 @@ pub(super) struct Place {
     database: i64,
     cluster: bool,
     rules: Vec<Rule>,
+    /// The server keeps how often a key is used, and not since when it is not.
+    counts_use: bool,
 }
 
 impl Place {
     fn name(&self) -> String {
         format!("{}/{}", self.server.name(), self.database)
     }
+
+    /// A database other than that of the URL is there because a rule names it.
+    fn name_rule(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.rules.first() {
+            Some(rule) => error.context(format!("the rule '{}'", rule.pattern.text())),
+            None => error,
+        }
+    }
+
+    /// Where nobody knows how long a key was not used, no rule can ask for that: it is left out, and the others are done.
+    fn refuse_idle(&mut self, report: &Reporter) {
+        let name = self.name();
+        let counts_use = self.counts_use;
+        self.rules.retain(|rule| {
+            if !matches!(rule.when, Condition::Idle(_)) {
+                return true;
+            }
+            let subject = format!("{name} {}", rule.pattern.text());
+            report.examined(NO_IDLE, &*subject);
+            if counts_use {
+                report.find(
+                    Finding::new(
+                        NO_IDLE,
+                        Severity::Medium,
+                        subject,
+                        format!("the rule {} was left out: with an LFU maxmemory-policy the server does not know how long a key was not used", rule.when),
+                    )
+                    .hint("another condition, such as ttl>1d; or redis-cli CONFIG SET maxmemory-policy allkeys-lru"),
+                );
+            }
+            !counts_use
+        });
+    }
+}
+
+/// Of one server, or of all of them, that is a failure of the run; of some of several a finding each.
+fn tell_stopped(
+    report: &Reporter,
+    stopped: Vec<(String, anyhow::Error)>,
+    servers: usize,
+) -> anyhow::Result<()> {
+    let all = servers == 1 || stopped.len() == servers;
+    for (name, error) in stopped {
+        if all {
+            return Err(error);
+        }
+        report.find(
+            Finding::new(STOPPED, Severity::High, name, format!("{error:#}"))
+                .hint("redis-cli CLUSTER NODES; the next run goes on there"),
+        );
+    }
+    Ok(())
 }
 
 impl Task {
-    fn places(
-        &self,
-        server: &Server,
-        primaries: &[Server],
-        cluster: bool,
-    ) -> anyhow::Result<Vec<Place>> {
-        let own = server.database();
-        let about = |databases: &[i64], number| match databases {
-            [] => number == own,
-            some => some.contains(&number),
-        };
-        let mut numbers = BTreeSet::from([own]);
+    /// The numbers of the databases that are looked at.
+    fn databases(&self, server: &Server, cluster: bool) -> anyhow::Result<BTreeSet<i64>> {
+        let mut numbers = BTreeSet::from([server.database()]);
         numbers.extend(self.cache.rule.iter().flat_map(|rule| &rule.databases));
         if cluster && numbers.iter().any(|number| *number != 0) {
             return Err(config("a cluster has database 0 and no other")
                 .hint("[[cache.rule]] databases, [redis] url")
                 .into());
         }
-        let mut places = Vec::new();
-        for primary in primaries {
-            for &database in &numbers {
-                let rules = self.cache.rule.iter();
-                places.push(Place {
-                    server: primary.with_database(database),
-                    database,
-                    cluster,
-                    rules: rules
-                        .filter(|rule| about(&rule.databases, database))
-                        .map(Rule::new)
-                        .collect(),
-                });
+        Ok(numbers)
+    }
+
+    fn places(&self, server: &Server, primary: &Server, databases: &BTreeSet<i64>) -> Vec<Place> {
+        let own = server.database();
+        let about = |databases: &[i64], number| match databases {
+            [] => number == own,
+            some => some.contains(&number),
+        };
+        let place = |&database: &i64| {
+            let rules = self.cache.rule.iter();
+            Place {
+                server: primary.with_database(database),
+                database,
+                cluster: false,
+                rules: rules
+                    .filter(|rule| about(&rule.databases, database))
+                    .map(Rule::new)
+                    .collect(),
+                counts_use: false,
             }
+        };
+        databases.iter().map(place).collect()
+    }
+
+    /// What one server says of itself, and what is in its databases.
+    fn look(
+        &self,
+        context: &Context,
+        report: &Reporter,
+        primary: &Server,
+        places: &mut [Place],
+        detail: &mut Detail,
+    ) -> anyhow::Result<()> {
+        let answer = primary.look(context.stop.left(PATIENCE)?)?;
+        let policy = answer.text("maxmemory_policy").unwrap_or_default();
+        detail
+            .servers
+            .push(Figures::look(context, report, &primary.name(), &answer));
+        for place in places {
+            place.cluster = answer.is_cluster();
+            place.counts_use = policy.contains("lfu");
+            let contents = contents::look(context, report, place, self.cache.sample);
+            let contents =
+                contents.map_err(|error| match place.database == primary.database() {
+                    true => error,
+                    false => place.name_rule(error),
+                })?;
+            detail.lookups_are_ours(place, (contents.lookups(), 0));
+            detail.databases.push(contents);
         }
-        Ok(places)
+        Ok(())
     }
 
     /// Place by place. Where one of several servers stops, the others go on.
@@ -249,44 +352,32 @@ impl Task {
         &self,
         context: &Context,
         report: &Reporter,
-        places: &[Place],
+        places: &mut [Place],
         detail: &mut Detail,
+        stopped: &mut Vec<(String, anyhow::Error)>,
     ) -> anyhow::Result<()> {
         let total = detail.databases.iter().map(Contents::keys).sum();
         let over = match context.dry_run {
             true => Duration::ZERO,
             false => self.over,
         };
+        for place in places.iter_mut() {
+            place.refuse_idle(report);
+        }
         let mut pace = Pace::new(self.cache.max_latency.0, over, total);
-        let mut stopped = Vec::new();
         for place in places.iter().filter(|place| !place.rules.is_empty()) {
-            let name = place.server.name();
             let mut pass = Pass::new(context, report, place);
             let result = pass.run(&mut pace);
             detail.rules.extend(pass.done());
             detail.lookups_are_ours(place, pass.lookups());
-            report.examined(STOPPED, &*name);
             match result {
                 Err(error) if ends_the_run(&error) => return Err(error),
-                Err(error) => stopped.push((name, error)),
+                Err(error) => stopped.push((place.server.name(), error)),
                 Ok(()) => {}
             }
         }
         detail.pings = seen(&pace);
         self.judge_pace(report, &pace);
-        let servers: BTreeSet<_> = places.iter().map(|place| place.server.name()).collect();
-        if servers.len() == 1 || stopped.len() == places.len() {
-            return stopped
-                .into_iter()
-                .next()
-                .map_or(Ok(()), |(_, error)| Err(error));
-        }
-        for (name, error) in stopped {
-            report.find(
-                Finding::new(STOPPED, Severity::High, name, format!("{error:#}"))
-                    .hint("redis-cli CLUSTER NODES; the next run goes on there"),
-            );
-        }
         Ok(())
     }
 
@@ -327,9 +418,10 @@ impl Task {
         primaries: &[Server],
         detail: &mut Detail,
     ) -> anyhow::Result<()> {
-        for (figures, primary) in detail.servers.iter_mut().zip(primaries) {
+        for figures in &mut detail.servers {
             // One that does not answer any more has been told of.
-            if let Ok(limit) = context.stop.left(PATIENCE)
+            if let Some(primary) = primaries.iter().find(|one| figures.is(&one.name()))
+                && let Ok(limit) = context.stop.left(PATIENCE)
                 && let Ok(answer) = primary.look(limit)
             {
                 figures.end(report, &answer);
@@ -366,9 +458,10 @@ fn rules_table(rules: &[RuleDone], dry_run: bool) -> Table {
             Cell::Text(rule.when.clone()),
             Cell::Text(rule.action.clone()),
             Cell::Count(rule.keys),
-            match rule.complete {
-                true => Cell::Text("all gone through".to_owned()),
-                false => Cell::Bad("STOPPED".to_owned()),
+            match (rule.ended, rule.resumed) {
+                (true, false) => Cell::Text("all gone through".to_owned()),
+                (true, true) => Cell::Text("the rest gone through".to_owned()),
+                (false, _) => Cell::Bad("STOPPED".to_owned()),
             },
         ]
     };

@@ -78,18 +78,47 @@ fn measure(context: &Context, settings: &Gpu, batch: Option<u32>) -> anyhow::Res
         return Err(failed(format!("ended with {}: {last}", output.status)).into());
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    last_number(&text).ok_or_else(|| {
-        failed("printed no number".to_owned())
+    match figure_in(&text) {
+        Some(Ok(figure)) => Ok(figure),
+        Some(Err(word)) => Err(
+            failed(format!("printed {word}: is that one number or several?"))
+                .hint("have it print its figure without commas")
+                .into(),
+        ),
+        None => Err(failed("printed no number".to_owned())
             .hint("its last word that is a number is its figure")
-            .into()
-    })
+            .into()),
+    }
 }
 
-fn last_number(text: &str) -> Option<f64> {
-    text.split(|c: char| c.is_whitespace() || ",;:=()[]{}\"".contains(c))
+/// The last number, with or without a unit behind it; the word where commas leave open which number it is.
+fn figure_in(text: &str) -> Option<Result<f64, &str>> {
+    text.split(|c: char| c.is_whitespace() || ";:=()[]{}\"'".contains(c))
         .rev()
-        .filter_map(|word| word.parse::<f64>().ok())
-        .find(|number| number.is_finite())
+        .map(|word| word.trim_matches([',', '.', '!']))
+        .find_map(figure)
+}
+
+fn figure(word: &str) -> Option<Result<f64, &str>> {
+    let has_comma = word
+        .as_bytes()
+        .windows(3)
+        .any(|three| three[0].is_ascii_digit() && three[1] == b',' && three[2].is_ascii_digit());
+    if has_comma {
+        return Some(Err(word));
+    }
+    // inf and nan are numbers to Rust.
+    let begins = word.trim_start_matches(['+', '-', '.']);
+    if !begins.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let number = word.parse().ok().or_else(|| {
+        let (number, unit) =
+            word.split_at(word.find(|c: char| c.is_alphabetic() || "%°".contains(c))?);
+        let is_unit = !unit.contains(|c: char| c.is_ascii_digit());
+        number.parse().ok().filter(|_| is_unit)
+    });
+    number.filter(|number: &f64| number.is_finite()).map(Ok)
 }
 
 /// What each size is called in the journal.
@@ -200,13 +229,33 @@ mod tests {
     #[test]
     fn the_last_number_is_the_figure() {
         for (text, expected) in [
-            ("throughput: 1234.5 images/s\n", Some(1234.5)),
-            ("1 2 3", Some(3.0)),
-            ("{\"tokens_per_s\": 88}", Some(88.0)),
-            ("NaN inf", None),
-            ("", None),
+            ("throughput: 1234.5 images/s\n", 1234.5),
+            ("1 2 3", 3.0),
+            ("{\"tokens_per_s\":88,\"unit\":\"1/s\"}", 88.0),
+            ("speed 1e3, done", 1000.0),
+            ("4 devices at 87%", 87.0),
+            ("4 devices, 12.5ms each", 12.5),
+            ("fp16 on H100: -3.5µs.", -3.5),
+            ("812 img/s, 8xH100, nan", 812.0),
+            ("2 of 2: 1234img/s", 1234.0),
+            ("version 1.2.3 at 5", 5.0),
         ] {
-            assert_eq!(last_number(text), expected, "{text}");
+            assert_eq!(figure_in(text), Some(Ok(expected)), "{text}");
+        }
+        for text in ["NaN inf", "", "fp16 H100 x", ", ,"] {
+            assert_eq!(figure_in(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn commas_in_a_number_are_not_guessed_at() {
+        for (text, word) in [
+            ("throughput 1,234.5 img/s", "1,234.5"),
+            ("12,5%", "12,5%"),
+            ("5 [100,200]", "100,200"),
+            ("a,b,1,2", "a,b,1,2"),
+        ] {
+            assert_eq!(figure_in(text), Some(Err(word)), "{text}");
         }
     }
 

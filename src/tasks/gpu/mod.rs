@@ -5,6 +5,7 @@ mod balance;
 mod benchmark;
 mod judge;
 mod kernel;
+mod lost;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,13 +19,12 @@ use crate::config::sections::Gpu;
 use crate::context::Context;
 use crate::error::{missing, usage};
 use crate::nvml::{Library, Reading};
-use crate::report::{Cell, Document, Finding, Reporter, Severity, Step, Table};
+use crate::report::{Cell, Document, Reporter, Step, Table};
 use crate::task;
 use crate::units::{self, percent};
 
 /// What the driver may take for all that is asked at once.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LOST: &str = "gpu.lost";
 
 /// Look at the GPUs: memory, heat, ECC, throttling, balance; keep the driver's state with --set-persistence
 #[derive(Args)]
@@ -106,7 +106,8 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let mut driver = self.library.read(context.stop.left(PATIENCE)?)?;
-        if driver.devices.is_empty() {
+        let gone = lost::judge(context, report, &driver.devices);
+        if driver.devices.is_empty() && !gone {
             return Err(missing("the NVIDIA driver is there and sees no device")
                 .hint("lspci | grep -i nvidia; dmesg | grep NVRM")
                 .into());
@@ -116,10 +117,9 @@ impl task::Task for Task {
         }
         for reading in &driver.devices {
             measure(report, reading);
-            judge_lost(report, reading);
             judge::device(context, report, &self.settings, reading);
         }
-        kernel::judge(report, context, &self.kernel_log, &driver.devices);
+        kernel::judge(report, context, &self.kernel_log, &driver.devices)?;
         balance::judge(context, report, &self.settings, &driver.devices)?;
         report.document(Document::Table(table(&driver.devices)));
         // What the devices are is told whatever becomes of the benchmark.
@@ -214,26 +214,6 @@ fn measure(report: &Reporter, reading: &Reading) {
     note("gpu_link_replays", replays.map(f64::from), "");
 }
 
-/// One that fell off the bus, at once or in the middle of being read.
-fn judge_lost(report: &Reporter, reading: &Reading) {
-    let subject = format!("GPU {}", reading.index);
-    report.examined(LOST, &*subject);
-    if let Some(why) = &reading.lost {
-        report.find(
-            Finding::new(
-                LOST,
-                Severity::Critical,
-                subject,
-                format!("{} cannot be read: {why}", reading.label()),
-            )
-            .hint(format!(
-                "dmesg | grep Xid; stop what uses it, then: nvidia-smi --gpu-reset -i {}; else reboot",
-                reading.index
-            )),
-        );
-    }
-}
-
 fn table(devices: &[Reading]) -> Table {
     let number = |value: Option<u32>, unit: &str| match value {
         Some(value) => Cell::Text(format!("{value}{unit}")),
@@ -282,18 +262,20 @@ fn table(devices: &[Reading]) -> Table {
 }
 
 fn summary(detail: &Detail) -> String {
-    let sum = |part: fn(&Reading) -> u64| detail.devices.iter().map(part).sum::<u64>();
-    let used = sum(|one| one.memory.map_or(0, |memory| memory.used));
-    let total = sum(|one| one.memory.map_or(0, |memory| memory.total));
-    let hottest = detail
-        .devices
-        .iter()
-        .filter_map(|one| one.temperature)
-        .max();
+    let devices = &detail.devices;
+    let memories: Vec<_> = devices.iter().filter_map(|one| one.memory).collect();
+    let used = memories.iter().map(|memory| memory.used).sum();
+    let total = memories.iter().map(|memory| memory.total).sum();
+    let share = percent(used, total);
+    let memory = match memories.len() {
+        0 => String::new(),
+        all if all == devices.len() => format!(", {share:.0}% of their memory in use"),
+        some => format!(", {share:.0}% of the memory of {some} in use"),
+    };
+    let hottest = devices.iter().filter_map(|one| one.temperature).max();
     format!(
-        "{}, {:.0}% of their memory in use{}",
-        units::count(detail.devices.len() as u64, "GPU"),
-        percent(used, total),
+        "{}{memory}{}",
+        units::count(devices.len() as u64, "GPU"),
         hottest.map_or_else(String::new, |degrees| format!(", {degrees} °C at most"))
     )
 }

@@ -102,6 +102,11 @@ impl References {
         }
         Ok(Self { chunks, embeddings })
     }
+
+    /// True where nothing points to either.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.embeddings.is_empty()
+    }
 }
 
 fn is_key(table: &Table, column: &str) -> bool {

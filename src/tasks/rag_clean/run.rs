@@ -25,7 +25,7 @@ use super::{Detail, PATIENCE, word};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::error::{self, Kind, config, refused};
+use crate::error::{self, Failure, Kind, config, refused};
 use crate::optimize::Optimizer;
 use crate::report::{Finding, Reporter, Severity, Step};
 use crate::sqlite::{self, LONGEST_LOCK, Pace};
@@ -333,7 +333,9 @@ impl Work<'_> {
                     Some(why) => Err(refused(format!(
                         "embeddings would go and an index go on to return them: {why}"
                     ))
-                    .hint("bring the index in order first, or take it out of [[rag.index]]")
+                    .hint(why.hint.as_deref().unwrap_or(
+                        "bring the index in order first, or take it out of [[rag.index]]",
+                    ))
                     .into()),
                     None => Ok(()),
                 }
@@ -536,14 +538,18 @@ impl Work<'_> {
 }
 
 /// Why an index would go on to return embeddings that are gone; none where all can be rebuilt.
-fn cannot_follow(looked: &[Looked], indices: &index::Work<'_>) -> anyhow::Result<Option<String>> {
+fn cannot_follow(looked: &[Looked], indices: &index::Work<'_>) -> anyhow::Result<Option<Failure>> {
     if let Some(why) = looked.iter().find_map(Looked::cannot_follow) {
         return Ok(Some(why));
     }
     for one in looked {
         match indices.require_possible(one) {
             Err(error) if error::kind_of(&error) == Kind::Refused => {
-                return Ok(Some(format!("{}: {error:#}", one.subject())));
+                let hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
+                return Ok(Some(Failure {
+                    hint,
+                    ..refused(format!("{}: {error:#}", one.subject()))
+                }));
             }
             other => other?,
         }

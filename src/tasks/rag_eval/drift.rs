@@ -40,7 +40,7 @@ pub struct Look {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     since: Option<Timestamp>,
-    /// 1 less the cosine between the mean vector and that of the baseline.
+    /// 1 less the cosine between the mean vector and that of the baseline; absent where one of them is chance.
     #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<f64>,
 }
@@ -62,6 +62,13 @@ impl Baseline {
     fn has_direction(&self) -> bool {
         let square = norm(&self.centroid).powi(2);
         square > 0.0 && (1.0 - square) / (2.0 * self.vectors as f64 * square) < SURE
+    }
+
+    /// How far the mean points elsewhere: 1 less the cosine.
+    fn shift(&self, before: &Self) -> f64 {
+        let both = self.centroid.iter().zip(&before.centroid);
+        let product: f64 = both.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        (1.0 - product / (norm(&self.centroid) * norm(&before.centroid))).max(0.0)
     }
 }
 
@@ -144,7 +151,8 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Look>) -> anyhow::Resu
             look.shift = compare(scene, &before, &now);
             match look.shift {
                 Some(shift) => format!("the mean vector moved by {shift:.4}"),
-                None => "another dimension".to_owned(),
+                None if before.dimension != dimension => "another dimension".to_owned(),
+                None => "the embeddings have no common direction".to_owned(),
             }
         }
         None => {
@@ -231,25 +239,17 @@ fn compare(scene: &Scene<'_>, before: &Baseline, now: &Baseline) -> Option<f64> 
         ));
         return None;
     }
-    let (own, other) = (norm(&now.centroid), norm(&before.centroid));
-    let product: f64 = now
-        .centroid
-        .iter()
-        .zip(&before.centroid)
-        .map(|(a, b)| f64::from(*a) * f64::from(*b))
-        .sum();
-    let shift = match now.has_direction() && before.has_direction() {
-        true => (1.0 - product / (own * other)).max(0.0),
-        false => 0.0,
-    };
-    scene.report.measure("rag_embedding_shift", shift, "", []);
-    if shift > eval.max_shift {
-        let message = format!(
-            "the mean vector has moved by {shift:.3} (1 less the cosine; limit {:.3})",
-            eval.max_shift
-        );
-        let finding = find("centroid", message).measured(shift, "", eval.max_shift);
-        scene.report.find(finding);
+    let shift = (now.has_direction() && before.has_direction()).then(|| now.shift(before));
+    if let Some(shift) = shift {
+        scene.report.measure("rag_embedding_shift", shift, "", []);
+        if shift > eval.max_shift {
+            let message = format!(
+                "the mean vector has moved by {shift:.3} (1 less the cosine; limit {:.3})",
+                eval.max_shift
+            );
+            let finding = find("centroid", message).measured(shift, "", eval.max_shift);
+            scene.report.find(finding);
+        }
     }
     let change = (now.mean_norm / before.mean_norm - 1.0).abs();
     if change > eval.max_norm_change {
@@ -263,5 +263,5 @@ fn compare(scene: &Scene<'_>, before: &Baseline, now: &Baseline) -> Option<f64> 
         let finding = find("norm", message).measured(change, "", eval.max_norm_change);
         scene.report.find(finding);
     }
-    Some(shift)
+    shift
 }

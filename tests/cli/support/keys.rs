@@ -48,6 +48,11 @@ impl Keys {
         self.connection = connect(self.port);
     }
 
+    /// Ends it.
+    pub fn stop(&mut self) {
+        self.peer.end();
+    }
+
     pub fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
         let mut command = cmd(words[0]);
         for word in &words[1..] {

@@ -284,13 +284,18 @@ impl Look<'_> {
             total: chunks.total,
             nulls: chunks.nulls,
             reason: format!(
-                "{} of {} say the same as one that stays ({} the same text, {} nearly, {} by their vectors), in {}",
+                "{} of {} say the same as one that stays ({} the same text, {} nearly, {} by their vectors), in {}{}",
                 pairs.len(),
                 units::count(chunks.total, "chunk"),
                 outcome.same,
                 outcome.near,
                 outcome.vector,
-                units::count(outcome.groups, "group")
+                units::count(outcome.groups, "group"),
+                match references.is_empty() {
+                    true => "",
+                    false =>
+                        "; rows that point to them follow, or go where they would be there twice",
+                }
             ),
         };
         let twins = Twins {

@@ -9,6 +9,7 @@ use super::{Look, SHOWN_IDS};
 use crate::report::{Cell, Document, Reporter};
 use crate::similar::{Group, Kind};
 use crate::sqlite::{Table, quote};
+use crate::units;
 
 /// Groups of chunks that say the same.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -53,6 +54,18 @@ impl Outcome {
         measure("rag_duplicate_groups", self.groups);
         measure("rag_duplicate_largest_group", self.largest);
         measure("rag_references_moved", self.moved);
+        measure("rag_references_dropped", self.dropped);
+    }
+
+    /// What became of the rows that pointed to what went; nothing where there was none.
+    pub fn followed(&self) -> Option<String> {
+        (self.moved + self.dropped > 0).then(|| {
+            format!(
+                "{} elsewhere followed, {} gone that would have been there twice",
+                units::count(self.moved, "row"),
+                self.dropped
+            )
+        })
     }
 }
 

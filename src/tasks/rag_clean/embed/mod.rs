@@ -250,7 +250,7 @@ impl Looked {
         if self.outcome.refused > 0 {
             let texts = units::count(self.outcome.refused, "text");
             let message = format!(
-                "{texts} were refused by the endpoint or are longer than 1 MiB, and keep what they have"
+                "{texts} without a new vector, refused by the endpoint or longer than 1 MiB: what was there stays"
             );
             report.find(
                 Finding::new(REFUSED, Severity::Medium, database, message)

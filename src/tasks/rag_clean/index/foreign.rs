@@ -76,7 +76,7 @@ impl Work<'_> {
         self.report.examined(DRIFT, &subject);
         self.report.examined(ON_TRUST, &subject);
         let Some(reason) = self.due(&drift) else {
-            self.tell(&subject, &drift);
+            self.tell(&subject, &drift, &Ok(()));
             return Ok(());
         };
         let step = Step {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::foreign::Foreign;
 use super::{ABSENT, REFUSED, UNUSABLE, Wanted, When};
-use crate::error::{self, Kind, refused};
+use crate::error::{self, Failure, Kind, refused};
 use crate::faiss::{Glance, Index, Positions};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::files;
@@ -110,16 +110,17 @@ impl Looked {
     }
 
     /// Why it would go on to return embeddings that are gone; none where it can be rebuilt.
-    pub fn cannot_follow(&self) -> Option<String> {
+    pub fn cannot_follow(&self) -> Option<Failure> {
         match &self.found {
             Found::Absent | Found::Foreign(_) => None,
-            Found::Unusable(why) => Some(why.clone()),
+            Found::Unusable(why) => Some(refused(why)),
             Found::Held(held) => (held.index.shape.is_positional() && held.map.is_none()).then(|| {
-                format!(
+                refused(format!(
                     "{}: {} has positions for ids, and every row that goes would move those behind it",
                     self.path.display(),
                     held.index.shape
-                )
+                ))
+                .hint("positions_map of [[rag.index]] names the file with the id of each position; or have the application keep it in an IDMap2")
             }),
         }
     }

@@ -220,14 +220,14 @@ impl Work<'_> {
             &drift,
         ));
         self.report.examined(DRIFT, &subject);
-        let Some(reason) = self.due(&drift) else {
-            self.tell(&subject, &drift);
+        let due = self.due(&drift);
+        let possible = self.require_rebuildable(held, &drift);
+        if due.is_none() || possible.is_err() {
+            self.tell(&subject, &drift, &possible);
+        }
+        let Some(reason) = due else {
             return Ok(());
         };
-        let possible = self.require_rebuildable(held, &drift);
-        if possible.is_err() {
-            self.tell(&subject, &drift);
-        }
         possible?;
         let step = Step {
             kind: "rebuild",
@@ -260,7 +260,8 @@ impl Work<'_> {
         }
     }
 
-    fn tell(&self, subject: &str, drift: &Drift) {
+    /// With what would bring them together.
+    fn tell(&self, subject: &str, drift: &Drift, possible: &anyhow::Result<()>) {
         if drift.differing() == 0 {
             return;
         }
@@ -277,7 +278,12 @@ impl Work<'_> {
                     drift.moved
                 ),
             )
-            .hint("empire-maint rag-clean --rebuild-index"),
+            .hint(match possible {
+                Ok(()) => "empire-maint rag-clean --rebuild-index",
+                Err(refused) => error::failure_in(refused)
+                    .and_then(|failure| failure.hint.as_deref())
+                    .unwrap_or("have the application write it anew"),
+            }),
         );
     }
 

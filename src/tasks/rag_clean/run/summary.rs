@@ -43,6 +43,9 @@ impl Run {
         if !left.is_empty() {
             text.push_str(&format!("; not done: {}", left.join(", ")));
         }
+        if let Some(followed) = detail.duplicates.as_ref().and_then(|one| one.followed()) {
+            text.push_str(&format!("; {followed}"));
+        }
         if let Some(documents) = &detail.documents {
             text.push_str(&format!("; {documents}"));
         }

@@ -152,14 +152,14 @@ fn away(scene: &Scene<'_>, wanted: &Wanted, audit: &mut Audit) -> anyhow::Result
             _ => moved.push(id.clone()),
         }
     }
-    let told = match scene.report.dry_run() {
-        true => "would be quarantined",
-        false if place.is_column() => "quarantined: the application has to heed the column",
-        false => "quarantined; empire-maint rag-clean takes them out of the indices",
-    };
     let count = units::count(moved.len() as u64, "memory");
+    let told = match scene.report.dry_run() {
+        _ if moved.is_empty() => "nothing was quarantined".to_owned(),
+        true => format!("{count} would be quarantined"),
+        false => format!("{count} quarantined{}", place.left_to_do(scene)),
+    };
     audit.moved = moved;
-    Ok(format!("{count} {told}"))
+    Ok(told)
 }
 
 fn kept(scene: &Scene<'_>, id: &str, why: &str) {

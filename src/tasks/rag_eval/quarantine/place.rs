@@ -86,9 +86,18 @@ impl Place {
         }
     }
 
-    /// Nothing moves.
-    pub fn is_column(&self) -> bool {
-        matches!(self.way, Way::Column(_))
+    /// What is left to do for whom, behind what was done.
+    pub fn left_to_do(&self, scene: &Scene<'_>) -> &'static str {
+        match &self.way {
+            Way::Column(_) => ": the application has to heed the column",
+            Way::Tables(_) if scene.task.indices.is_empty() => "",
+            Way::Tables(tables) if tables.embeddings.is_some() => {
+                "; empire-maint rag-clean takes them out of the indices"
+            }
+            Way::Tables(_) => {
+                "; embeddings stay where they are, and in the indices: they are found, without a text"
+            }
+        }
     }
 
     pub fn away(
