@@ -147,6 +147,8 @@ pub(super) fn meaning(code: &str, detail: &str) -> String {
 fn reason(error: &RedisError) -> String {
     if error.is_timeout() {
         "does not answer in time".to_owned()
+    } else if error.is_connection_refusal() {
+        "nobody listens there".to_owned()
     } else if error.is_connection_dropped() {
         "closed the connection".to_owned()
     } else {
