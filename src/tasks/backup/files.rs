@@ -19,6 +19,8 @@ use crate::sys::machine;
 use crate::units;
 
 const MISSING: &str = "backup.file-missing";
+const CHANGED: &str = "backup.file-changed";
+const SKIPPED: &str = "backup.file-skipped";
 
 /// What is taken along.
 pub struct Selection {
@@ -169,7 +171,9 @@ impl Selection {
     ) -> anyhow::Result<()> {
         let mut tar = tar::Builder::new(sink);
         tar.follow_symlinks(false);
-        report.examined_all(MISSING);
+        for id in [MISSING, CHANGED, SKIPPED] {
+            report.examined_all(id);
+        }
         let absent = &mut |path: &Path, why: &str| missing(report, path, why);
         let visit = &mut |path: &Path, meta: &std::fs::Metadata| {
             context.stop.check()?;
@@ -188,7 +192,7 @@ impl Selection {
                 append_file(&mut tar, path, inside, store, report)
             } else {
                 report.find(Finding::new(
-                    "backup.file-skipped",
+                    SKIPPED,
                     Severity::Low,
                     path.display().to_string(),
                     "is neither a file nor a folder nor a link",
@@ -246,7 +250,7 @@ fn append_file(
                     missing(report, path, "cannot be read by this user");
                 }
                 Some(io::ErrorKind::NotFound) => report.find(Finding::new(
-                    "backup.file-changed",
+                    CHANGED,
                     Severity::Low,
                     path.display().to_string(),
                     "was gone when it was to be read",
@@ -284,7 +288,7 @@ fn append_file(
     let now = files::metadata(path)?.map(|now| (now.len(), now.mtime(), now.mtime_nsec()));
     if exact.short || now != Some((meta.len(), meta.mtime(), meta.mtime_nsec())) {
         report.find(Finding::new(
-            "backup.file-changed",
+            CHANGED,
             Severity::Low,
             path.display().to_string(),
             "changed while it was read: the copy may be a mixture",

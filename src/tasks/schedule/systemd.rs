@@ -194,6 +194,7 @@ fn write(report: &Reporter, units: &[Unit], folder: &Path) -> anyhow::Result<()>
 
 /// Timers of an earlier calendar go on running their task: that is said, not undone.
 fn leftovers(report: &Reporter, units: &[Unit], folder: &Path) -> anyhow::Result<()> {
+    report.examined_all(LEFTOVER);
     for entry in files::list(folder)? {
         let name = entry.file_name().to_string_lossy().into_owned();
         let ours = name.starts_with("empire-maint-") && name.ends_with(".timer");
