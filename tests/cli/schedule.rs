@@ -585,6 +585,7 @@ fn systemd_takes_the_units() {
         "Nice=10",
         "IOSchedulingClass=best-effort",
         "ProtectSystem=strict",
+        "RuntimeDirectory=empire-maint",
         "NoNewPrivileges=yes",
         &format!("ReadWritePaths={}", server.root().join("data").display()),
         &format!(

@@ -239,6 +239,10 @@ fn service(line: &Line, settings: &Settings) -> Unit {
     if settings.state == Path::new(DEFAULT_STATE) {
         text.push_str("StateDirectory=empire-maint\nStateDirectoryMode=0700\n");
     }
+    // What was said while the state cannot be written.
+    text.push_str(
+        "RuntimeDirectory=empire-maint\nRuntimeDirectoryMode=0700\nRuntimeDirectoryPreserve=yes\n",
+    );
     text.push_str("ProtectSystem=strict\n");
     for path in settings.writable_paths() {
         let _ = writeln!(text, "ReadWritePaths={path}");
