@@ -514,13 +514,15 @@ fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
 /// SQLite's errors may hold whole statements.
 const LONGEST_REASON: usize = 300;
 
+/// A path out of the environment.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+}
+
 /// Where state goes without a configured place: systemd's, the system's for root, the user's own otherwise.
 fn default_state() -> PathBuf {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
     let own = || {
         variable("XDG_STATE_HOME")
             .map(|path| path.join("empire-maint"))
@@ -533,14 +535,14 @@ fn default_state() -> PathBuf {
 
 /// What was said while this state cannot be written, outside of it: in a folder that is ours alone and gone after a boot.
 fn memory_beside(state: &Path) -> Option<PathBuf> {
-    let folder = match machine::is_root() {
-        true => Some(PathBuf::from("/run")),
-        false => std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+    let own = || match machine::is_root() {
+        true => Some(PathBuf::from("/run/empire-maint")),
+        false => variable("XDG_RUNTIME_DIR").map(|path| path.join("empire-maint")),
     };
-    let folder = folder.filter(|folder| folder.is_absolute())?;
+    let folder = variable("RUNTIME_DIRECTORY").or_else(own)?;
     let digest = blake3::hash(state.as_os_str().as_bytes()).to_hex();
     let name = format!("unwritten-{}.json", &digest[..16]);
-    Some(folder.join("empire-maint").join(name))
+    Some(folder.join(name))
 }
 
 fn progress(style: Style) -> Option<Arc<dyn Progress>> {

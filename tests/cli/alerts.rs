@@ -722,16 +722,12 @@ fn an_unwritable_journal_makes_no_run_say_everything_again() {
     watched.break_it();
     let journal = watched.server.state().join("journal.db");
     fs::create_dir_all(&journal).unwrap();
-    let backup = |at: &str| {
-        let mut command = watched.server.command(["backup", "--quiet", "--now", at]);
-        Ran::of(command.env("XDG_RUNTIME_DIR", watched.server.path()))
-    };
     for (at, mails) in [
         ("2026-11-20T03:00:00Z", 1),
         ("2026-11-20T04:00:00Z", 1),
         ("2026-11-21T03:00:00Z", 2),
     ] {
-        let ran = backup(at).expect(2);
+        let ran = watched.backup(at).expect(2);
         assert_eq!(ran.out, "", "{at}");
         assert_eq!(watched.mail.mails().len(), mails, "{at}");
     }
@@ -739,16 +735,16 @@ fn an_unwritable_journal_makes_no_run_say_everything_again() {
     watched.mail.fail("data 452");
     fs::create_dir(watched.server.root().join("data/other")).unwrap();
     fill(&watched.server.root().join("data/other/new.db"), 5);
-    let ran = backup("2026-11-21T04:00:00Z").expect(2);
+    let ran = watched.backup("2026-11-21T04:00:00Z").expect(2);
     assert!(
         ran.out.contains("new.db") && ran.out.contains("ops"),
         "{ran:?}"
     );
     assert!(!ran.out.contains("forgotten.db"), "{ran:?}");
-    assert_eq!(backup("2026-11-21T05:00:00Z").expect(2).out, "");
+    assert_eq!(watched.backup("2026-11-21T05:00:00Z").expect(2).out, "");
     watched.mail.fail("");
     fs::remove_dir(&journal).unwrap();
-    backup("2026-11-21T06:00:00Z").expect(1);
+    watched.backup("2026-11-21T06:00:00Z").expect(1);
     let incidents = watched.incidents("2026-11-21T06:01:00Z");
     assert_eq!(incidents.len(), 2, "{incidents:#?}");
 }
@@ -760,6 +756,7 @@ fn a_full_disk_is_called_so() {
     let ours = server.command(["alerts", "flush", "--json"]);
     let mut command = Command::new("unshare");
     command
+        .env("RUNTIME_DIRECTORY", server.path())
         .args(["--mount", "--propagation", "private", "sh", "-c"])
         .arg("mount -t tmpfs -o size=256k none \"$1\" || exit 77; dd if=/dev/zero of=\"$1/fill\" 2>&1 | true; shift; exec \"$@\"")
         .args(["sh".as_ref(), server.state().as_os_str(), ours.get_program()])
