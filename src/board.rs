@@ -10,6 +10,7 @@ use crate::calendar::{self, MISSED, Past, Planned, Role, Standing};
 use crate::context::Context;
 use crate::journal::{self, LinePast};
 use crate::report::{Finding, Reporter, Severity};
+use crate::sys::files;
 use crate::units::Length;
 
 /// Finding id: a task that is due has never run so far, and nothing is wrong with that yet.
@@ -54,6 +55,7 @@ pub struct Row {
 
 /// All lines, in the order of the plan; none where no run was ever written down.
 pub fn rows(context: &Context, lines: &[Planned]) -> anyhow::Result<Board> {
+    files::require_readable_directory(&context.state)?;
     let pasts = journal::line_pasts(&context.state, context.now)?;
     let first = journal::first_run(&context.state)?;
     let since = first.max(calendar::installed(context.now));

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches as _, Subcommand, ValueEnum
 use serde_json::{Map, Value, json};
 
 use crate::cli::{self, Globals};
+use crate::config::sections::{Alerts, Channel};
 use crate::config::{self, Config, Origin};
 use crate::demo;
 use crate::error::{missing, usage};
@@ -17,7 +18,7 @@ const PROGRAM: &str = "empire-maint";
 const CONFIG_PAGE: &str = "empire-maint.toml";
 
 /// Their names.
-pub const NAMES: [&str; 5] = ["config", "demo", "completions", "man", "schema"];
+pub const NAMES: [&str; 6] = ["config", "demo", "completions", "man", "schema", "help"];
 
 /// Write, check or show the configuration
 #[derive(Args)]
@@ -71,6 +72,13 @@ enum Which {
     Config,
 }
 
+/// Print the help of a command, as its --help does
+#[derive(Args)]
+struct HelpArguments {
+    /// The command, as in `help backup list`; nothing for all of them
+    command: Vec<String>,
+}
+
 /// Their part of the command line.
 pub fn commands() -> Vec<Command> {
     vec![
@@ -79,6 +87,7 @@ pub fn commands() -> Vec<Command> {
         CompletionsArguments::augment_args(Command::new("completions")),
         ManArguments::augment_args(Command::new("man")),
         SchemaArguments::augment_args(Command::new("schema")),
+        HelpArguments::augment_args(Command::new("help")),
     ]
 }
 
@@ -115,6 +124,9 @@ pub fn run(
                 };
                 text(report, serde_json::to_string_pretty(&schema)? + "\n")
             }),
+        "help" => HelpArguments::from_arg_matches(matches)
+            .map_err(anyhow::Error::from)
+            .and_then(|arguments| text(report, help(&arguments.command)?)),
         _ => return None,
     };
     Some(result)
@@ -140,6 +152,8 @@ fn check(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
     let problems = config.problems(|_| true);
     if problems.is_empty() {
         report.summary = format!("{source}: every section is valid");
+        let alerts = config.peek::<Alerts>().unwrap_or_default();
+        report.findings.extend(alerts.unused().map(unused));
         return Ok(());
     }
     for (subject, failure) in &problems {
@@ -156,6 +170,22 @@ fn check(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
     let mut failure = crate::error::config(first.message.clone());
     failure.hint.clone_from(&first.hint);
     Err(failure.into())
+}
+
+fn unused(channel: &Channel) -> Finding {
+    Finding::new(
+        config::UNUSED_CHANNEL,
+        Severity::Medium,
+        &channel.name,
+        format!(
+            "no route names the channel '{}': it gets no alerts",
+            channel.name
+        ),
+    )
+    .hint(format!(
+        "[[alerts.route]] with channels = [\"{}\"]",
+        channel.name
+    ))
 }
 
 fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
@@ -232,6 +262,18 @@ fn completions(shell: Shell) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     generate(generator, &mut cli::command(), "empire-maint", &mut bytes);
     Ok(String::from_utf8(bytes)?)
+}
+
+/// What clap answers to `--help` behind these words.
+fn help(words: &[String]) -> anyhow::Result<String> {
+    let line = std::iter::once(PROGRAM)
+        .chain(words.iter().map(String::as_str))
+        .chain(["--help"]);
+    match cli::command().try_get_matches_from(line) {
+        Err(error) if is_answer(&error) => Ok(error.render().to_string()),
+        Err(error) => Err(usage_failure(&error).into()),
+        Ok(_) => Err(usage("there is no such command").into()),
+    }
 }
 
 /// The names of all manual pages with their sections of the manual.

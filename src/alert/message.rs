@@ -221,6 +221,7 @@ mod tests {
         Waiting {
             id,
             attempts: 0,
+            only: None,
             news: News {
                 event: event.into(),
                 incident: Some(7),

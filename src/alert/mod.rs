@@ -6,9 +6,10 @@ pub mod decide;
 mod desk;
 mod message;
 mod ping;
+mod said;
 pub mod store;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::channel as pipe;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::TransactionBehavior;
 
-pub use channel::Sent;
+pub use channel::{Sent, Unreached};
 pub use desk::Desk;
 pub use message::Message;
 pub use ping::Switch;
@@ -28,6 +29,7 @@ use crate::sys::Stop;
 use crate::sys::lock::Lock;
 use crate::text::clean;
 use decide::{Event, State, Told, decide};
+use said::Said;
 use store::{Incident, News, Waiting};
 
 /// Finding id: a channel does not take messages.
@@ -207,6 +209,21 @@ fn line(incident: &Incident, event: Event) -> String {
     )
 }
 
+/// What became of an attempt to send all that is due.
+#[derive(Default)]
+pub struct Delivery {
+    /// What was not taken.
+    pub findings: Vec<Finding>,
+    /// Who was seen to take something.
+    pub examined: Vec<Examined>,
+}
+
+/// News that goes out together: to everybody, or to those who did not get it with the others.
+struct Parcel {
+    channel: String,
+    waiting: Vec<Waiting>,
+}
+
 /// Sends what is due, one attempt a channel, all at once and within a limit. What a channel does not take is a finding.
 pub fn deliver(
     state: &Path,
@@ -214,11 +231,11 @@ pub fn deliver(
     host: &str,
     stop: &Stop,
     now: Timestamp,
-) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+) -> anyhow::Result<Delivery> {
+    let mut delivery = Delivery::default();
     let connection = journal::open_for_writing(state)?;
     if store::due(&connection, now)?.is_empty() {
-        return Ok(findings);
+        return Ok(delivery);
     }
     // One sender at a time, or two runs that end together would both send what waits.
     let turn = Lock {
@@ -234,44 +251,67 @@ pub fn deliver(
         &stop.with_limit(SENDERS_TURN * 2),
     ) {
         Ok(held) => held,
-        Err(error) if error::kind_of(&error) == Kind::Locked => return Ok(findings),
+        Err(error) if error::kind_of(&error) == Kind::Locked => return Ok(delivery),
         Err(error) => return Err(error),
     };
     let (send, receive) = pipe();
-    let mut under_way = Vec::new();
+    let mut under_way: BTreeMap<usize, Parcel> = BTreeMap::new();
     for (name, waiting) in store::due(&connection, now)? {
         let Some(channel) = desk.channel(&name).cloned() else {
-            findings.push(gone(&name, waiting.len()));
+            delivery.findings.push(gone(&name, waiting.len()));
             store::sent(&connection, &ids(&waiting))?;
             continue;
         };
-        let message = Message::new(host, &waiting, desk.zone());
+        let mut messages = Vec::new();
+        for waiting in by_receivers(waiting) {
+            let only = waiting.first().and_then(|one| one.only.clone());
+            let message = Message::new(host, &waiting, desk.zone());
+            let number = under_way.len();
+            messages.push((number, message, only));
+            let channel = name.clone();
+            under_way.insert(number, Parcel { channel, waiting });
+        }
         let send = send.clone();
         std::thread::spawn(move || {
-            // Nobody listens any more where this took longer than the limit.
-            let _ = send.send((channel.name.clone(), channel::send(&channel, &message)));
+            for (number, message, only) in messages {
+                // Nobody listens any more where this took longer than the limit.
+                let _ = send.send((number, channel::send(&channel, &message, only.as_deref())));
+            }
         });
-        under_way.push((name, waiting));
     }
     let started = Instant::now();
     while !under_way.is_empty() {
         let left = LONGEST.saturating_sub(started.elapsed());
-        let Ok((name, sent)) = receive.recv_timeout(left) else {
+        let Ok((number, sent)) = receive.recv_timeout(left) else {
             break;
         };
-        if let Some(at) = under_way.iter().position(|(other, _)| *other == name) {
-            let (name, waiting) = under_way.swap_remove(at);
-            findings.extend(settle(&connection, &name, &waiting, sent, now)?);
+        if let Some(parcel) = under_way.remove(&number) {
+            settle(&connection, desk, &parcel, sent, now, &mut delivery)?;
         }
     }
-    for (name, waiting) in under_way {
+    for parcel in under_way.into_values() {
         let hung = Sent::Later {
             error: format!("no end after {} s", LONGEST.as_secs()),
             after: None,
         };
-        findings.extend(settle(&connection, &name, &waiting, hung, now)?);
+        settle(&connection, desk, &parcel, hung, now, &mut delivery)?;
     }
-    Ok(findings)
+    Ok(delivery)
+}
+
+/// What only some still wait for came before what is for all.
+fn by_receivers(waiting: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    let mut groups: Vec<Vec<Waiting>> = Vec::new();
+    for one in waiting {
+        let same =
+            |group: &&mut Vec<Waiting>| group.first().is_some_and(|first| first.only == one.only);
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    groups.sort_by_key(|group| group.first().is_none_or(|first| first.only.is_none()));
+    groups
 }
 
 fn ids(waiting: &[Waiting]) -> Vec<i64> {
@@ -290,50 +330,116 @@ fn gone(name: &str, number: usize) -> Finding {
 
 fn settle(
     connection: &rusqlite::Connection,
-    name: &str,
-    waiting: &[Waiting],
+    desk: &Desk,
+    parcel: &Parcel,
     sent: Sent,
     now: Timestamp,
-) -> anyhow::Result<Option<Finding>> {
+    delivery: &mut Delivery,
+) -> anyhow::Result<()> {
+    let Parcel { channel, waiting } = parcel;
     let attempts = waiting
         .iter()
         .map(|waiting| waiting.attempts)
         .max()
         .unwrap_or(0);
-    let (error, pause, severity) = match sent {
+    let wait = |after| now.checked_add(pause(attempts, after)).unwrap_or(now);
+    let many = crate::units::count(waiting.len() as u64, "alert");
+    let (error, due, severity) = match sent {
         Sent::Delivered => {
             store::sent(connection, &ids(waiting))?;
-            return Ok(None);
+            let only = waiting.first().and_then(|one| one.only.as_ref());
+            delivery.examined.extend(taken(desk, channel, only, &[]));
+            return Ok(());
         }
-        Sent::Later { error, after } => (error, pause(attempts, after), Severity::Medium),
-        Sent::Rejected(error) => (error, LONGEST_PAUSE, Severity::High),
+        // Who has it must not get it again: what is left is for the others alone.
+        Sent::Partly(unreached) => {
+            let later: Vec<_> = unreached
+                .iter()
+                .filter(|one| !one.for_good)
+                .map(|one| one.receiver.clone())
+                .collect();
+            match later.is_empty() {
+                true => store::sent(connection, &ids(waiting))?,
+                false => {
+                    store::leave_for(connection, &ids(waiting), &later)?;
+                    let error = format!("not taken for {}", later.join(", "));
+                    store::failed(connection, &ids(waiting), &error, wait(None))?;
+                }
+            }
+            let only = waiting.first().and_then(|one| one.only.as_ref());
+            let taken = taken(desk, channel, only, &unreached);
+            delivery.examined.extend(taken);
+            let findings = unreached
+                .iter()
+                .map(|one| left_out(channel, one, &many, attempts));
+            delivery.findings.extend(findings);
+            return Ok(());
+        }
+        Sent::Later { error, after } => (error, wait(after), Severity::Medium),
+        Sent::Rejected(error) => (
+            error,
+            now.checked_add(LONGEST_PAUSE).unwrap_or(now),
+            Severity::High,
+        ),
     };
-    let due = now.checked_add(pause).unwrap_or(now);
     store::failed(connection, &ids(waiting), &error, due)?;
-    Ok(Some(
+    delivery.findings.push(
         Finding::new(
             UNDELIVERED,
             severity,
-            name,
-            format!(
-                "{} not sent: {error}",
-                crate::units::count(waiting.len() as u64, "alert")
-            ),
+            channel,
+            format!("{many} not sent: {error}"),
         )
-        .hint(format!("empire-maint alerts test {name}")),
-    ))
+        .hint(format!("empire-maint alerts test {channel}")),
+    );
+    Ok(())
+}
+
+/// A server that asks a new sender to come again is no trouble; one that still does so later is.
+fn left_out(channel: &str, unreached: &Unreached, many: &str, attempts: u32) -> Finding {
+    let severity = match unreached.for_good || attempts >= 3 {
+        true => Severity::Medium,
+        false => Severity::Low,
+    };
+    Finding::new(
+        UNDELIVERED,
+        severity,
+        receiver(channel, &unreached.receiver),
+        format!("{many} not taken for this receiver: {}", unreached.error),
+    )
+    .hint(format!("empire-maint alerts test {channel}"))
+}
+
+fn receiver(channel: &str, to: &str) -> String {
+    format!("{channel}: {to}")
+}
+
+/// The receivers who were seen to take a mail.
+fn taken(
+    desk: &Desk,
+    channel: &str,
+    only: Option<&Vec<String>>,
+    unreached: &[Unreached],
+) -> Vec<Examined> {
+    let all = desk.channel(channel).map(|channel| channel.to.as_slice());
+    all.unwrap_or_default()
+        .iter()
+        .filter(|to| only.is_none_or(|only| only.contains(to)))
+        .filter(|to| !unreached.iter().any(|one| one.receiver == **to))
+        .map(|to| Examined {
+            id: UNDELIVERED,
+            subject: Some(receiver(channel, to)),
+        })
+        .collect()
 }
 
 /// True when something could not be sent there and still waits.
 pub fn is_stuck(state: &Path, channel: &str) -> bool {
-    let queues = journal::open_for_reading(state)
+    journal::open_for_reading(state)
         .ok()
         .flatten()
-        .and_then(|connection| store::queues(&connection).ok())
-        .unwrap_or_default();
-    queues
-        .iter()
-        .any(|queue| queue.channel == channel && queue.attempts > 0)
+        .and_then(|connection| store::is_stuck(&connection, channel).ok())
+        .unwrap_or_default()
 }
 
 /// How long to leave a channel alone: as it asks, but a slip on the other side must not silence it for good.
@@ -357,57 +463,107 @@ pub fn unheard(state: &Path, unheard: Vec<Unheard>) -> anyhow::Result<Vec<String
         .collect())
 }
 
-/// Where the journal cannot be written nobody knows what was said before: everything is said, to everybody whom a route names.
-pub fn send_without_memory(desk: &Desk, report: &Report) -> Vec<Finding> {
+/// Where the journal cannot be written: everything is said, to everybody whom a route names, and again after the repeat time, as far
+/// as the file `memory` remembers that. Returns what no channel took, and of the news the lines that a quiet run prints; `None`
+/// where nothing is remembered.
+pub fn send_without_journal(
+    desk: &Desk,
+    report: &Report,
+    memory: Option<&Path>,
+    now: Timestamp,
+) -> (Vec<Finding>, Option<Vec<String>>) {
+    let mut said = Said::open(memory);
+    let known: Vec<Incident> = worst_of_each(&report.findings)
+        .into_iter()
+        .map(|finding| unwritten(report, finding))
+        .collect();
     let mut findings = Vec::new();
+    let mut heard = BTreeSet::new();
     for channel in desk.channels() {
-        let waiting: Vec<_> = worst_of_each(&report.findings)
-            .into_iter()
-            .map(|finding| Incident {
-                number: 0,
-                host: report.host.clone(),
-                finding: finding.id.to_owned(),
-                subject: finding.subject.clone(),
-                task: report.task.clone(),
-                severity: finding.severity,
-                message: finding.message.clone(),
-                hint: finding.hint.clone(),
-                first: report.started_at,
-                last: report.started_at,
-                resolved: None,
-                acknowledged_by: None,
-            })
-            .filter(|incident| {
-                incident.severity >= Severity::Medium
-                    && desk
-                        .policies(incident)
-                        .get(&channel.name)
-                        .is_some_and(|policy| policy.direct)
-            })
-            .map(|incident| Waiting {
-                id: 0,
-                attempts: 0,
-                news: News {
-                    incident: None,
-                    ..news(&incident, Event::First, report.started_at)
-                },
-            })
-            .collect();
+        let mut waiting = Vec::new();
+        let mut told = Vec::new();
+        for incident in &known {
+            let policies = desk.policies(incident);
+            let policy = policies.get(&channel.name).filter(|policy| policy.direct);
+            let Some(policy) = policy.filter(|_| incident.severity >= Severity::Medium) else {
+                continue;
+            };
+            match said.decide(&channel.name, incident, policy, now) {
+                Some(event) => {
+                    waiting.push(Waiting {
+                        id: 0,
+                        attempts: 0,
+                        only: None,
+                        news: News {
+                            incident: None,
+                            ..news(incident, event, now)
+                        },
+                    });
+                    told.push(incident);
+                }
+                None => {
+                    heard.insert((&incident.finding, &incident.subject));
+                }
+            }
+        }
         if waiting.is_empty() {
             continue;
         }
         let message = Message::new(&report.host, &waiting, desk.zone());
-        if let Sent::Later { error, .. } | Sent::Rejected(error) = channel::send(channel, &message)
-        {
-            findings.push(Finding::new(
-                UNDELIVERED,
-                Severity::High,
-                &channel.name,
-                error,
-            ));
+        let sent = channel::send(channel, &message, None);
+        if matches!(sent, Sent::Delivered | Sent::Partly(_)) {
+            for incident in told {
+                said.tell(&channel.name, incident, now);
+                heard.insert((&incident.finding, &incident.subject));
+            }
+        }
+        findings.extend(complaints(sent, &channel.name));
+    }
+    let complained = findings.iter().map(|finding| unwritten(report, finding));
+    let unheard = known
+        .iter()
+        .filter(|incident| !heard.contains(&(&incident.finding, &incident.subject)));
+    let mut lines = Vec::new();
+    for incident in unheard.cloned().chain(complained) {
+        if let Some(event) = said.decide(CRON, &incident, &desk.cron(&incident), now) {
+            said.tell(CRON, &incident, now);
+            lines.push(line(&incident, event));
         }
     }
-    findings
+    let lines = said.keep().then_some(lines);
+    (findings, lines)
+}
+
+/// A finding as an incident that has no number.
+fn unwritten(report: &Report, finding: &Finding) -> Incident {
+    Incident {
+        number: 0,
+        host: report.host.clone(),
+        finding: finding.id.to_owned(),
+        subject: finding.subject.clone(),
+        task: report.task.clone(),
+        severity: finding.severity,
+        message: finding.message.clone(),
+        hint: finding.hint.clone(),
+        first: report.started_at,
+        last: report.started_at,
+        resolved: None,
+        acknowledged_by: None,
+    }
+}
+
+/// What an attempt beside the outbox did not reach.
+pub fn complaints(sent: Sent, channel: &str) -> Vec<Finding> {
+    let about =
+        |subject: String, error: String| Finding::new(UNDELIVERED, Severity::High, subject, error);
+    match sent {
+        Sent::Delivered => Vec::new(),
+        Sent::Later { error, .. } | Sent::Rejected(error) => vec![about(channel.to_owned(), error)],
+        Sent::Partly(unreached) => unreached
+            .into_iter()
+            .map(|one| about(receiver(channel, &one.receiver), one.error))
+            .collect(),
+    }
 }
 
 /// Tries a channel at once, beside the outbox.
@@ -415,11 +571,12 @@ pub fn try_channel(desk: &Desk, name: &str, host: &str, news: News) -> Option<Se
     let waiting = [Waiting {
         id: 0,
         attempts: 0,
+        only: None,
         news,
     }];
     let message = Message::new(host, &waiting, desk.zone());
     desk.channel(name)
-        .map(|channel| channel::send(channel, &message))
+        .map(|channel| channel::send(channel, &message, None))
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ impl Switch {
             ca_file: None,
             limit: self.timeout,
             wanted: 0,
+            proxied: true,
         })?;
         anyhow::ensure!(
             (200..300).contains(&answer.status),

@@ -76,7 +76,7 @@ fn severity(word: &str) -> Severity {
 }
 
 /// Writes down that a run made this finding. A new incident, or the open one with what is known of it now;
-/// one that became more urgent is no longer acknowledged.
+/// one that became more urgent than it was when somebody acknowledged it is no longer acknowledged.
 pub fn found(
     connection: &Connection,
     host: &str,
@@ -84,22 +84,22 @@ pub fn found(
     finding: &Finding,
     now: Timestamp,
 ) -> anyhow::Result<i64> {
-    let open: Option<(i64, String)> = connection
+    let open: Option<(i64, Option<String>)> = connection
         .query_row(
-            "SELECT number, severity FROM incidents
+            "SELECT number, acknowledged_severity FROM incidents
              WHERE host = ?1 AND finding = ?2 AND subject = ?3 AND resolved_ms IS NULL",
             params![host, finding.id, finding.subject],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    if let Some((number, before)) = open {
+    if let Some((number, known)) = open {
         connection.execute(
             "UPDATE incidents SET task = ?2, severity = ?3, message = ?4, hint = ?5, last_ms = ?6 WHERE number = ?1",
             params![number, task, finding.severity.word(), finding.message, finding.hint, now.as_millisecond()],
         )?;
-        if finding.severity > severity(&before) {
+        if known.is_some_and(|known| finding.severity > severity(&known)) {
             connection.execute(
-                "UPDATE incidents SET acknowledged_by = NULL, acknowledged_ms = NULL WHERE number = ?1",
+                "UPDATE incidents SET acknowledged_by = NULL, acknowledged_ms = NULL, acknowledged_severity = NULL WHERE number = ?1",
                 [number],
             )?;
         }
@@ -153,10 +153,20 @@ pub fn acknowledge(
     now: Timestamp,
 ) -> anyhow::Result<Option<()>> {
     let changed = connection.execute(
-        "UPDATE incidents SET acknowledged_by = ?2, acknowledged_ms = ?3 WHERE number = ?1 AND resolved_ms IS NULL",
+        "UPDATE incidents SET acknowledged_by = ?2, acknowledged_ms = ?3, acknowledged_severity = severity
+         WHERE number = ?1 AND resolved_ms IS NULL",
         params![number, who, now.as_millisecond()],
     )?;
     Ok((changed == 1).then_some(()))
+}
+
+/// Ends an incident whose subject no run will look at again; `None` where there is none of that number that is open.
+pub fn close(connection: &Connection, number: i64, now: Timestamp) -> anyhow::Result<Option<()>> {
+    let open = open(connection)?.iter().any(|one| one.number == number);
+    if open {
+        resolve(connection, number, now)?;
+    }
+    Ok(open.then_some(()))
 }
 
 /// Forgets what has been over for long.
@@ -247,6 +257,8 @@ pub struct Waiting {
     pub id: i64,
     /// How often it was tried.
     pub attempts: u32,
+    /// The receivers that are left, where others of the channel have it.
+    pub only: Option<Vec<String>>,
     /// What it says.
     pub news: News,
 }
@@ -274,7 +286,7 @@ pub fn due(
 ) -> anyhow::Result<BTreeMap<String, Vec<Waiting>>> {
     let mut statement = connection.prepare(
         "WITH due AS (SELECT channel, id FROM outbox WHERE due_ms NOT BETWEEN ?1 + 1 AND ?2 OR created_ms > ?1)
-         SELECT channel, id, attempts, event FROM outbox
+         SELECT channel, id, attempts, receivers, event FROM outbox
          WHERE id IN (SELECT id FROM due) OR (attempts > 0 AND channel IN (SELECT channel FROM due)) ORDER BY id",
     )?;
     let latest = now.checked_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX);
@@ -284,17 +296,21 @@ pub fn due(
             row.get::<_, String>(0)?,
             row.get(1)?,
             row.get(2)?,
-            row.get::<_, String>(3)?,
+            row.get::<_, Option<String>>(3)?,
+            row.get::<_, String>(4)?,
         ))
     })?;
+    let unreadable = "the outbox holds something unreadable";
     let mut found: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
     for row in rows {
-        let (channel, id, attempts, event) = row?;
-        let news = serde_json::from_str(&event).context("the outbox holds something unreadable")?;
-        found
-            .entry(channel)
-            .or_default()
-            .push(Waiting { id, attempts, news });
+        let (channel, id, attempts, receivers, event) = row?;
+        let only = receivers.map(|list| serde_json::from_str(&list));
+        found.entry(channel).or_default().push(Waiting {
+            id,
+            attempts,
+            only: only.transpose().context(unreadable)?,
+            news: serde_json::from_str(&event).context(unreadable)?,
+        });
     }
     Ok(found)
 }
@@ -304,6 +320,18 @@ pub fn sent(connection: &Connection, ids: &[i64]) -> anyhow::Result<()> {
     connection.execute(
         "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?1))",
         [serde_json::to_string(ids)?],
+    )?;
+    Ok(())
+}
+
+/// Others of the channel have it: it waits for these receivers alone.
+pub fn leave_for(connection: &Connection, ids: &[i64], receivers: &[String]) -> anyhow::Result<()> {
+    connection.execute(
+        "UPDATE outbox SET receivers = ?2 WHERE id IN (SELECT value FROM json_each(?1))",
+        params![
+            serde_json::to_string(ids)?,
+            serde_json::to_string(receivers)?
+        ],
     )?;
     Ok(())
 }
@@ -352,10 +380,19 @@ pub fn queues(connection: &Connection) -> anyhow::Result<Vec<Queue>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The incidents whose news could not be sent so far.
+/// True when something that nobody of a channel has could not be sent there.
+pub fn is_stuck(connection: &Connection, channel: &str) -> anyhow::Result<bool> {
+    Ok(connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE channel = ?1 AND attempts > 0 AND receivers IS NULL)",
+        [channel],
+        |row| row.get(0),
+    )?)
+}
+
+/// The incidents whose news could be sent to nobody of a channel so far.
 pub fn undelivered(connection: &Connection) -> anyhow::Result<Vec<i64>> {
     let mut statement = connection.prepare(
-        "SELECT DISTINCT incident FROM outbox WHERE attempts > 0 AND incident IS NOT NULL",
+        "SELECT DISTINCT incident FROM outbox WHERE attempts > 0 AND incident IS NOT NULL AND receivers IS NULL",
     )?;
     let rows = statement.query_map([], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -432,4 +469,37 @@ pub fn unmute(
         "UPDATE mutes SET until_ms = ?3 WHERE kind = ?1 AND (?2 IS NULL OR id = ?2) AND until_ms > ?3",
         params![kind, id, now.as_millisecond()],
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal;
+
+    #[test]
+    fn an_acknowledgement_holds_until_it_is_worse_than_it_was_then() {
+        let state = tempfile::tempdir().expect("a folder");
+        let journal = journal::open_for_writing(state.path()).expect("opens");
+        let now = Timestamp::UNIX_EPOCH;
+        let found = |severity| {
+            let finding = Finding::new("disk.usage", severity, "/", "full");
+            super::found(&journal, "web1", "health", &finding, now).expect("is written")
+        };
+        let known = || {
+            let open = open(&journal).expect("reads");
+            open[0].acknowledged_by.is_some()
+        };
+        let number = found(Severity::High);
+        let known_to = acknowledge(&journal, number, "ann", now).expect("is written");
+        assert!(known_to.is_some() && known());
+        for (severity, still) in [
+            (Severity::Medium, true),
+            (Severity::High, true),
+            (Severity::Critical, false),
+            (Severity::High, false),
+        ] {
+            found(severity);
+            assert_eq!(known(), still, "{severity:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod tell;
 mod watch;
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use crate::alert::{Desk, Switch};
 use crate::calendar::{self, Line};
 use crate::cli::{self, Globals, Invocation};
-use crate::config::sections::{Alerts, Metrics, Schedule, State};
+use crate::config::sections::{Alerts, Metrics, State, Zone};
 use crate::config::{self, Config, Section};
 use crate::context::Context;
 use crate::error::{self, Kind};
@@ -173,7 +174,7 @@ impl<'a> Road<'a> {
     /// Who is to be told. A broken `[alerts]` is a finding of the run and stops nothing.
     fn find_desk(&mut self, config: &Config, report: &Report) {
         if !self.reads_only && !self.globals.no_alert && !report.dry_run {
-            let zone = config.peek::<Schedule>().unwrap_or_default().zone();
+            let zone = config.peek::<Zone>().unwrap_or_default().zone();
             self.desk = config
                 .peek::<Alerts>()
                 .map(|alerts| Desk::new(alerts, zone));
@@ -228,7 +229,11 @@ impl<'a> Road<'a> {
         self.find_state(&config)?;
         // Broken, it costs the figures, with a finding, and not the run.
         self.textfiles = config.get::<Metrics>().unwrap_or_default().textfile_dir;
-        let zone = self.needed::<Schedule>(&config)?.zone();
+        // Looked at and not read: what else is wrong in its section is a finding.
+        let zone = match config.peek::<Zone>() {
+            Some(zone) => zone.zone(),
+            None => self.needed::<Zone>(&config)?.zone(),
+        };
         // Before the task is resolved: that it could not start has to be told too.
         self.find_desk(&config, report);
         let task = (self.entry.resolve)(&invocation.matches, &config)?;
@@ -279,6 +284,7 @@ impl<'a> Road<'a> {
         reporter.progress_done();
         let mut report = reporter.snapshot();
         if let Err(error) = &result {
+            self.spare_others(error);
             let severity = self.severity_of(error);
             report = fail(report, &self.scope(), error, severity);
             self.code = self.stop.signal().map(Code::Signal);
@@ -355,6 +361,7 @@ impl<'a> Road<'a> {
     /// A run that never started is written down all the same.
     fn refuse(&mut self, mut report: Report, error: &anyhow::Error) -> Report {
         self.code = self.stop.signal().map(Code::Signal);
+        self.spare_others(error);
         if self.reads_only {
             self.textfiles = None;
         } else if !report.dry_run {
@@ -364,6 +371,13 @@ impl<'a> Road<'a> {
         let severity = self.severity_of(error);
         let scope = self.scope();
         self.finish(fail(report, &scope, error, severity))
+    }
+
+    /// A typo of somebody who sits there and reads what is wrong wakes nobody else.
+    fn spare_others(&mut self, error: &anyhow::Error) {
+        if error::kind_of(error) == Kind::Usage && output::is_typed() {
+            self.desk = None;
+        }
     }
 
     /// What the run was about, as the one that finds it well again names it too: its line of the plan, or a part.
@@ -472,12 +486,22 @@ struct Prepared {
 
 fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
     let why = shorten(&format!("{error:#}"), LONGEST_REASON);
-    let hint = match journal::is_damage(error) {
-        true => format!(
-            "mv '{0}' '{0}.damaged': the next run begins a new one; its backups: empire-maint backup list journal",
-            journal::path(state).display()
+    let (why, hint) = match journal::is_damage(error) {
+        true => (
+            why,
+            format!(
+                "mv '{0}' '{0}.damaged': the next run begins a new one; its backups: empire-maint backup list journal",
+                journal::path(state).display()
+            ),
         ),
-        false => "run as root, or set [state] dir to a folder that this user can write".to_owned(),
+        false if journal::is_disk_full(error, state) => (
+            format!("the disk is full ({why})"),
+            format!("free some space: df -h '{}'", state.display()),
+        ),
+        false => (
+            why,
+            "run as root, or set [state] dir to a folder that this user can write".to_owned(),
+        ),
     };
     Finding::new(
         journal::UNWRITABLE,
@@ -491,13 +515,15 @@ fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
 /// SQLite's errors may hold whole statements.
 const LONGEST_REASON: usize = 300;
 
+/// A path out of the environment.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+}
+
 /// Where state goes without a configured place: systemd's, the system's for root, the user's own otherwise.
 fn default_state() -> PathBuf {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
     let own = || {
         variable("XDG_STATE_HOME")
             .map(|path| path.join("empire-maint"))
@@ -506,6 +532,18 @@ fn default_state() -> PathBuf {
     variable("STATE_DIRECTORY")
         .or_else(|| if machine::is_root() { None } else { own() })
         .unwrap_or_else(|| PathBuf::from("/var/lib/empire-maint"))
+}
+
+/// What was said while this state cannot be written, outside of it: in a folder that is ours alone and gone after a boot.
+fn memory_beside(state: &Path) -> Option<PathBuf> {
+    let own = || match machine::is_root() {
+        true => Some(PathBuf::from("/run/empire-maint")),
+        false => variable("XDG_RUNTIME_DIR").map(|path| path.join("empire-maint")),
+    };
+    let folder = variable("RUNTIME_DIRECTORY").or_else(own)?;
+    let digest = blake3::hash(state.as_os_str().as_bytes()).to_hex();
+    let name = format!("unwritten-{}.json", &digest[..16]);
+    Some(folder.join(name))
 }
 
 fn progress(style: Style) -> Option<Arc<dyn Progress>> {

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use super::{Road, unwritable};
+use super::{Road, memory_beside, unwritable};
 use crate::alert::{self, Desk, Switch};
 use crate::calendar::LINES;
 use crate::journal;
 use crate::output;
 use crate::report::{Examined, Finding, Permit, Report, Reporter, Severity, Step};
+use crate::sys::files;
 
 /// Finding id: the file for Prometheus could not be written.
 const METRICS_UNWRITABLE: &str = "metrics.unwritable";
@@ -27,12 +28,24 @@ impl Road<'_> {
         }
     }
 
-    /// Calls the dead-man switch: how the run ended.
+    /// Calls the dead-man switch: how the run ended, and whether its alerts went out. That nobody answers is an alert of its own.
     pub(super) fn end_ping(&self, report: &mut Report) {
-        if let Some(switch) = &self.switch
-            && let Err(error) = switch.end(report)
+        let Some(switch) = &self.switch else { return };
+        let mut about_it = report.clone();
+        about_it.findings.clear();
+        about_it.examined.clear();
+        match switch.end(report) {
+            Ok(()) => about_it.examined.push(Examined {
+                id: alert::PING_FAILED,
+                subject: Some(report.task.clone()),
+            }),
+            Err(error) => about_it.findings.push(ping_failed(&report.task, &error)),
+        }
+        report.findings.extend(about_it.findings.iter().cloned());
+        if let (Some(desk), Some(_)) = (&self.desk, &self.journal)
+            && let Err(error) = alert::note(&self.state, desk, &about_it, false, self.now())
         {
-            report.findings.push(ping_failed(&report.task, &error));
+            report.findings.push(unwritable(&self.state, &error));
         }
     }
 
@@ -89,28 +102,39 @@ impl Road<'_> {
     pub(super) fn alert(&self, report: &mut Report) {
         let Some(desk) = &self.desk else { return };
         if self.journal.is_none() {
-            let findings = alert::send_without_memory(desk, report);
-            report.findings.extend(findings);
+            self.alert_without_journal(desk, report);
             return;
         }
         match self.alert_with_memory(desk, report) {
-            Ok(news) => report.news = self.globals.style().quiet.then_some(news),
+            Ok(news) => {
+                report.news = self.globals.style().quiet.then_some(news);
+                if let Some(memory) = memory_beside(&self.state) {
+                    files::forget(&memory);
+                }
+            }
             Err(error) => {
                 report.findings.push(unwritable(&self.state, &error));
-                let findings = alert::send_without_memory(desk, report);
-                report.findings.extend(findings);
+                self.alert_without_journal(desk, report);
             }
         }
         self.seal(report);
     }
 
+    fn alert_without_journal(&self, desk: &Desk, report: &mut Report) {
+        let memory = memory_beside(&self.state);
+        let (findings, news) =
+            alert::send_without_journal(desk, report, memory.as_deref(), self.now());
+        report.findings.extend(findings);
+        report.news = news.filter(|_| self.globals.style().quiet);
+    }
+
     fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
         let quiet = self.globals.style().quiet;
         let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
-        let failed = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
+        let first = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
         // The second round tells of channels that do not work, and of those that work again.
         let mut about_channels = report.clone();
-        about_channels.findings.clone_from(&failed);
+        about_channels.findings.clone_from(&first.findings);
         about_channels.examined = desk
             .channels()
             .iter()
@@ -119,6 +143,7 @@ impl Road<'_> {
                 id: alert::UNDELIVERED,
                 subject: Some(channel.name.clone()),
             })
+            .chain(first.examined)
             .collect();
         unheard.extend(alert::note(
             &self.state,
@@ -127,9 +152,14 @@ impl Road<'_> {
             quiet,
             self.now(),
         )?);
-        report.findings.extend(failed);
+        report.findings.extend(first.findings);
         let more = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
-        report.findings.extend(more);
+        for finding in more.findings {
+            let same = |other: &Finding| other.id == finding.id && other.subject == finding.subject;
+            if !report.findings.iter().any(same) {
+                report.findings.push(finding);
+            }
+        }
         alert::unheard(&self.state, unheard)
     }
 }

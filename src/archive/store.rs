@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::config::sections::{Backup, Databases};
-use crate::error::missing;
+use crate::error::usage;
 use crate::sqlite;
 use crate::sys::files::{self, Identity};
 
@@ -67,7 +67,7 @@ impl Store {
             .iter()
             .find(|database| database.name == name)
             .ok_or_else(|| {
-                missing(format!(
+                usage(format!(
                     "there is no database '{name}' in the configuration"
                 ))
                 .hint(format!("there are: {}", names()))

@@ -33,6 +33,9 @@ use crate::report::{Finding, Severity};
 /// Finding id: a section that this task does not read is broken.
 pub const INVALID: &str = "config.invalid";
 
+/// Finding id: nothing is sent through a channel.
+pub const UNUSED_CHANNEL: &str = "config.unused-channel";
+
 const MOST_ERRORS: usize = 100;
 
 /// One `[section]` or `[[section]]`: pure data with the plan's values as its default.

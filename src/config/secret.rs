@@ -29,6 +29,13 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
+    /// True for what begins as an address in the web does, with a host.
+    pub fn is_web_url(&self) -> bool {
+        let rest = self.0.strip_prefix("https://");
+        let rest = rest.or_else(|| self.0.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':', '?']))
+    }
+
     /// The value of a key and its `_file` twin. Read when it is needed, so that a missing file spoils only what needs it.
     pub fn read(
         key: &str,

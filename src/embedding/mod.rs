@@ -91,6 +91,7 @@ impl Endpoint {
                 ca_file: self.ca_file.as_deref(),
                 limit,
                 wanted: LARGEST,
+                proxied: true,
             });
             let (why, asked) = match answer {
                 Ok(answer) if answer.status == 200 => {

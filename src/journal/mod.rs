@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::sqlite;
 use crate::sys::{Stop, files};
@@ -28,11 +28,17 @@ pub const INTERRUPTED: &str = "task.interrupted";
 
 /// From the first layout to the second: which line of the plan a run answers.
 const SECOND: &str = "
-BEGIN IMMEDIATE;
 ALTER TABLE runs ADD COLUMN line TEXT;
 UPDATE runs SET line = iif(task = 'alerts', 'alerts-flush', task);
 PRAGMA user_version = 2;
-COMMIT;
+";
+
+/// To the third: how urgent an alert was when somebody acknowledged it, and who of several receivers still waits for a message.
+const THIRD: &str = "
+ALTER TABLE incidents ADD COLUMN acknowledged_severity TEXT;
+UPDATE incidents SET acknowledged_severity = severity WHERE acknowledged_by IS NOT NULL;
+ALTER TABLE outbox ADD COLUMN receivers TEXT;
+PRAGMA user_version = 3;
 ";
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -104,7 +110,8 @@ CREATE TABLE IF NOT EXISTS incidents (
   last_ms INTEGER NOT NULL,
   resolved_ms INTEGER,
   acknowledged_by TEXT,
-  acknowledged_ms INTEGER
+  acknowledged_ms INTEGER,
+  acknowledged_severity TEXT
 );
 CREATE UNIQUE INDEX IF NOT EXISTS incidents_open ON incidents (host, finding, subject) WHERE resolved_ms IS NULL;
 CREATE TABLE IF NOT EXISTS told (
@@ -124,7 +131,8 @@ CREATE TABLE IF NOT EXISTS outbox (
   due_ms INTEGER NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   error TEXT,
-  event TEXT NOT NULL
+  event TEXT NOT NULL,
+  receivers TEXT
 );
 CREATE INDEX IF NOT EXISTS outbox_by_channel ON outbox (channel, due_ms);
 CREATE TABLE IF NOT EXISTS mutes (
@@ -137,7 +145,7 @@ CREATE TABLE IF NOT EXISTS mutes (
   who TEXT NOT NULL,
   reason TEXT NOT NULL
 );
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 COMMIT;
 ";
 
@@ -157,17 +165,31 @@ pub fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
     let connection = Connection::open(&path).with_context(describe)?;
     connection.busy_timeout(PATIENCE)?;
     connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")?;
-    let layout = || connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-    match layout().with_context(describe)? {
+    match layout(&connection).with_context(describe)? {
         0 => make(&connection).with_context(describe)?,
-        1 => connection.execute_batch(SECOND).with_context(describe)?,
-        2 => {}
+        1 | 2 => take_over(&connection).with_context(describe)?,
+        3 => {}
         newer => anyhow::bail!(
             "{} was written by a newer version (layout {newer})",
             path.display()
         ),
     }
     Ok(connection)
+}
+
+fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Step by step from an earlier layout. Who comes second finds it done.
+fn take_over(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    for (before, step) in [(1, SECOND), (2, THIRD)] {
+        if layout(&transaction)? == before {
+            transaction.execute_batch(step)?;
+        }
+    }
+    transaction.commit()
 }
 
 /// Two first runs at once both get here. SQLite does not wait for another connection that changes the journal mode too.
@@ -199,6 +221,16 @@ pub fn is_damage(error: &anyhow::Error) -> bool {
             error.sqlite_error_code(),
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
         )
+    })
+}
+
+/// There is no room to write in.
+pub fn is_disk_full(error: &anyhow::Error, state: &Path) -> bool {
+    error.chain().any(|one| {
+        let of_sqlite = one.downcast_ref::<rusqlite::Error>();
+        let of_system = one.downcast_ref::<std::io::Error>();
+        of_sqlite.is_some_and(|error| sqlite::is_disk_full(error, &path(state)))
+            || of_system.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
     })
 }
 

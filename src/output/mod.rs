@@ -114,6 +114,11 @@ pub fn is_watched() -> bool {
     io::stdout().is_terminal() || io::stderr().is_terminal()
 }
 
+/// True when somebody typed the command and reads what becomes of it.
+pub fn is_typed() -> bool {
+    io::stdin().is_terminal() || io::stderr().is_terminal()
+}
+
 /// True when standard output will show colour.
 pub fn wants_color(color: Color) -> bool {
     let choice = match color {

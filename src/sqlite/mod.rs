@@ -30,7 +30,7 @@ pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
 pub use moment::moment;
 pub use open::{
-    explain, header_size, is_constraint, is_constraint_in, open_memory, open_private,
+    explain, header_size, is_constraint, is_constraint_in, is_disk_full, open_memory, open_private,
     open_readonly, open_writable, open_writer, require_database_file, require_plain_side_files,
     side_files,
 };

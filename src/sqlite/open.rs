@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::integrity::is_the_applications;
 use crate::error::{Failure, Kind, missing, refused};
-use crate::sys::{Stop, files};
+use crate::sys::{Stop, files, space};
 
 const STEPS_BETWEEN_CHECKS: i32 = 20_000;
 /// Of all connections that check one copy together.
@@ -215,15 +215,28 @@ pub fn is_constraint_in(error: &anyhow::Error) -> bool {
         .is_some_and(is_constraint)
 }
 
+/// True where it failed for want of space. SQLite says so in many ways: most are a number of an I/O error.
+pub fn is_disk_full(error: &rusqlite::Error, path: &Path) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            space::is_full(files::parent(path))
+        }
+        _ => false,
+    }
+}
+
 /// An SQLite error in the operator's words, with the next step. An interruption is the stop that caused it.
 pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
     let shown = path.display();
     let code = error.sqlite_error_code();
     let extended = error.sqlite_error().map(|error| error.extended_code);
+    let full = is_disk_full(&error, path);
     let hint = match code {
         _ if extended == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Some(format!(
             "a transaction was cut short and has to be rolled back first: start the application, or: sqlite3 '{shown}' .tables"
         )),
+        _ if full => Some(format!("free some space: df -h '{}'", files::parent(path).display())),
         Some(ErrorCode::OperationInterrupted) => match stop.check() {
             Err(stopped) => return stopped.context(format!("reading {shown}")),
             Ok(()) => None,
@@ -235,13 +248,12 @@ pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Erro
             Some(format!("look at it: head -c 16 '{shown}'; encrypted databases are not supported"))
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            Some("another process holds a lock: try again in a quiet minute, or find it with: fuser -v FILE".to_owned())
+            Some(format!("another process holds a lock: try again in a quiet minute, or find it with: fuser -v '{shown}'"))
         }
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Some(
             "run as root or as the application's user: reading a WAL database needs write access to its directory"
                 .to_owned(),
         ),
-        Some(ErrorCode::DiskFull) => Some("free some space".to_owned()),
         _ if is_the_applications(&error).is_some() => Some(
             "only the application has it, so only the application can read or change this table"
                 .to_owned(),
@@ -253,7 +265,10 @@ pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Erro
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::Damaged,
             _ => Kind::Failed,
         },
-        message: format!("{shown}: {error}"),
+        message: match full {
+            true => format!("{shown}: the disk is full ({error})"),
+            false => format!("{shown}: {error}"),
+        },
         hint,
     };
     failure.into()
@@ -265,6 +280,15 @@ mod tests {
 
     fn stop() -> Stop {
         Stop::after(Duration::from_secs(60))
+    }
+
+    #[test]
+    fn the_hint_about_a_lock_can_be_typed() {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let busy = rusqlite::Error::SqliteFailure(busy, None);
+        let told = explain(busy, Path::new("/data/app.db"), &stop());
+        let hint = crate::error::failure_in(&told).and_then(|failure| failure.hint.clone());
+        assert!(hint.is_some_and(|hint| hint.ends_with("fuser -v '/data/app.db'")));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::report::Permit;
 
 const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
+/// As many as the kernel follows.
+const MOST_LINKS: usize = 40;
+
 /// A file's identity: device and inode.
 pub type Identity = (u64, u64);
 
@@ -339,14 +342,19 @@ pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
 /// Where a file is that a path of the configuration may name through a link of ours: what is put in its place must not replace the link.
 pub fn through_own_links(path: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     require_own_links(path, tree)?;
-    let is_link = link_metadata(path)?.is_some_and(|meta| meta.is_symlink());
-    if !is_link || metadata(path)?.is_none() {
+    if metadata(path)?.is_none() {
         return Ok(path.to_owned());
     }
-    let real =
-        fs::canonicalize(path).with_context(|| format!("cannot follow {}", path.display()))?;
-    require_own_links(&real, tree)?;
-    Ok(real)
+    // Each link of a chain counts, not only the first.
+    let mut real = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(next) = fs::read_link(&real) else {
+            return Ok(real);
+        };
+        real = parent(&real).join(next);
+        require_own_links(&real, tree)?;
+    }
+    anyhow::bail!("{} leads through too many links", path.display())
 }
 
 /// A path of the configuration without links in it.

@@ -1,11 +1,13 @@
 //! One bounded HTTP request: no redirects, certificates checked by the system's roots or one given file, a bounded answer.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use ureq::http;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
@@ -30,6 +32,9 @@ pub struct Request<'a> {
     pub limit: Duration,
     /// Bytes of the answer's body that are wanted.
     pub wanted: u64,
+    /// Through the proxy of the environment, where there is one; never what is on this machine. Who wants to know how a server
+    /// is asks the server itself.
+    pub proxied: bool,
 }
 
 /// What came back.
@@ -52,7 +57,11 @@ pub fn send(request: &Request<'_>) -> anyhow::Result<Answer> {
         Some(file) => RootCerts::Specific(certificates(file)?.into()),
         None => RootCerts::PlatformVerifier,
     };
-    let agent = ureq::Agent::config_builder()
+    let mut builder = ureq::Agent::config_builder();
+    if !request.proxied || is_here(request.url) {
+        builder = builder.proxy(None);
+    }
+    let agent = builder
         .timeout_global(Some(request.limit))
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -85,8 +94,7 @@ pub fn send(request: &Request<'_>) -> anyhow::Result<Answer> {
     let retry_after = answer
         .headers()
         .get(http::header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
+        .and_then(|value| pause(value.to_str().ok()?.trim(), Timestamp::now()));
     let mut body = Vec::new();
     answer
         .body_mut()
@@ -100,6 +108,27 @@ pub fn send(request: &Request<'_>) -> anyhow::Result<Answer> {
         body,
         took: started.elapsed(),
     })
+}
+
+/// Seconds, or a date (RFC 9110, 10.2.3).
+fn pause(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+}
+
+/// True for an address of this machine itself.
+fn is_here(url: &str) -> bool {
+    let Ok(url) = url.parse::<http::Uri>() else {
+        return false;
+    };
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// The status code that a GET of `url` answers within `limit`.
@@ -134,4 +163,33 @@ fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate<'static>>> {
     }
     anyhow::ensure!(!found.is_empty(), "{}: there is none", describe());
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_seconds_or_a_date() {
+        let now: Timestamp = "2026-11-24T03:00:00Z".parse().expect("a time");
+        let seconds = |text| pause(text, now).map(|pause| pause.as_secs());
+        assert_eq!(seconds("600"), Some(600));
+        assert_eq!(seconds("Tue, 24 Nov 2026 03:10:00 GMT"), Some(600));
+        assert_eq!(seconds("Tue, 24 Nov 2026 02:00:00 GMT"), Some(0));
+        assert_eq!(seconds("soon"), None);
+    }
+
+    #[test]
+    fn what_is_on_this_machine_needs_no_proxy() {
+        for here in [
+            "http://localhost:3000/",
+            "http://127.0.0.1:3000/health",
+            "http://[::1]/",
+        ] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in ["http://10.0.0.1/", "https://localhost.example/", "nonsense"] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
 }

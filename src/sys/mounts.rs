@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::process;
+use super::{files, process};
 use crate::error::missing;
 
 /// File systems whose server may be gone.
@@ -22,6 +22,9 @@ const NETWORK: [&str; 10] = [
     "fuse.s3fs",
 ];
 
+/// File systems that are there to be written: mounted for that and not writable any more, they have turned read-only.
+const KEPT: [&str; 7] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs"];
+
 /// One mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -33,8 +36,13 @@ pub struct Mount {
     pub device: String,
     /// `ext4`, `nfs4`, …
     pub kind: String,
-    /// False where nobody can write.
+    /// False where the file system itself takes no changes. What is read-only at this place alone, as all is in a hardened
+    /// service, is written elsewhere.
     pub writable: bool,
+    /// True where it was mounted to be written, and the kernel takes no changes any more: it found an error.
+    pub turned: bool,
+    /// False for a part of the file system, as a bind mount of a folder is.
+    pub whole: bool,
 }
 
 impl Mount {
@@ -64,13 +72,59 @@ fn parse(line: &str) -> Option<Mount> {
     let kind = right.next()?.to_owned();
     let source = unescape(right.next()?);
     let options = right.next().unwrap_or_default();
-    let read_only = |options: &str| options.split(',').any(|option| option == "ro");
+    let writable = !has(options, "ro") && !has(options, "emergency_ro");
     Some(Mount {
         path: PathBuf::from(unescape(left.get(4)?)),
         device: (*left.get(2)?).to_owned(),
-        writable: !read_only(left.get(5)?) && !read_only(options),
+        whole: *left.get(3)? == "/",
+        writable,
+        turned: !writable && KEPT.contains(&kind.as_str()) && !has(left.get(5)?, "ro"),
         source,
         kind,
+    })
+}
+
+fn has(options: &str, wanted: &str) -> bool {
+    options.split(',').any(|option| option == wanted)
+}
+
+/// What the administrator wants to be mounted: a line of fstab(5) about a disk or a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where.
+    pub path: PathBuf,
+    /// What, as `UUID=…` or `server:/export`.
+    pub source: String,
+    /// To be written.
+    pub writable: bool,
+}
+
+/// The lines of /etc/fstab that are mounted by themselves; none where there is no such file.
+pub fn wanted() -> anyhow::Result<Vec<Wanted>> {
+    let file = Path::new("/etc/fstab");
+    match files::metadata(file)? {
+        None => Ok(Vec::new()),
+        Some(_) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            Ok(text.lines().filter_map(want).collect())
+        }
+    }
+}
+
+fn want(line: &str) -> Option<Wanted> {
+    const BLOCK: [&str; 6] = ["/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID="];
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [source, path, kind, rest @ ..] = fields.as_slice() else {
+        return None;
+    };
+    let options = rest.first().copied().unwrap_or_default();
+    let block = BLOCK.iter().any(|start| source.starts_with(start));
+    let ours = (block || NETWORK.contains(kind)) && path.starts_with('/');
+    (ours && !source.starts_with('#') && !has(options, "noauto")).then(|| Wanted {
+        path: PathBuf::from(unescape(path)),
+        source: unescape(source),
+        writable: !has(options, "ro") && (KEPT.contains(kind) || NETWORK.contains(kind)),
     })
 }
 
@@ -176,11 +230,49 @@ mod tests {
             .expect("reads");
         assert_eq!(mount.path, Path::new("/mnt 2"));
         assert_eq!((mount.device.as_str(), mount.writable), ("98:0", true));
-        assert!(mount.is_block() && !mount.is_network());
+        assert!(mount.is_block() && !mount.is_network() && !mount.whole && !mount.turned);
         let mount = parse("40 27 0:44 / /data rw - nfs4 files:/export ro,vers=4.2").expect("reads");
         assert!(mount.is_network() && !mount.is_block() && !mount.writable);
+        assert!(mount.whole && !mount.turned);
         assert_eq!(parse("nonsense"), None);
         assert_eq!(unescape("a\\134b\\9"), "a\\b\\9");
+    }
+
+    #[test]
+    fn a_file_system_that_turned_read_only_is_told_from_one_that_was_mounted_so() {
+        let turned = |place: &str, kind: &str, options: &str| {
+            let line = format!("36 35 8:1 / /data {place} - {kind} /dev/sda1 {options}");
+            let mount = parse(&line).expect("reads");
+            (mount.writable, mount.turned)
+        };
+        assert_eq!(
+            turned("rw,relatime", "ext4", "ro,errors=remount-ro"),
+            (false, true)
+        );
+        assert_eq!(turned("rw", "ext4", "rw,emergency_ro"), (false, true));
+        assert_eq!(turned("ro", "ext4", "ro"), (false, false));
+        assert_eq!(turned("rw", "squashfs", "ro"), (false, false));
+        // A hardened service sees all disks so.
+        assert_eq!(turned("ro", "ext4", "rw"), (true, false));
+    }
+
+    #[test]
+    fn of_fstab_the_lines_count_that_are_mounted_by_themselves() {
+        let text = "# /dev/sdz /old ext4 defaults 0 0\n\nUUID=1-2 / ext4 errors=remount-ro 0 1\n/dev/sdb1 /my\\040data xfs\n/dev/sr0 /cdrom udf,iso9660 user,noauto 0 0\nUUID=3 none swap sw 0 0\ntmpfs /tmp tmpfs rw 0 0\nfiles:/export /nfs nfs4 ro 0 0\nLABEL=efi /boot/efi vfat umask=0077 0 1\n/data /srv/data none bind 0 0\n";
+        let found: Vec<_> = text.lines().filter_map(want).collect();
+        let short: Vec<_> = found
+            .iter()
+            .map(|one| (one.path.to_str().unwrap_or_default(), one.writable))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("/", true),
+                ("/my data", true),
+                ("/nfs", false),
+                ("/boot/efi", false)
+            ]
+        );
     }
 
     #[test]

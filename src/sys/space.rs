@@ -14,6 +14,15 @@ pub fn free(path: &Path) -> anyhow::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// True where nothing of any use fits any more, by bytes or by inodes.
+pub fn is_full(path: &Path) -> bool {
+    const LEAST: u64 = 64 << 10;
+    rustix::fs::statvfs(path).is_ok_and(|stat| {
+        let inodes = stat.f_files == 0 || stat.f_favail > 0;
+        stat.f_bavail.saturating_mul(stat.f_frsize) < LEAST || !inodes
+    })
+}
+
 /// Refuses to start what would not fit, with both numbers.
 pub fn require(path: &Path, bytes: u64, what: &str) -> anyhow::Result<()> {
     let free = free(path)?;

@@ -3,6 +3,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,7 +26,7 @@ pub struct Arguments {
     /// Only runs that ended so: ok, warning, critical, unknown, running or interrupted
     #[arg(long)]
     status: Option<String>,
-    /// Only runs since then: 7d, 6mo, or a time such as 2026-11-24T03:00:00Z
+    /// Only runs since then: 7d, 6mo, a day such as 2026-11-24, or a time such as 2026-11-24T03:00:00Z
     #[arg(long)]
     since: Option<String>,
     /// At most so many, the newest
@@ -46,8 +47,41 @@ pub struct Detail {
 /// Resolved.
 pub struct Task {
     filter: Filter,
-    since: Option<CalendarSpan>,
+    since: Option<Since>,
     findings: bool,
+}
+
+enum Since {
+    Moment(Timestamp),
+    /// In the calendar's zone.
+    Here(DateTime),
+    Ago(CalendarSpan),
+}
+
+impl Since {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        if let Ok(moment) = text.parse() {
+            return Ok(Self::Moment(moment));
+        }
+        if let Ok(time) = text.parse() {
+            return Ok(Self::Here(time));
+        }
+        let span = text.parse().map_err(|why: String| {
+            usage(why).hint("as in --since 7d, 2026-11-24 or 2026-11-24T03:00:00Z")
+        })?;
+        Ok(Self::Ago(span))
+    }
+
+    fn moment(&self, context: &Context) -> anyhow::Result<Timestamp> {
+        Ok(match self {
+            Self::Moment(moment) => *moment,
+            Self::Here(time) => time.to_zoned(context.zone.clone())?.timestamp(),
+            Self::Ago(span) => {
+                let now = context.now.to_zoned(context.zone.clone());
+                span.before(&now)?.timestamp()
+            }
+        })
+    }
 }
 
 impl task::Arguments for Arguments {
@@ -75,27 +109,14 @@ impl task::Arguments for Arguments {
                 .hint(STATUS.join(", "))
                 .into());
         }
-        let (moment, span) = match &self.since {
-            None => (None, None),
-            Some(text) => match text.parse::<Timestamp>() {
-                Ok(moment) => (Some(moment), None),
-                Err(_) => (
-                    None,
-                    Some(
-                        text.parse()
-                            .map_err(|why: String| usage(why).hint("as in --since 7d"))?,
-                    ),
-                ),
-            },
-        };
         Ok(Task {
             filter: Filter {
                 task: self.task,
                 status: self.status,
-                since: moment,
+                since: None,
                 most: self.limit,
             },
-            since: span,
+            since: self.since.as_deref().map(Since::parse).transpose()?,
             findings: self.findings,
         })
     }
@@ -108,9 +129,15 @@ impl task::Task for Task {
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let mut filter = self.filter.clone();
-        if let Some(span) = &self.since {
-            let now = context.now.to_zoned(context.zone.clone());
-            filter.since = Some(span.before(&now)?.timestamp());
+        if let Some(since) = &self.since {
+            filter.since = Some(since.moment(context)?);
+        }
+        if let Some(task) = &filter.task
+            && !context.commands.contains(&task.as_str())
+        {
+            return Err(usage(format!("there is no task '{}'", task.escape_debug()))
+                .hint(context.commands.join(", "))
+                .into());
         }
         files::require_readable_directory(&context.state)?;
         let runs = journal::runs(&context.state, &filter)?;

@@ -1,6 +1,7 @@
 //! Mutes alerts during a deployment. Findings are kept and told afterwards if they are still there; it ends by itself.
 //! Changes one row of the journal, and nothing of the server.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -9,17 +10,20 @@ use serde::Serialize;
 
 use crate::alert::store::{self, Mute};
 use crate::config::Config;
+use crate::config::sections::State;
 use crate::context::Context;
-use crate::error::usage;
+use crate::error::{refused, usage};
 use crate::journal;
 use crate::report::{Reporter, Step};
 use crate::sys::lock::Lock;
-use crate::sys::machine;
+use crate::sys::{files, machine};
 use crate::task;
 use crate::units::Length;
 
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const KIND: &str = "maintenance";
+/// Where root's runs keep their state by default.
+const SYSTEM: &str = "/var/lib/empire-maint";
 
 /// Mute alerts during a deployment
 #[derive(Args)]
@@ -53,6 +57,8 @@ pub struct Detail {
 /// Resolved.
 pub struct Task {
     command: Command,
+    /// The configuration says where state is: for whoever runs it.
+    placed: bool,
 }
 
 impl task::Arguments for Arguments {
@@ -61,7 +67,7 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
-    fn resolve(self, _: &Config) -> anyhow::Result<Task> {
+    fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         if let Command::Start { length, .. } = &self.command
             && (length.0 > LONGEST || length.0.is_zero())
         {
@@ -71,6 +77,9 @@ impl task::Arguments for Arguments {
         }
         Ok(Task {
             command: self.command,
+            placed: config
+                .peek::<State>()
+                .is_some_and(|state| state.dir.is_some()),
         })
     }
 }
@@ -81,11 +90,28 @@ impl task::Task for Task {
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
+        if !self.placed {
+            require_the_servers(&context.state, Path::new(SYSTEM))?;
+        }
         match &self.command {
             Command::Start { length, reason } => start(context, report, *length, reason),
             Command::Stop => stop(context, report),
         }
     }
+}
+
+/// Another user's own state is not that of the runs that alert somebody.
+fn require_the_servers(own: &Path, system: &Path) -> anyhow::Result<()> {
+    if own == system || files::link_metadata(system)?.is_none() {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "the alerts of this server are in {}, and this user's runs use {}: nothing would be muted",
+        system.display(),
+        own.display()
+    ))
+    .hint("the same as root, with sudo; or [state] dir, where both are to use one folder")
+    .into())
 }
 
 /// Started again, the new end counts.
@@ -140,4 +166,19 @@ fn stop(context: &Context, report: &Reporter) -> anyhow::Result<()> {
         Some(_) => "maintenance is over: alerts are sent again".to_owned(),
     });
     report.detail(&Detail::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_mute_the_servers_alerts_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (own, system) = (folder.path().join("own"), folder.path().join("system"));
+        assert!(require_the_servers(&own, &system).is_ok(), "there is none");
+        std::fs::create_dir(&system).expect("is made");
+        assert!(require_the_servers(&own, &system).is_err());
+        assert!(require_the_servers(&system, &system).is_ok());
+    }
 }

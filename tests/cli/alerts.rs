@@ -218,6 +218,9 @@ fn what_cannot_be_sent_waits_and_is_sent_later() {
             list["data"]["queues"][0]["channel"], "ops",
             "{stage}: {list:#}"
         );
+        if stage == "data hang" {
+            assert_eq!(list["data"]["queues"][0]["error"], "no answer within 2.0 s");
+        }
         watched.mail.fail("");
         watched.flush("2026-11-20T03:00:40Z");
         assert_eq!(
@@ -288,6 +291,115 @@ fn encrypted(mail: &MailServer, scheme: &str) {
     let shown = server.run("config show");
     assert!(!shown.out.contains("hunter2"), "{}", shown.out);
     assert_eq!(mail.mails().len(), 1);
+}
+
+#[test]
+fn a_local_server_whose_certificate_nobody_vouches_for_gets_its_mail() {
+    let (mail, other) = (MailServer::with_tls_for_all(), MailServer::with_tls());
+    let server = Server::new();
+    let test = |more: &str| {
+        let text = format!(
+            "[app]\nroot = {:?}\n[state]\ndir = {:?}\n[[alerts.channel]]\nname = \"ops\"\nkind = \"mail\"\nsmtp_url = \"smtp://127.0.0.1:{}\"\nfrom = \"maint@luca.test\"\nto = [\"admin@luca.test\"]\n{more}",
+            server.root(),
+            server.state(),
+            mail.port
+        );
+        fs::write(server.config_path(), text).unwrap();
+        server.run("alerts test").code
+    };
+    assert_eq!(test(""), 0);
+    assert_eq!(header(&mail.mails()[0], "X-Tls"), Some("True"));
+    assert_eq!(test(&format!("ca_file = {:?}", mail.ca())), 0);
+    assert_eq!(mail.mails().len(), 2);
+    for strict in [
+        "starttls = \"required\"".to_owned(),
+        format!("ca_file = {:?}", other.ca()),
+        "password = \"hunter2\"".to_owned(),
+    ] {
+        assert_eq!(test(&strict), 2, "{strict}");
+    }
+    assert_eq!(mail.mails().len(), 2);
+}
+
+fn about<'a>(mails: &'a [String], what: &str) -> Vec<&'a str> {
+    let told = mails.iter().filter(|mail| mail.contains(what));
+    told.filter_map(|mail| header(mail, "X-To")).collect()
+}
+
+#[test]
+fn one_refused_receiver_keeps_the_mail_from_nobody_else() {
+    let watched = Watched::new("");
+    watched.break_it();
+    watched.mail.fail("rcpt 550 second@luca.test");
+    watched.backup("2026-11-20T03:00:00Z");
+    let mails = watched.mail.mails();
+    assert_eq!(about(&mails, "forgotten.db"), ["admin@luca.test"]);
+    assert_eq!(about(&mails, "alert.undelivered"), ["admin@luca.test"]);
+    let refused = watched.incidents("2026-11-20T03:01:00Z");
+    let refused = refused
+        .iter()
+        .find(|one| one["finding"] == "alert.undelivered");
+    assert_eq!(refused.unwrap()["subject"], "ops: second@luca.test");
+    watched.flush("2026-11-20T05:00:00Z").expect(0);
+    watched.backup("2026-11-20T06:00:00Z");
+    assert_eq!(watched.mail.mails().len(), 2, "nobody hears it twice");
+    watched.mail.fail("");
+    watched.mend_it();
+    watched.backup("2026-11-20T07:00:00Z").expect(0);
+    let mails = watched.mail.mails();
+    let both = "admin@luca.test second@luca.test";
+    assert_eq!(about(&mails[2..], "RESOLVED"), [both, both]);
+    assert!(watched.incidents("2026-11-20T07:01:00Z").is_empty());
+}
+
+#[test]
+fn a_receiver_whose_server_asks_to_come_again_gets_it_later_and_alone() {
+    let watched = Watched::new("");
+    watched.break_it();
+    watched.mail.fail("rcpt 451 second@luca.test");
+    let ran = watched.backup("2026-11-20T03:00:00Z").expect(1);
+    assert_eq!(ran.out, "", "the channel has it");
+    let mails = watched.mail.mails();
+    assert_eq!(about(&mails, "forgotten.db"), ["admin@luca.test"]);
+    watched.flush("2026-11-20T03:03:00Z").expect(0);
+    watched.mail.fail("");
+    watched.flush("2026-11-20T03:30:00Z").expect(0);
+    let mails = watched.mail.mails();
+    assert_eq!(
+        about(&mails, "forgotten.db"),
+        ["admin@luca.test", "second@luca.test"]
+    );
+    watched.flush("2026-11-20T05:00:00Z").expect(0);
+    assert_eq!(watched.mail.mails().len(), 2);
+}
+
+#[test]
+fn what_is_gone_for_good_can_be_closed() {
+    let watched = Watched::new("");
+    watched.break_it();
+    watched.backup("2026-11-20T03:00:00Z").expect(1);
+    let number = watched.incidents("2026-11-20T03:01:00Z")[0]["number"].clone();
+    let close = format!("alerts close {number}");
+    let server = &watched.server;
+    server
+        .run(&format!("{close} -n --now 2026-11-20T03:02:00Z"))
+        .expect(0);
+    assert_eq!(watched.incidents("2026-11-20T03:03:00Z").len(), 1);
+    server
+        .run(&format!("{close} --now 2026-11-20T03:05:00Z"))
+        .expect(0);
+    let mails = watched.mail.mails();
+    assert_eq!(mails.len(), 2, "{mails:#?}");
+    assert!(mails[1].contains("RESOLVED"), "{}", mails[1]);
+    assert!(watched.incidents("2026-11-20T03:06:00Z").is_empty());
+    server
+        .run(&format!("{close} --now 2026-11-20T03:07:00Z"))
+        .expect(3);
+    let (_, history) = server.json("history --task alerts");
+    assert_eq!(history["data"]["runs"].as_array().unwrap().len(), 3);
+    watched.backup("2026-11-20T04:00:00Z").expect(1);
+    let again = watched.incidents("2026-11-20T04:01:00Z");
+    assert_ne!(again[0]["number"], number, "found again, it is a new one");
 }
 
 fn hooked(web: &WebServer) -> Server {
@@ -408,6 +520,7 @@ fn silences_and_maintenance_mute_and_end_by_themselves() {
     );
     watched.server.run("maintenance start --for 3d").expect(3);
     watched.server.run("alerts silence x --for 0s").expect(3);
+    watched.server.run_args(["alerts", "silence", ""]).expect(3);
 }
 
 #[test]
@@ -513,6 +626,16 @@ fn the_dead_man_switch_hears_start_and_end_and_never_holds_up() {
         finding_ids(&report, "verify-backup").contains(&"alert.ping-failed".to_owned()),
         "{report:#}"
     );
+    let failed = || {
+        let (_, list) = server.json("alerts list");
+        let incidents = list["data"]["incidents"].as_array().unwrap();
+        let of_ping = |one: &&Value| one["finding"] == "alert.ping-failed";
+        incidents.iter().filter(of_ping).count()
+    };
+    assert_eq!(failed(), 1);
+    web.answers("200 OK\r\n");
+    server.json("verify-backup app_db");
+    assert_eq!(failed(), 0);
 }
 
 #[test]
@@ -594,6 +717,63 @@ fn an_unwritable_journal_is_told_all_the_same() {
 }
 
 #[test]
+fn an_unwritable_journal_makes_no_run_say_everything_again() {
+    let watched = Watched::new("");
+    watched.break_it();
+    let journal = watched.server.state().join("journal.db");
+    fs::create_dir_all(&journal).unwrap();
+    for (at, mails) in [
+        ("2026-11-20T03:00:00Z", 1),
+        ("2026-11-20T04:00:00Z", 1),
+        ("2026-11-21T03:00:00Z", 2),
+    ] {
+        let ran = watched.backup(at).expect(2);
+        assert_eq!(ran.out, "", "{at}");
+        assert_eq!(watched.mail.mails().len(), mails, "{at}");
+    }
+    // What no channel takes is printed, and that once.
+    watched.mail.fail("data 452");
+    fs::create_dir(watched.server.root().join("data/other")).unwrap();
+    fill(&watched.server.root().join("data/other/new.db"), 5);
+    let ran = watched.backup("2026-11-21T04:00:00Z").expect(2);
+    assert!(
+        ran.out.contains("new.db") && ran.out.contains("ops"),
+        "{ran:?}"
+    );
+    assert!(!ran.out.contains("forgotten.db"), "{ran:?}");
+    assert_eq!(watched.backup("2026-11-21T05:00:00Z").expect(2).out, "");
+    watched.mail.fail("");
+    fs::remove_dir(&journal).unwrap();
+    watched.backup("2026-11-21T06:00:00Z").expect(1);
+    let incidents = watched.incidents("2026-11-21T06:01:00Z");
+    assert_eq!(incidents.len(), 2, "{incidents:#?}");
+}
+
+#[test]
+fn a_full_disk_is_called_so() {
+    let server = Server::new();
+    fs::create_dir_all(server.state()).unwrap();
+    let ours = server.command(["alerts", "flush", "--json"]);
+    let mut command = Command::new("unshare");
+    command
+        .env("RUNTIME_DIRECTORY", server.path())
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=256k none \"$1\" || exit 77; dd if=/dev/zero of=\"$1/fill\" 2>&1 | true; shift; exec \"$@\"")
+        .args(["sh".as_ref(), server.state().as_os_str(), ours.get_program()])
+        .args(ours.get_args());
+    let ran = Ran::of(&mut command);
+    if ran.code == 77 || ran.err.contains("unshare") {
+        return; // only root can mount
+    }
+    let report = ran.json();
+    let text = report["findings"].to_string();
+    assert!(
+        text.contains("the disk is full") && text.contains("df -h"),
+        "{text}"
+    );
+}
+
+#[test]
 fn low_ones_come_together_in_the_next_digest() {
     let watched = Watched::new("min_severity = \"low\"");
     // Databases and backups on one device: low, and said once.
@@ -610,7 +790,25 @@ fn low_ones_come_together_in_the_next_digest() {
 }
 
 #[test]
+fn a_channel_that_no_route_names_is_said() {
+    let server = Server::new().config(
+        "[[alerts.channel]]\nname = \"pager\"\nkind = \"command\"\ncommand = [\"/bin/true\"]",
+    );
+    let (code, report) = server.json("config check");
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(
+        finding_ids(&report, "pager"),
+        ["config.unused-channel"],
+        "{report:#}"
+    );
+}
+
+#[test]
 fn bad_configuration_names_line_and_what_to_do() {
+    let mail = |line: &str| {
+        format!("[[alerts.channel]]\nname = \"m\"\nkind = \"mail\"\nfrom = \"a@b.test\"\n{line}")
+    };
+    let slack = |line: &str| format!("[[alerts.channel]]\nname = \"m\"\nkind = \"slack\"\n{line}");
     for (text, said) in [
         ("[[alerts.route]]\nchannels = [\"nobody\"]", "nobody"),
         (
@@ -622,6 +820,21 @@ fn bad_configuration_names_line_and_what_to_do() {
             "pigeon",
         ),
         ("[alerts]\ndigest_at = \"25:00\"", "25:00"),
+        (&mail("to = [\"no at sign\"]"), "key to: 'no at sign'"),
+        (
+            &mail("to = [\"a@b.test\"]\nsmtp_url = \"smtp://127.0.0.1:99999\""),
+            "key smtp_url: '99999' is no port",
+        ),
+        (
+            &mail("to = [\"a@b.test\"]\nsmtp_url = \"http://127.0.0.1\""),
+            "smtps://",
+        ),
+        (&mail("to = [\"a@b.test\"]\ntimeout = \"0s\""), "in no time"),
+        (&slack("url = \"top-secret\""), "neither https://"),
+        (
+            "[[alerts.channel]]\nname = \"m\"\nkind = \"command\"\ncommand = [\"bin/page\"]",
+            "whole path",
+        ),
     ] {
         let server = Server::new().config(text);
         let ran = server.run("alerts test");
@@ -631,6 +844,8 @@ fn bad_configuration_names_line_and_what_to_do() {
             "{text}: {}",
             ran.err
         );
+        assert!(!ran.err.contains("top-secret"), "{}", ran.err);
+        server.run("config check").expect(3);
         let (code, report) = server.json("backup");
         assert_eq!(code, 2, "a typo there stops no backup");
         assert!(

@@ -235,6 +235,103 @@ fn findings_are_documented() {
     }
 }
 
+/// An alert is resolved only by a run that says that it looked. An id that is written only where it is found is never looked for.
+#[test]
+fn every_finding_is_looked_for_somewhere() {
+    const NEVER: &[(&str, &str)] = &[
+        (
+            "schedule.timezone",
+            "of a command that only reads: it never becomes an alert",
+        ),
+        (
+            "config.unused-channel",
+            "of config check, which alerts nobody",
+        ),
+    ];
+    let sources = sources();
+    let mut checked = 0;
+    for row in read("docs/findings.md").lines() {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let ["", id, severity, ..] = cells[..] else {
+            continue;
+        };
+        let Some(id) = id.strip_prefix('`').and_then(|id| id.strip_suffix('`')) else {
+            continue;
+        };
+        // Info is never an alert.
+        if severity == "info" || NEVER.iter().any(|(never, _)| *never == id) {
+            continue;
+        }
+        let literal = format!("\"{id}\"");
+        let looked = sources.iter().any(|text| {
+            let declared = text.lines().find_map(|line| {
+                let (name, value) = line.split_once(": &str = ")?;
+                let (visible, name) = name.split_once("const ")?;
+                (value == format!("{literal};")).then(|| (name, visible.contains("pub")))
+            });
+            match declared {
+                Some((name, true)) => sources.iter().any(|text| is_looked_for(text, name)),
+                Some((name, false)) => sources
+                    .iter()
+                    .filter(|other| *other == text || has_from_above(other, name))
+                    .any(|text| is_looked_for(text, name)),
+                None => is_looked_for(text, &literal),
+            }
+        });
+        assert!(
+            looked,
+            "{id} is found and never looked for: report.examined"
+        );
+        checked += 1;
+    }
+    assert!(checked > 150, "{checked}");
+}
+
+fn sources() -> Vec<String> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut texts = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+                texts.push(code.to_owned());
+            }
+        }
+    }
+    texts
+}
+
+/// True where the name comes from the module around it.
+fn has_from_above(text: &str, name: &str) -> bool {
+    let imports = text.split("use super::").skip(1);
+    let mut lists = imports.filter_map(|import| import.split(';').next());
+    lists.any(|list| {
+        list.split([' ', ',', '{', '}', '\n'])
+            .any(|word| word == name)
+    })
+}
+
+/// True where the name stands elsewhere than in its declaration, an import, or the finding itself.
+fn is_looked_for(text: &str, name: &str) -> bool {
+    let of_word = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + name.len()..]);
+        if before.ends_with(of_word) || behind.starts_with(of_word) {
+            return false;
+        }
+        let line = before.rsplit('\n').next().unwrap().trim_start();
+        let path = before.trim_end_matches(|c| of_word(c) || c == ':');
+        let found = path.trim_end().ends_with("Finding::new(");
+        let imported = line.starts_with("use ") || line.starts_with("pub use ");
+        let declared = behind.starts_with(": &str");
+        !(found || imported || declared)
+    })
+}
+
 #[test]
 fn the_manual_is_well_formed() {
     if Command::new("mandoc").arg("-h").output().is_err() {

@@ -397,6 +397,48 @@ fn backups_missing_failed_stale_and_killed() {
     );
 }
 
+#[test]
+fn a_named_mount_that_is_gone_or_read_only_is_missed() {
+    let web = Web::start(200, "ok");
+    let place = tempfile::tempdir().unwrap();
+    let named = format!("{CALM}[[health.mount]]\npath = {:?}\n", place.path());
+    let server = watched(&web, &named, "");
+    let look = |before: &str| {
+        let ours = server.command(["health", "--check", "disk", "--json"]);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .arg(format!("set -e; {before}; shift; exec \"$@\""))
+            .args(["sh".as_ref(), place.path().as_os_str(), ours.get_program()])
+            .args(ours.get_args());
+        Ran::of(&mut command).json()
+    };
+    let (code, report) = server.json("health --check disk");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(finding(&report, "disk.gone")["severity"], "high");
+    if number_of_user() != 0 {
+        return; // only root can mount
+    }
+    let report = look("mount -t tmpfs none \"$1\"");
+    assert_eq!(finding_ids(&report, ""), [""; 0], "{report:#}");
+    let report = look("mount -t tmpfs none \"$1\"; mount -o remount,ro \"$1\"");
+    finding(&report, "disk.read-only");
+    let (_, list) = server.json("alerts list");
+    assert_eq!(list["data"]["incidents"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_not_asked_how_the_application_is() {
+    let web = Web::start(200, "ok");
+    let server = watched(&web, CALM, "");
+    let mut command = server.command(["health", "--check", "http", "--json"]);
+    for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    let report = Ran::of(&mut command).json();
+    assert_eq!(outcome(&report, "http"), "well", "{report:#}");
+}
+
 /// No systemd runs here: what `timedatectl` would say is put in its place, in a mount namespace of its own.
 #[test]
 fn a_clock_that_is_not_in_step() {
@@ -406,7 +448,18 @@ fn a_clock_that_is_not_in_step() {
     let web = Web::start(200, "ok");
     let server = watched(&web, CALM, "");
     let says = server.path().join("timedatectl");
-    for (answer, found) in [("no", true), ("yes", false), ("", false)] {
+    let open = || {
+        let (_, list) = server.json("alerts list");
+        let incidents = list["data"]["incidents"].as_array().unwrap();
+        let of_clock = |one: &&Value| one["finding"] == "system.clock";
+        incidents.iter().filter(of_clock).count()
+    };
+    for (answer, found, still) in [
+        ("no", true, 1),
+        ("", false, 1),
+        ("yes", false, 0),
+        ("", false, 0),
+    ] {
         script(&says, &format!("#!/bin/sh\necho {answer}\n"));
         let ours = server.command(["health", "--check", "system", "--json"]);
         let mut command = Command::new("unshare");
@@ -421,6 +474,7 @@ fn a_clock_that_is_not_in_step() {
             found,
             "{answer}: {report:#}"
         );
+        assert_eq!(open(), still, "{answer}");
     }
 }
 

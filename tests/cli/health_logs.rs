@@ -155,11 +155,72 @@ fn a_log_in_a_form_that_nobody_knows_is_said() {
     let (code, report) = look(&server, "12:05");
     assert_eq!(code, 1, "{report:#}");
     finding(&report, "log.missing");
-    std::os::unix::fs::symlink("/etc/passwd", &log).unwrap();
-    let (code, report) = look(&server, "12:10");
+    for check in ["errors", "logins"] {
+        assert_eq!(outcome(&report, check), "unknown", "{report:#}");
+    }
+}
+
+#[test]
+fn a_log_behind_a_link_is_read_where_root_or_the_owner_made_the_link() {
+    let web = Web::start(200, "ok");
+    let server = server(&web);
+    let (log, real) = (
+        server.root().join("logs/access.log"),
+        server.path().join("real"),
+    );
+    fs::create_dir(&real).unwrap();
+    append(&real.join("now.log"), &lines("11:50", "/login", 401, 3));
+    std::os::unix::fs::symlink(real.join("now.log"), &log).unwrap();
+    let (_, report) = look(&server, "11:55");
+    assert_eq!(metric(&report, "logins_failed_per_hour"), 3.0);
+    // Rotated where it really lies.
+    append(&real.join("now.log"), &lines("11:56", "/login", 401, 2));
+    fs::rename(real.join("now.log"), real.join("now.log.1")).unwrap();
+    append(&real.join("now.log"), &lines("11:57", "/login", 401, 1));
+    let (_, report) = look(&server, "12:00");
+    assert_eq!(metric(&report, "logins_failed_per_hour"), 6.0);
+    if std::os::unix::fs::lchown(&log, Some(4711), None).is_err() {
+        return; // only root can give it away
+    }
+    let (code, report) = look(&server, "12:05");
     assert_eq!(code, 1, "{report:#}");
     assert_eq!(outcome(&report, "errors"), "unknown");
-    assert!(!report.to_string().contains("root:"));
+    assert!(
+        report
+            .to_string()
+            .contains("a link that somebody else made")
+    );
+}
+
+/// What an application writes that knows nothing of time zones, on a server that is an hour ahead of UTC.
+#[test]
+fn times_without_a_zone_are_the_servers() {
+    let web = Web::start(200, "ok");
+    let server = server(&web);
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let text = text.replace("timezone = \"UTC\"", "timezone = \"Europe/Berlin\"");
+    fs::write(server.config_path(), text).unwrap();
+    let log = server.root().join("logs/error.log");
+    append(&log, "2026-11-24 10:00:00 Error: known\n");
+    let look = |time: &str| {
+        server
+            .json(&format!(
+                "health --check app-errors,memory --now 2026-11-24T{time}:00Z"
+            ))
+            .1
+    };
+    look("11:30");
+    append(&log, &"2026-11-24 12:45:10 Error: known\n".repeat(7));
+    append(
+        &log,
+        "2026-11-24 12:45:10 Error: no USER_INFO\n2026-11-24 12:45:11 INFO fine\n",
+    );
+    let report = look("11:50");
+    assert_eq!(metric(&report, "app_errors_per_minute"), 8.0);
+    // Its clock is two hours ahead: the errors count all the same.
+    append(&log, &"2026-11-24 14:52:10 Error: known\n".repeat(9));
+    let report = look("11:55");
+    assert_eq!(metric(&report, "app_errors_per_minute"), 9.0);
 }
 
 #[test]

@@ -30,6 +30,8 @@ fn redis_with_a_password() {
     drop(peer);
     let (code, report) = server.json("health --check redis");
     assert_eq!(code, 2, "{report:#}");
+    let told = finding(&report, "redis.down")["message"].as_str().unwrap();
+    assert!(told.contains("nobody listens there"), "{told}");
     assert_eq!(metric(&report, "redis_up"), 0.0);
 }
 

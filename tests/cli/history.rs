@@ -176,7 +176,10 @@ fn a_journal_of_the_first_layout_is_taken_over() {
     let path = server.state().join("journal.db");
     let journal = rusqlite::Connection::open(&path).unwrap();
     journal
-        .execute_batch("ALTER TABLE runs DROP COLUMN line; PRAGMA user_version = 1")
+        .execute_batch(
+            "ALTER TABLE runs DROP COLUMN line; ALTER TABLE incidents DROP COLUMN acknowledged_severity;
+             ALTER TABLE outbox DROP COLUMN receivers; PRAGMA user_version = 1",
+        )
         .unwrap();
     drop(journal);
     server.run("backup --now 2026-11-20T04:00:00Z").expect(0);
@@ -184,5 +187,27 @@ fn a_journal_of_the_first_layout_is_taken_over() {
         number(&path, "SELECT count(*) FROM runs WHERE line = 'backup'"),
         2
     );
-    assert_eq!(number(&path, "PRAGMA user_version"), 2);
+    assert_eq!(number(&path, "PRAGMA user_version"), 3);
+}
+
+#[test]
+fn a_task_that_there_is_not_is_no_empty_list_and_a_day_is_a_time() {
+    let server = Server::new();
+    let text = std::fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replace("\"UTC\"", "\"Europe/Berlin\""));
+    server.run("backup --now 2026-11-20T22:59:00Z").expect(0);
+    server.run("backup --now 2026-11-20T23:01:00Z").expect(0);
+    let ran = server.run("history --task nope").expect(3);
+    assert!(ran.err.contains("no task 'nope'"), "{}", ran.err);
+    for (since, runs) in [
+        ("2026-11-20", 2),
+        ("2026-11-21", 1),
+        ("2026-11-21T00:02", 0),
+        ("2026-11-20T23:00:00Z", 1),
+    ] {
+        let (_, report) = server.json(&format!("history --since {since}"));
+        let found = report["data"]["runs"].as_array().unwrap().len();
+        assert_eq!(found, runs, "{since}");
+    }
+    server.run("history --since yesterday").expect(3);
 }

@@ -320,3 +320,41 @@ fn lists_can_be_read_without_root_where_the_files_can() {
     fs::remove_file(server.path().join("empire-maint")).unwrap();
     assert_eq!(server.fingerprint(server.path()), before);
 }
+
+#[test]
+fn who_may_not_read_the_state_is_told_who_may() {
+    let server = Server::new();
+    if !server.give_to(APP) {
+        return; // only root can
+    }
+    fs::set_permissions(server.state(), fs::Permissions::from_mode(0o700)).unwrap();
+    for line in [
+        ["alerts", "list"],
+        ["schedule", "check"],
+        ["history", "--findings"],
+    ] {
+        let ran = Ran::of(&mut server.command_as(THIRD, line)).expect(3);
+        assert!(
+            ran.err.contains("run as root or as the owner"),
+            "{line:?}: {}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn a_runbook_that_may_not_be_read_is_exit_code_3() {
+    let server = Server::new();
+    let pages = server.path().join("pages");
+    fs::create_dir(&pages).unwrap();
+    fs::write(pages.join("own.md"), "# Own\n").unwrap();
+    fs::set_permissions(pages.join("own.md"), fs::Permissions::from_mode(0o600)).unwrap();
+    let server = server.config(&format!("[runbooks]\ndir = {pages:?}\n"));
+    server.run("runbook show own").expect(0);
+    if !server.give_to(APP) {
+        return; // only root can
+    }
+    fs::set_permissions(pages.join("own.md"), fs::Permissions::from_mode(0o600)).unwrap();
+    let ran = Ran::of(&mut server.command_as(THIRD, ["runbook", "show", "own"])).expect(3);
+    assert!(ran.err.contains("own.md"), "{}", ran.err);
+}

@@ -189,8 +189,8 @@ fn ones_own_beat_the_built_in_ones() {
         "{list}"
     );
     for (name, code) in [
-        ("link", 2),
-        ("large", 2),
+        ("link", 3),
+        ("large", 3),
         ("nothing", 3),
         ("../secret", 3),
         ("/etc/passwd", 3),

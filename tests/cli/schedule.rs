@@ -585,6 +585,7 @@ fn systemd_takes_the_units() {
         "Nice=10",
         "IOSchedulingClass=best-effort",
         "ProtectSystem=strict",
+        "RuntimeDirectory=empire-maint",
         "NoNewPrivileges=yes",
         &format!("ReadWritePaths={}", server.root().join("data").display()),
         &format!(
@@ -776,4 +777,17 @@ fn units_are_written_once_and_a_dry_run_writes_none() {
     std::os::unix::fs::symlink(&victim, folder.join("empire-maint-backup.timer")).unwrap();
     assert_ne!(server.run(&line).code, 0);
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+}
+
+#[test]
+fn a_typo_in_the_times_of_the_lines_stops_no_backup() {
+    let server = Server::new().config("[schedule.at]\nbakcup = \"03:00\"");
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(finding_ids(&report, "schedule"), ["config.invalid"]);
+    assert_eq!(server.list("app_db").len(), 1);
+    // Which day it is must not be guessed.
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replace("\"UTC\"", "\"Europe/Berlim\""));
+    server.run("backup").expect(3);
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
+use crate::support::peers::MailServer;
 use crate::support::{BINARY, Server, fill, users};
 
 /// Runs a command line at a terminal, types `answer`, returns exit code and everything that was shown.
@@ -52,6 +53,42 @@ fn a_restore_without_arguments_shows_the_choice_and_asks_for_the_name() {
     let (code, shown) = at_terminal(&server, "restore", "app_db");
     assert_eq!(code, 0, "{shown}");
     assert_eq!(users(&server.database()), 500);
+}
+
+/// Whoever typed it reads what is wrong; what cron starts so is seen by nobody.
+#[test]
+fn a_typo_at_a_terminal_wakes_nobody_and_one_of_cron_does() {
+    let mail = MailServer::start();
+    let server = Server::new().config(&format!(
+        "[[alerts.channel]]\nname = \"ops\"\nkind = \"mail\"\nsmtp_url = \"smtp://127.0.0.1:{}\"\nfrom = \"maint@luca.test\"\nto = [\"admin@luca.test\"]\n[[alerts.route]]\nchannels = [\"ops\"]",
+        mail.port
+    ));
+    for typo in ["backup --bogus", "verify-backup nosuch", "alerts ack 4711"] {
+        let (code, shown) = at_terminal(&server, typo, "");
+        assert_eq!(code, 3, "{shown}");
+    }
+    assert!(mail.mails().is_empty(), "{:?}", mail.mails());
+    let (_, history) = server.json("history --status unknown");
+    assert_eq!(history["data"]["runs"].as_array().unwrap().len(), 3);
+    server.run("backup --bogus").expect(3);
+    assert_eq!(mail.mails().len(), 1);
+}
+
+#[test]
+fn help_is_an_answer_and_no_run() {
+    let server = Server::new();
+    let ran = server.run("help").expect(0);
+    assert!(ran.out.contains("Usage: empire-maint"), "{}", ran.out);
+    let ran = server.run("help backup list").expect(0);
+    assert!(
+        ran.out.contains("Usage: empire-maint backup list"),
+        "{}",
+        ran.out
+    );
+    for wrong in ["help nosuch", "help backup nosuch", "help backup --bogus"] {
+        server.run(wrong).expect(3);
+    }
+    assert!(!server.state().join("journal.db").exists());
 }
 
 #[test]

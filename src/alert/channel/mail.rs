@@ -1,63 +1,84 @@
 //! Mail, by SMTP (in the clear, STARTTLS, or TLS from the first byte) or by the local sendmail.
 
+use std::error::Error as StdError;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context as _;
+use lettre::Address;
+use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::{SmtpTransport, Transport as _};
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{
+    Certificate, CertificateStore, SmtpConnection, Tls, TlsParameters,
+};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, MailParameter};
 
-use super::Sent;
+use super::{Sent, Unreached};
 use crate::alert::message::Message;
 use crate::config::Secret;
 use crate::config::sections::{Channel, StartTls};
 use crate::sys::{files, process};
-use crate::text::clean;
+use crate::text::{clean, shorten};
+use crate::units::Length;
 
 const SENDMAIL: &str = "/usr/sbin/sendmail";
 const LARGEST_CA: u64 = 4 << 20;
 
-pub(super) fn send(channel: &Channel, message: &Message) -> Sent {
-    let mail = match compose(channel, message) {
-        Ok(mail) => mail,
+/// Who gets it: as the configuration writes it, and the bare address.
+type Receiver = (String, Address);
+
+pub(super) fn send(channel: &Channel, message: &Message, only: Option<&[String]>) -> Sent {
+    let ready = receivers(channel, only).and_then(|to| Ok((to, compose(channel, message)?)));
+    let (receivers, mail) = match ready {
+        Ok((receivers, _)) if receivers.is_empty() => return Sent::Delivered,
+        Ok(ready) => ready,
         Err(error) => return Sent::rejected(format!("{error:#}")),
     };
     if channel.sendmail {
-        return by_sendmail(channel, &mail);
+        return by_sendmail(channel, &mail, &receivers);
     }
-    let transport = match transport(channel) {
-        Ok(transport) => transport,
+    let server = match Server::of(channel) {
+        Ok(server) => server,
         Err(error) => return Sent::rejected(format!("{error:#}")),
     };
-    match transport.send(&mail) {
-        Ok(_) => Sent::Delivered,
-        Err(error) if error.is_permanent() => Sent::rejected(chain(&error)),
-        Err(error) => Sent::later(chain(&error)),
+    match server.take(&mail, &receivers, only.is_some()) {
+        Ok(sent) => sent,
+        Err(error) if error.is_permanent() => Sent::rejected(server.told(&error)),
+        Err(error) => Sent::later(server.told(&error)),
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+/// All of the channel, or those of them that did not get it before.
+fn receivers(channel: &Channel, only: Option<&[String]>) -> anyhow::Result<Vec<Receiver>> {
+    let wanted = |to: &&String| only.is_none_or(|only| only.contains(to));
+    channel
+        .to
+        .iter()
+        .filter(wanted)
+        .map(|to| Ok((to.clone(), mailbox("to", to)?.email)))
+        .collect()
+}
+
+fn mailbox(what: &str, text: &str) -> anyhow::Result<Mailbox> {
+    text.parse().with_context(|| format!("{what} '{text}'"))
 }
 
 /// Header values are ours or cleaned; RFC 3834 keeps robots from answering.
 fn compose(channel: &Channel, message: &Message) -> anyhow::Result<lettre::Message> {
-    let from = channel.from.as_deref().unwrap_or_default();
     let mut mail = lettre::Message::builder()
-        .from(from.parse().with_context(|| format!("from '{from}'"))?)
+        .from(mailbox(
+            "from",
+            channel.from.as_deref().unwrap_or_default(),
+        )?)
         .subject(clean(&message.headline()))
         .message_id(Some(message.id.clone()))
         .date_now()
         .header(ContentType::TEXT_PLAIN);
     for to in &channel.to {
-        mail = mail.to(to.parse().with_context(|| format!("to '{to}'"))?);
+        mail = mail.to(mailbox("to", to)?);
     }
     let threads = message.threads();
     if let Some(first) = threads.first() {
@@ -75,59 +96,168 @@ fn compose(channel: &Channel, message: &Message) -> anyhow::Result<lettre::Messa
     mail.body(message.text()).context("cannot write the mail")
 }
 
-fn transport(channel: &Channel) -> anyhow::Result<SmtpTransport> {
-    let url = channel.smtp_url.as_deref().unwrap_or_default();
-    let (wrapped, rest) = match (url.strip_prefix("smtp://"), url.strip_prefix("smtps://")) {
-        (Some(rest), _) => (false, rest),
-        (_, Some(rest)) => (true, rest),
-        _ => anyhow::bail!("smtp_url '{}' is neither smtp:// nor smtps://", clean(url)),
-    };
-    anyhow::ensure!(
-        !rest.contains(['@', '/', '?']),
-        "smtp_url is only smtp://HOST:PORT; use username and password_file"
-    );
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (
+/// The SMTP server of a channel.
+struct Server {
+    host: String,
+    port: u16,
+    tls: Tls,
+    credentials: Option<Credentials>,
+    limit: Length,
+}
+
+impl Server {
+    fn of(channel: &Channel) -> anyhow::Result<Self> {
+        let (wrapped, host, port) = channel.smtp_server()?;
+        let password = Secret::read(
+            "password",
+            channel.password.as_ref(),
+            channel.password_file.as_deref(),
+        )?;
+        let parameters = |proven: bool| -> anyhow::Result<TlsParameters> {
+            let mut builder = TlsParameters::builder(host.clone())
+                .dangerous_accept_invalid_certs(!proven)
+                .dangerous_accept_invalid_hostnames(!proven);
+            if let Some(file) = &channel.ca_file {
+                builder = builder
+                    .certificate_store(CertificateStore::None)
+                    .add_root_certificate(certificate(file)?);
+            }
+            Ok(builder.build()?)
+        };
+        let tls = match (wrapped, channel.starttls, &password) {
+            (true, _, _) => Tls::Wrapper(parameters(true)?),
+            (_, StartTls::Never, _) => Tls::None,
+            (_, StartTls::Required, _) | (_, StartTls::Auto, Some(_)) => {
+                Tls::Required(parameters(true)?)
+            }
+            // Encrypted without proof is still better than the clear, which would be taken too; and most local servers have a
+            // certificate that nobody vouches for.
+            (_, StartTls::Auto, None) => Tls::Opportunistic(parameters(channel.ca_file.is_some())?),
+        };
+        let name = channel.username.clone().or_else(|| channel.from.clone());
+        let name = name.unwrap_or_default();
+        Ok(Self {
             host,
-            port.parse()
-                .with_context(|| format!("smtp_url: the port '{port}'"))?,
-        ),
-        _ if wrapped => (rest, 465),
-        _ => (rest, 25),
-    };
-    let password = Secret::read(
-        "password",
-        channel.password.as_ref(),
-        channel.password_file.as_deref(),
-    )?;
-    let parameters = || -> anyhow::Result<TlsParameters> {
-        let mut builder = TlsParameters::builder(host.to_owned());
-        if let Some(file) = &channel.ca_file {
-            builder = builder
-                .certificate_store(CertificateStore::None)
-                .add_root_certificate(certificate(file)?);
-        }
-        Ok(builder.build()?)
-    };
-    let tls = match (wrapped, channel.starttls, &password) {
-        (true, _, _) => Tls::Wrapper(parameters()?),
-        (_, StartTls::Never, _) => Tls::None,
-        (_, StartTls::Required, _) | (_, StartTls::Auto, Some(_)) => Tls::Required(parameters()?),
-        (_, StartTls::Auto, None) => Tls::Opportunistic(parameters()?),
-    };
-    let mut transport = SmtpTransport::builder_dangerous(host)
-        .port(port)
-        .tls(tls)
-        .timeout(Some(channel.timeout.0));
-    if let Some(password) = password {
-        let name = channel
-            .username
-            .clone()
-            .or_else(|| channel.from.clone())
-            .unwrap_or_default();
-        transport = transport.credentials(Credentials::new(name, password));
+            port,
+            tls,
+            credentials: password.map(|password| Credentials::new(name, password)),
+            limit: channel.timeout,
+        })
     }
-    Ok(transport.build())
+
+    fn connect(&self) -> Result<SmtpConnection, SmtpError> {
+        let hello = ClientId::default();
+        let wrapped = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters),
+            _ => None,
+        };
+        let address = (self.host.trim_matches(['[', ']']), self.port);
+        let limit = Some(self.limit.0);
+        let mut connection = SmtpConnection::connect(address, limit, &hello, wrapped, None)?;
+        match &self.tls {
+            Tls::Required(parameters) => connection.starttls(parameters, &hello)?,
+            Tls::Opportunistic(parameters) if connection.can_starttls() => {
+                connection.starttls(parameters, &hello)?;
+            }
+            _ => {}
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials)?;
+        }
+        Ok(connection)
+    }
+
+    fn take(
+        &self,
+        mail: &lettre::Message,
+        receivers: &[Receiver],
+        others_have_it: bool,
+    ) -> Result<Sent, SmtpError> {
+        let mut connection = self.connect()?;
+        let sent = self.hand_over(&mut connection, mail, receivers, others_have_it);
+        // Who does not answer any more is not waited for once more.
+        if sent.is_ok() || sent.as_ref().is_err_and(|error| error.status().is_some()) {
+            let _ = connection.quit();
+        }
+        sent
+    }
+
+    /// One mail to all. A receiver that the server does not take is left out and keeps it from none of the others.
+    fn hand_over(
+        &self,
+        connection: &mut SmtpConnection,
+        mail: &lettre::Message,
+        receivers: &[Receiver],
+        others_have_it: bool,
+    ) -> Result<Sent, SmtpError> {
+        let from = mail.envelope().from();
+        let mut addresses = receivers.iter().map(|(_, address)| address).chain(from);
+        let plain = addresses.all(|address| AsRef::<str>::as_ref(address).is_ascii());
+        let options = match plain {
+            true => Vec::new(),
+            false => vec![MailParameter::SmtpUtfEight],
+        };
+        connection.command(Mail::new(from.cloned(), options))?;
+        let mut unreached = Vec::new();
+        let mut why = None;
+        for (name, address) in receivers {
+            match connection.command(Rcpt::new(address.clone(), Vec::new())) {
+                Ok(_) => {}
+                Err(error) if error.status().is_some() => {
+                    unreached.push(Unreached {
+                        receiver: name.clone(),
+                        error: shorten(&self.told(&error), 300),
+                        for_good: error.is_permanent(),
+                    });
+                    if error.is_transient() || why.is_none() {
+                        why = Some(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = why.filter(|_| unreached.len() == receivers.len()) {
+            return match others_have_it {
+                true => Ok(Sent::Partly(unreached)),
+                false => Err(error),
+            };
+        }
+        connection.command(Data)?;
+        connection.message(&mail.formatted())?;
+        Ok(match unreached.is_empty() {
+            true => Sent::Delivered,
+            false => Sent::Partly(unreached),
+        })
+    }
+
+    fn told(&self, error: &SmtpError) -> String {
+        match timed_out(error) {
+            true => format!("no answer within {}", self.limit),
+            false => chain(error),
+        }
+    }
+}
+
+/// A socket's own limit says that it would have to wait longer.
+fn timed_out(error: &(dyn StdError + 'static)) -> bool {
+    let slow = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+    };
+    error.downcast_ref().is_some_and(slow) || error.source().is_some_and(timed_out)
+}
+
+/// Some errors say what their cause says, and some do not.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 fn certificate(file: &Path) -> anyhow::Result<Certificate> {
@@ -135,7 +265,7 @@ fn certificate(file: &Path) -> anyhow::Result<Certificate> {
         .with_context(|| format!("cannot read the certificates of {}", file.display()))
 }
 
-fn by_sendmail(channel: &Channel, mail: &lettre::Message) -> Sent {
+fn by_sendmail(channel: &Channel, mail: &lettre::Message, receivers: &[Receiver]) -> Sent {
     let mut command = process::command(Path::new(SENDMAIL));
     command.args([
         "-i",
@@ -143,7 +273,11 @@ fn by_sendmail(channel: &Channel, mail: &lettre::Message) -> Sent {
         mail.envelope().from().map_or("", AsRef::as_ref),
         "--",
     ]);
-    command.args(mail.envelope().to().iter().map(AsRef::<str>::as_ref));
+    command.args(
+        receivers
+            .iter()
+            .map(|(_, address)| AsRef::<str>::as_ref(address)),
+    );
     match process::run_with_input(command, mail.formatted(), channel.timeout.0) {
         Ok(output) if output.status.success() => Sent::Delivered,
         Ok(output) => Sent::later(format!("{SENDMAIL} ended with {}", output.status)),

@@ -24,6 +24,19 @@ pub enum Sent {
     },
     /// The other side will not take it as it is: somebody has to look at the configuration.
     Rejected(String),
+    /// Some have it, and these do not.
+    Partly(Vec<Unreached>),
+}
+
+/// One of several receivers, who did not get what the others got.
+#[derive(Clone, Debug)]
+pub struct Unreached {
+    /// As the configuration writes it.
+    pub receiver: String,
+    /// Why.
+    pub error: String,
+    /// It is refused, not put off.
+    pub for_good: bool,
 }
 
 impl Sent {
@@ -39,10 +52,10 @@ impl Sent {
     }
 }
 
-/// Tries once to send.
-pub fn send(channel: &Channel, message: &Message) -> Sent {
+/// Tries once to send; to `only` these of the channel's receivers, where the others have it already.
+pub fn send(channel: &Channel, message: &Message, only: Option<&[String]>) -> Sent {
     match channel.kind {
-        ChannelKind::Mail => mail::send(channel, message),
+        ChannelKind::Mail => mail::send(channel, message, only),
         ChannelKind::Slack => slack::send(channel, message),
         ChannelKind::Command => command::send(channel, message),
     }

@@ -27,6 +27,7 @@ pub(super) fn send(channel: &Channel, message: &Message) -> Sent {
         ca_file: channel.ca_file.as_deref(),
         limit: channel.timeout.0,
         wanted: 200,
+        proxied: true,
     };
     let answer = match http::send(&request) {
         Ok(answer) => answer,

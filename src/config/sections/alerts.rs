@@ -1,7 +1,8 @@
 //! `[alerts]`: who is told what, how, and how often.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use lettre::message::Mailbox;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -45,14 +46,18 @@ pub struct Channel {
     #[schemars(example = &"mail")]
     pub kind: ChannelKind,
     /// mail: smtp://HOST:PORT, or smtps:// for TLS from the first byte
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "smtp_url"
+    )]
     #[schemars(example = &"smtp://127.0.0.1:25")]
     pub smtp_url: Option<String>,
     /// mail: hand it to the local sendmail instead
     #[serde(default)]
     #[schemars(example = true)]
     pub sendmail: bool,
-    /// mail: STARTTLS with smtp://: auto (where offered; required with a password), required, never
+    /// mail: STARTTLS with smtp://: auto (where it is offered, and then any certificate will do, unless there is a ca_file; with a password as required), required (with a certificate that is proven, or no mail), never
     #[serde(default)]
     #[schemars(example = &"auto")]
     pub starttls: StartTls,
@@ -66,29 +71,45 @@ pub struct Channel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
     /// mail: sender
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "sender"
+    )]
     #[schemars(example = &"empire-maint@luca.local")]
     pub from: Option<String>,
     /// mail: receivers
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "receivers"
+    )]
     #[schemars(example = ["admin@luca.local"])]
     pub to: Vec<String>,
     /// slack: the webhook, which is a secret; better in url_file
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "web_url"
+    )]
     pub url: Option<Secret>,
     /// slack: a file whose first line is the webhook
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/slack-url")]
     pub url_file: Option<PathBuf>,
     /// command: an argument list; gets the message as JSON on standard input
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "program"
+    )]
     #[schemars(example = ["/usr/local/bin/page"])]
     pub command: Vec<String>,
     /// certificates to trust instead of the system's
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// how long one attempt may take
-    #[serde(default = "ten_seconds")]
+    #[serde(default = "ten_seconds", deserialize_with = "some_time")]
     #[schemars(example = &"10s")]
     pub timeout: Length,
 }
@@ -152,7 +173,7 @@ pub struct Route {
 #[serde(default, deny_unknown_fields)]
 pub struct Ping {
     /// https://…/{task}: gets /start, then the exit code, with ?rid= the run's id; better in url_template_file
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "web_url")]
     pub url_template: Option<Secret>,
     /// a file whose first line is the template
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +182,7 @@ pub struct Ping {
     /// for these tasks; * stands for any text
     pub tasks: Vec<String>,
     /// how long one ping may take
+    #[serde(deserialize_with = "some_time")]
     pub timeout: Length,
 }
 
@@ -185,6 +207,89 @@ fn clock_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     text.parse::<jiff::civil::Time>()
         .map_err(|_| de::Error::custom(format!("'{text}' is not a time of day, as 08:00 is")))?;
     Ok(text)
+}
+
+/// Does a mail library take it as an address?
+fn mailbox<E: de::Error>(text: &str) -> Result<(), E> {
+    let wrong = |why| {
+        E::custom(format!(
+            "'{}' is no mail address: {why}",
+            text.escape_debug()
+        ))
+    };
+    text.parse::<Mailbox>().map(drop).map_err(wrong)
+}
+
+fn sender<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    mailbox(&text)?;
+    Ok(Some(text))
+}
+
+fn receivers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    list.iter().try_for_each(|text| mailbox(text))?;
+    Ok(list)
+}
+
+fn smtp_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    smtp_server(&text).map_err(de::Error::custom)?;
+    Ok(Some(text))
+}
+
+/// TLS from the first byte, host, port.
+fn smtp_server(url: &str) -> Result<(bool, String, u16), String> {
+    let (wrapped, rest) = match (url.strip_prefix("smtp://"), url.strip_prefix("smtps://")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        _ => return Err("only smtp://HOST:PORT and smtps://HOST:PORT are possible".into()),
+    };
+    if rest.contains(['@', '/', '?']) {
+        return Err("only smtp://HOST:PORT; use username and password_file".into());
+    }
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let number = port.parse().ok().filter(|number| *number > 0);
+            (host, number.ok_or_else(|| format!("'{port}' is no port"))?)
+        }
+        _ if wrapped => (rest, 465),
+        _ => (rest, 25),
+    };
+    match host.is_empty() {
+        true => Err("it names no host".into()),
+        false => Ok((wrapped, host.to_owned(), port)),
+    }
+}
+
+/// The value is a secret, and in no message.
+fn web_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    let secret = Secret::deserialize(deserializer)?;
+    match secret.is_web_url() {
+        true => Ok(Some(secret)),
+        false => Err(de::Error::custom("this is neither https://… nor http://…")),
+    }
+}
+
+fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    match list.first() {
+        Some(program) if program.contains('/') && !Path::new(program).is_absolute() => {
+            Err(de::Error::custom(format!(
+                "'{}' is found from one folder only: write its whole path",
+                program.escape_debug()
+            )))
+        }
+        _ => Ok(list),
+    }
+}
+
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Length, D::Error> {
+    let length = Length::deserialize(deserializer)?;
+    match length.0.is_zero() {
+        true => Err(de::Error::custom("in no time nothing can be sent")),
+        false => Ok(length),
+    }
 }
 
 impl Default for Ping {
@@ -250,7 +355,26 @@ impl Section for Alerts {
     }
 }
 
+impl Alerts {
+    /// Channels that no route names: nothing is sent there but notices.
+    pub fn unused(&self) -> impl Iterator<Item = &Channel> {
+        let named = |channel: &&Channel| {
+            self.route.iter().any(|route| {
+                let mut names = route.channels.iter().chain(&route.escalate_to);
+                names.any(|name| *name == channel.name)
+            })
+        };
+        self.channel.iter().filter(move |channel| !named(channel))
+    }
+}
+
 impl Channel {
+    /// Of `smtp_url`: whether TLS begins with the first byte, host, port.
+    pub fn smtp_server(&self) -> Result<(bool, String, u16), Failure> {
+        smtp_server(self.smtp_url.as_deref().unwrap_or_default())
+            .map_err(|why| error::config(format!("smtp_url: {why}")))
+    }
+
     fn check(&self) -> Result<(), Failure> {
         let wrong = |what: &str| {
             Err(error::config(format!(

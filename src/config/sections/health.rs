@@ -59,7 +59,7 @@ pub struct Health {
     /// time to open a database and read a row of each expected table, ms
     #[serde(deserialize_with = "database_query_ms")]
     pub database_query_ms: Levels,
-    /// limits of one mount; one that is named here is looked at whatever kind it is
+    /// limits of one mount; one that is named here is looked at whatever kind it is, and missed where it is gone or read-only
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mount: Vec<Mount>,
 }

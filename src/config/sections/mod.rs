@@ -48,7 +48,7 @@ pub use rag_eval::{Measure, RagEval, RagNames};
 pub use redis::Redis;
 pub use reports::Reports;
 pub use runbooks::Runbooks;
-pub use schedule::{Schedule, schedule_names};
+pub use schedule::{Schedule, Zone, schedule_names};
 pub use state::State;
 pub use verify::Verify;
 

@@ -110,7 +110,16 @@ fn known_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Strin
     Ok(Some(name))
 }
 
-impl Schedule {
+/// What every run needs of `[schedule]`: the zone. A typo in the times of a line is no reason not to run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Zone {
+    /// as in [schedule]
+    #[serde(deserialize_with = "known_zone")]
+    timezone: Option<String>,
+}
+
+impl Zone {
     /// The zone in force.
     pub fn zone(&self) -> TimeZone {
         self.timezone
@@ -122,4 +131,8 @@ impl Schedule {
 
 impl Section for Schedule {
     const NAME: &'static str = "schedule";
+}
+
+impl Section for Zone {
+    const NAME: &'static str = Schedule::NAME;
 }

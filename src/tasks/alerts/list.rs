@@ -5,9 +5,11 @@ use crate::alert::store;
 use crate::context::Context;
 use crate::journal;
 use crate::report::{Cell, Document, Reporter, Severity, Table};
+use crate::sys::files;
 use crate::units;
 
 pub(super) fn run(context: &Context, report: &Reporter) -> anyhow::Result<()> {
+    files::require_readable_directory(&context.state)?;
     let detail = match journal::open_for_reading(&context.state)? {
         None => Detail::default(),
         Some(connection) => Detail {

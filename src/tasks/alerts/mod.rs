@@ -1,4 +1,4 @@
-//! Open alerts: what is known, who knows of it, what waits to be sent. Sends notices and what an earlier run could not send.
+//! Open alerts: what is known, who knows of it, what waits to be sent. Closes what no run will look at again. Sends notices and what an earlier run could not send.
 //! Changes the journal's own tables only. Never loses an alert: what is not taken by a channel waits.
 
 mod list;
@@ -12,17 +12,17 @@ use serde::Serialize;
 use crate::alert::store::{self, Incident, Mute, News, Queue};
 use crate::alert::{self, Desk, Sent};
 use crate::config::Config;
-use crate::config::sections::{Alerts, ChannelKind, Schedule};
+use crate::config::sections::{Alerts, ChannelKind, Zone};
 use crate::context::Context;
 use crate::error::{missing, usage};
 use crate::journal;
-use crate::report::{Finding, Reporter, Severity, Step};
+use crate::report::{Reporter, Severity, Step};
 use crate::sys::lock::Lock;
 use crate::sys::machine;
 use crate::task;
 use crate::units::{self, Length};
 
-/// Show, acknowledge, silence, test and send alerts
+/// Show, acknowledge, close, silence, test and send alerts
 #[derive(Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -35,6 +35,12 @@ enum Command {
     List,
     /// Say that you know of one: no repeats and no escalation until it gets worse
     Ack {
+        /// Its number, as `alerts list` shows it
+        #[arg(required = true)]
+        number: Vec<i64>,
+    },
+    /// Close one whose subject is gone for good, such as a database that was removed: no run will find it well
+    Close {
         /// Its number, as `alerts list` shows it
         #[arg(required = true)]
         number: Vec<i64>,
@@ -119,10 +125,7 @@ impl task::Arguments for Arguments {
             Command::List => Alerts::default(),
             _ => config.get()?,
         };
-        let desk = Desk::new(
-            settings,
-            config.get::<Schedule>().unwrap_or_default().zone(),
-        );
+        let desk = Desk::new(settings, config.peek::<Zone>().unwrap_or_default().zone());
         let named = match &self.command {
             Command::Test { channel } | Command::Send { channel, .. } => channel.as_slice(),
             _ => &[],
@@ -134,6 +137,15 @@ impl task::Arguments for Arguments {
                     .hint(format!("channels: {}", known.join(", ")))
                     .into());
             }
+        }
+        if let Command::Silence {
+            finding, subject, ..
+        } = &self.command
+            && (finding.as_deref().is_some_and(is_blank) || is_blank(subject))
+        {
+            return Err(usage("no finding has an empty id or subject")
+                .hint("as in disk.usage; * stands for any text")
+                .into());
         }
         if let Command::Silence { length, .. } = &self.command
             && (length.0 > LONGEST || length.0.is_zero())
@@ -162,6 +174,7 @@ impl task::Task for Task {
         match &self.command {
             Command::List => list::run(context, report),
             Command::Ack { number } => acknowledge(context, report, number),
+            Command::Close { number } => close(context, report, number),
             Command::Silence {
                 finding,
                 subject,
@@ -185,6 +198,10 @@ impl task::Task for Task {
     }
 }
 
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
 fn acknowledge(context: &Context, report: &Reporter, numbers: &[i64]) -> anyhow::Result<()> {
     let who = machine::user();
     for number in numbers {
@@ -195,10 +212,8 @@ fn acknowledge(context: &Context, report: &Reporter, numbers: &[i64]) -> anyhow:
         };
         report.act(step, |_| {
             let connection = journal::open_for_writing(&context.state)?;
-            store::acknowledge(&connection, *number, &who, context.now)?.ok_or_else(|| {
-                missing(format!("there is no open alert {number}")).hint("empire-maint alerts list")
-            })?;
-            Ok(())
+            let known = store::acknowledge(&connection, *number, &who, context.now)?;
+            known.ok_or_else(|| not_open(*number))
         })?;
     }
     report.summarise(format!(
@@ -206,6 +221,35 @@ fn acknowledge(context: &Context, report: &Reporter, numbers: &[i64]) -> anyhow:
         units::count(numbers.len() as u64, "alert")
     ));
     Ok(())
+}
+
+/// Who was told of it hears at the end of this run that it is resolved.
+fn close(context: &Context, report: &Reporter, numbers: &[i64]) -> anyhow::Result<()> {
+    let who = machine::user();
+    for number in numbers {
+        let step = Step {
+            kind: "close",
+            target: format!("alert {number}"),
+            reason: format!("{who} says that it is over"),
+        };
+        report.act(step, |_| {
+            let connection = journal::open_for_writing(&context.state)?;
+            let closed = store::close(&connection, *number, context.now)?;
+            closed.ok_or_else(|| not_open(*number))
+        })?;
+    }
+    let many = units::count(numbers.len() as u64, "alert");
+    report.summarise(match context.dry_run {
+        true => format!("{many} would be closed"),
+        false => format!("{many} closed; a run that finds the same again opens a new one"),
+    });
+    Ok(())
+}
+
+fn not_open(number: i64) -> anyhow::Error {
+    usage(format!("there is no open alert {number}"))
+        .hint("empire-maint alerts list")
+        .into()
 }
 
 fn silence(
@@ -252,7 +296,7 @@ fn end_silence(context: &Context, report: &Reporter, number: i64) -> anyhow::Res
     report.act(step, |_| {
         let connection = journal::open_for_writing(&context.state)?;
         match store::unmute(&connection, "silence", Some(number), context.now)? {
-            0 => Err(missing(format!("there is no silence {number}"))
+            0 => Err(usage(format!("there is no silence {number}"))
                 .hint("empire-maint alerts list")
                 .into()),
             _ => Ok(()),
@@ -275,7 +319,7 @@ impl Task {
             return Ok(());
         }
         let before = waiting(context)?;
-        let failed = alert::deliver(
+        let delivery = alert::deliver(
             &context.state,
             &self.desk,
             &context.host,
@@ -283,8 +327,11 @@ impl Task {
             context.now,
         )?;
         let left = waiting(context)?;
-        for finding in failed {
+        for finding in delivery.findings {
             report.find(finding);
+        }
+        for examined in delivery.examined {
+            report.examined(examined.id, examined.subject.unwrap_or_default());
         }
         let sent = before.saturating_sub(left);
         report.summarise(match (sent, left) {
@@ -322,13 +369,12 @@ impl Task {
                     news,
                 ))
             })?;
-            match sent.flatten() {
-                Some(Sent::Later { error, .. } | Sent::Rejected(error)) => report.find(
-                    Finding::new(alert::UNDELIVERED, Severity::High, &channel.name, error)
-                        .hint("empire-maint config check"),
-                ),
-                Some(Sent::Delivered) => taken += 1,
-                None => {}
+            let Some(sent) = sent.flatten() else { continue };
+            if matches!(sent, Sent::Delivered | Sent::Partly(_)) {
+                taken += 1;
+            }
+            for finding in alert::complaints(sent, &channel.name) {
+                report.find(finding.hint("empire-maint config check"));
             }
         }
         report.summarise(format!(

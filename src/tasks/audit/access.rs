@@ -31,7 +31,8 @@ const LONGEST: usize = 200;
 pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
     let (path, named) = &scene.access_log;
     let subject = &*path.display().to_string();
-    if files::metadata(path)?.is_none() {
+    let real = files::through_own_links(path, &scene.root)?;
+    if files::metadata(&real)?.is_none() {
         if *named {
             report.examined(MISSING, subject);
             report.find(
@@ -50,7 +51,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     let now = context.now.as_second();
     let threads = machine::threads(0);
     let seen = weblog::survey(
-        path,
+        &real,
         &scene.paths,
         now - PERIOD,
         now,

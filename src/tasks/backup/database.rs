@@ -14,6 +14,8 @@ use crate::sqlite::{self, Facts, Snapshot, SnapshotOptions};
 use crate::sys::files;
 use crate::units::Length;
 
+const SAME_DEVICE: &str = "backup.same-device";
+
 impl Work<'_> {
     pub(super) fn journal(&self) -> Source {
         Source {
@@ -124,14 +126,18 @@ impl Work<'_> {
         let key = format!("same-device {}", source.name);
         let device = |path: &Path| files::metadata(path).map(|meta| meta.map(|meta| meta.dev()));
         let (data, backups) = (device(&source.path)?, device(&self.store.folder)?);
-        if source.name == archive::JOURNAL || data.is_none() || data != backups {
+        if source.name == archive::JOURNAL || data.is_none() {
+            return Ok(());
+        }
+        if data != backups {
+            self.report.examined(SAME_DEVICE, &source.name);
             return Ok(());
         }
         self.report.remember(key.clone(), true);
         if self.context.recall(&key).is_none() {
             self.report.find(
                 Finding::new(
-                    "backup.same-device",
+                    SAME_DEVICE,
                     Severity::Low,
                     &source.name,
                     format!(

@@ -23,6 +23,7 @@ use crate::units;
 const MISSING: &str = "backup.file-missing";
 const CHANGED: &str = "backup.file-changed";
 const OUTSIDE: &str = "backup.link-outside";
+const SKIPPED: &str = "backup.file-skipped";
 
 /// What is taken along.
 pub struct Selection {
@@ -212,8 +213,9 @@ impl Selection {
     ) -> anyhow::Result<()> {
         let mut tar = tar::Builder::new(sink);
         tar.follow_symlinks(false);
-        report.examined_all(MISSING);
-        report.examined_all(OUTSIDE);
+        for id in [MISSING, CHANGED, SKIPPED, OUTSIDE] {
+            report.examined_all(id);
+        }
         let absent = &mut |path: &Path, why: &str| missing(report, path, why);
         let (on_the_way, starts) = self.starts(&mut |_, _| {});
         let (mut outside, mut first) = (0, None);
@@ -243,7 +245,7 @@ impl Selection {
                 append_file(&mut tar, path, inside, store, report)
             } else {
                 report.find(Finding::new(
-                    "backup.file-skipped",
+                    SKIPPED,
                     Severity::Low,
                     path.display().to_string(),
                     "is neither a file nor a folder nor a link",

@@ -1,13 +1,16 @@
 //! `app-errors`: what the application writes into its own error logs: kinds of errors never seen before, and many at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Looked;
-use super::scene::{Named, Scene};
+use super::scene::Scene;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::files;
@@ -38,8 +41,10 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     let mut told = Vec::new();
     for log in &scene.error_logs {
         let subject = log.path.display().to_string();
-        if files::metadata(&log.path)?.is_some() {
-            told.push(one(scene, context, report, log, &subject)?);
+        // Nobody else's link is followed, not even to say that nothing is there.
+        let path = files::through_own_links(&log.path, &scene.root)?;
+        if files::metadata(&path)?.is_some() {
+            told.push(one(scene, context, report, &path, &subject)?);
         } else if log.named {
             report.examined(MISSING, &*subject);
             report.find(
@@ -64,7 +69,7 @@ fn one(
     scene: &Scene,
     context: &Context,
     report: &Reporter,
-    log: &Named,
+    path: &Path,
     subject: &str,
 ) -> anyhow::Result<String> {
     for id in [NEW, RATE, MISSING] {
@@ -74,7 +79,7 @@ fn one(
     let last: Option<Known> = context
         .recall(&key)
         .and_then(|value| serde_json::from_value(value).ok());
-    let tail = weblog::tail(&log.path, last.as_ref().map(|last| &last.position), MOST)?;
+    let tail = weblog::tail(path, last.as_ref().map(|last| &last.position), MOST)?;
     let first_time = last.is_none();
     let mut known = last.unwrap_or_default();
     known.position = tail.position;
@@ -83,12 +88,13 @@ fn one(
     let mut entries = 0u64;
     for piece in &tail.pieces {
         Lines::default().read(piece, &context.stop, &mut |line| {
-            let Some(entry) = line.and_then(entry) else {
+            let Some(entry) = line.and_then(|line| entry(line, &context.zone)) else {
                 return;
             };
             entries += 1;
             // An entry without a time is as old as this look at most; a first look does not know.
             if let Some(at) = entry.at.or((!first_time).then_some(now)) {
+                let at = not_ahead(at, now);
                 *known.minutes.entry(at.div_euclid(60)).or_default() += 1;
             }
             let kind = fingerprint(&entry.message);
@@ -148,8 +154,17 @@ struct Entry {
     message: String,
 }
 
+/// A log whose clock or time zone is ahead is taken back by whole hours, so that minutes stay what they are.
+fn not_ahead(at: i64, now: i64) -> i64 {
+    const HOUR: i64 = 3600;
+    match at - now {
+        ..=60 => at,
+        ahead => at - (ahead + HOUR - 1) / HOUR * HOUR,
+    }
+}
+
 /// A line that begins an error; `None` for the rest of a stack trace and for what says of itself that it is none.
-fn entry(line: &[u8]) -> Option<Entry> {
+fn entry(line: &[u8], zone: &TimeZone) -> Option<Entry> {
     let text = String::from_utf8_lossy(line.get(..4096).unwrap_or(line));
     if text.starts_with([' ', '\t', '}', ')']) || text.trim().is_empty() {
         return None;
@@ -160,15 +175,40 @@ fn entry(line: &[u8]) -> Option<Entry> {
         return json_entry(&value);
     }
     let head: String = text.chars().take(60).collect();
-    let calm = ["INFO", "DEBUG", "TRACE", "WARN", "info:", "debug:", "warn:"];
-    if calm.iter().any(|word| head.contains(word)) {
+    if level(&head) == Some(Level::Calm) {
         return None;
     }
-    let (at, rest) = time_before(&text);
+    let (at, rest) = time_before(&text, zone);
     Some(Entry {
         at,
         message: rest.trim().to_owned(),
     })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Calm,
+    Error,
+}
+
+/// The first whole word that names a level: `USER_INFO` names none, and what an error is about comes behind its level.
+fn level(head: &str) -> Option<Level> {
+    let of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut behind = head;
+    while let Some(start) = behind.find(of_word) {
+        let word = &behind[start..];
+        let end = word.find(|c| !of_word(c)).unwrap_or(word.len());
+        behind = &word[end..];
+        match (&word[..end], behind.starts_with(':')) {
+            ("INFO" | "DEBUG" | "TRACE" | "WARN" | "WARNING", _)
+            | ("info" | "debug" | "trace" | "warn", true) => return Some(Level::Calm),
+            ("ERROR" | "FATAL" | "CRITICAL", _) | ("error" | "fatal", true) => {
+                return Some(Level::Error);
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// pino counts levels in tens, winston names them.
@@ -196,18 +236,18 @@ fn json_entry(value: &Value) -> Option<Entry> {
     })
 }
 
-/// `2026-11-24T03:00:00.123Z`, `2026-11-24 03:00:00`, either in brackets, before the rest. Without a zone it is UTC, as
-/// servers' logs should be.
-fn time_before(text: &str) -> (Option<i64>, &str) {
+/// `2026-11-24T03:00:00.123Z`, `2026-11-24 03:00:00`, either in brackets, before the rest. Without a zone it is the server's.
+fn time_before<'a>(text: &'a str, zone: &TimeZone) -> (Option<i64>, &'a str) {
     let blanks: Vec<usize> = text.match_indices(' ').map(|(at, _)| at).take(2).collect();
     for end in blanks.iter().rev().copied().chain([text.len()]) {
         let stamp = text[..end]
             .trim_start_matches('[')
             .trim_end_matches([']', ':']);
         let stamp = stamp.replace(',', ".");
+        let here = || stamp.parse::<DateTime>()?.to_zoned(zone.clone());
         let time = stamp
             .parse::<Timestamp>()
-            .or_else(|_| format!("{stamp}Z").parse());
+            .or_else(|_| here().map(|time| time.timestamp()));
         if let Ok(time) = time {
             return (Some(time.as_second()), &text[end..]);
         }
@@ -260,18 +300,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ahead_keeps_its_minute() {
+        assert_eq!(not_ahead(1000, 990), 1000);
+        assert_eq!(not_ahead(1000, 1000), 1000);
+        assert_eq!(not_ahead(10_000 + 3600, 10_010), 10_000);
+        assert_eq!(not_ahead(10_000 + 7200, 10_000), 10_000);
+        assert_eq!(not_ahead(10_000 + 7201, 10_000), 10_001 - 3600);
+    }
+
+    #[test]
     fn entries_are_told_from_what_surrounds_them() {
+        let zone = TimeZone::get("Europe/Berlin").expect("a zone");
         for (line, wanted) in [
             (
                 "2026-11-24T03:00:00.123Z TypeError: x is not a function",
                 Some((Some(1_795_489_200), "TypeError: x is not a function")),
             ),
             (
-                "[2026-11-24 03:00:00] boom",
+                "[2026-11-24 04:00:00] boom",
                 Some((Some(1_795_489_200), "boom")),
             ),
             ("    at Object.<anonymous> (/app/server.js:10:5)", None),
             ("2026-11-24T03:00:00Z INFO started", None),
+            ("info: started", None),
+            ("WARNING: nothing ERROR here", None),
+            ("ERROR: no INFO there", Some((None, "ERROR: no INFO there"))),
+            (
+                "Error: no USER_INFO, DEBUGGER or info",
+                Some((None, "Error: no USER_INFO, DEBUGGER or info")),
+            ),
             ("Error: boom", Some((None, "Error: boom"))),
             (
                 r#"{"level":50,"time":1795489200000,"err":{"message":"boom\nmore"},"msg":"x"}"#,
@@ -284,7 +341,7 @@ mod tests {
             ),
             ("", None),
         ] {
-            let found = entry(line.as_bytes());
+            let found = entry(line.as_bytes(), &zone);
             let found = found
                 .as_ref()
                 .map(|entry| (entry.at, entry.message.as_str()));

@@ -125,7 +125,11 @@ pub fn system(_: &Scene, context: &Context, report: &Reporter) -> anyhow::Result
     if !context.attended {
         report.remember(BOOT, boot);
     }
-    told += match synchronised(context)? {
+    let in_step = synchronised(context)?;
+    if in_step.is_some() {
+        report.examined(CLOCK, &*context.host);
+    }
+    told += match in_step {
         Some(true) => ", its clock is in step",
         None => ", nothing here says whether its clock is in step",
         Some(false) => {

@@ -55,6 +55,8 @@ pub enum Looked {
     At(String),
     /// Not configured, or not on this machine: why.
     Nothing(String),
+    /// What it should look at is not there: why. The finding is in the report.
+    Not(String),
 }
 
 /// One question.
@@ -204,7 +206,7 @@ impl task::Task for Task {
                     let found = before.worst() > Some(Severity::Info);
                     (if found { Outcome::Found } else { Outcome::Well }, note)
                 }
-                Ok(Looked::Nothing(why)) if self.alone => {
+                Ok(Looked::Nothing(why) | Looked::Not(why)) if self.alone => {
                     return Err(missing(why)
                         .hint("empire-maint health --help lists the checks")
                         .into());
@@ -213,6 +215,7 @@ impl task::Task for Task {
                     report.find(Finding::new(NOTHING, Severity::Info, check.name, &*why));
                     (Outcome::Nothing, why)
                 }
+                Ok(Looked::Not(why)) => (Outcome::Unknown, why),
                 Err(error) => {
                     report.find(cannot_look(check, &error));
                     (Outcome::Unknown, format!("{error:#}"))

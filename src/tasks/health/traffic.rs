@@ -24,7 +24,7 @@ const FEW: u64 = 20;
 pub fn errors(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
     let subject = scene.access_log.path.display().to_string();
     let Some(reading) = reading(scene, context, report)? else {
-        return Ok(Looked::Nothing(format!("there is no access log {subject}")));
+        return Ok(no_log(scene, &subject));
     };
     let (hour, limits) = (reading.rates.hour(), &scene.limits);
     let share = units::percent(hour.server_errors, hour.requests);
@@ -73,7 +73,7 @@ pub fn errors(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Re
 pub fn logins(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
     let subject = scene.access_log.path.display().to_string();
     let Some(reading) = reading(scene, context, report)? else {
-        return Ok(Looked::Nothing(format!("there is no access log {subject}")));
+        return Ok(no_log(scene, &subject));
     };
     let peak = reading.rates.peak(|minute| minute.failed_logins);
     let all = reading.rates.hour().failed_logins;
@@ -101,6 +101,15 @@ pub fn logins(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Re
     )))
 }
 
+/// One that the configuration names is missed: nothing is known of the traffic.
+fn no_log(scene: &Scene, subject: &str) -> Looked {
+    let why = format!("there is no access log {subject}");
+    match scene.access_log.named {
+        true => Looked::Not(why),
+        false => Looked::Nothing(why),
+    }
+}
+
 /// The last hour of the access log; `None` where there is none. Whoever asks first reads it, and says what is wrong with the
 /// log itself.
 fn reading(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Option<Reading>> {
@@ -113,7 +122,8 @@ fn reading(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resul
 fn read(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Option<Reading>> {
     let (path, named) = (&scene.access_log.path, scene.access_log.named);
     let subject = &*path.display().to_string();
-    if files::metadata(path)?.is_none() {
+    let real = files::through_own_links(path, &scene.root)?;
+    if files::metadata(&real)?.is_none() {
         if named {
             report.examined(MISSING, subject);
             report.find(
@@ -133,7 +143,7 @@ fn read(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<O
         .recall(&key)
         .and_then(|value| serde_json::from_value(value).ok());
     let reading = weblog::read(
-        path,
+        &real,
         last.as_ref(),
         &scene.paths,
         context.now.as_second(),

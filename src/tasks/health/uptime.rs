@@ -1,9 +1,11 @@
 //! `uptime`: how often the application answered, out of the journal, with as much certainty as the samples give.
 
+use jiff::Timestamp;
+
 use super::Looked;
 use super::scene::Scene;
 use crate::context::Context;
-use crate::journal;
+use crate::journal::{self, Sample};
 use crate::report::{Finding, Reporter, Severity};
 use crate::units;
 
@@ -35,8 +37,10 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     report.measure("uptime_percent", share, "%", []);
     report.measure("uptime_low_percent", low, "%", []);
     report.measure("uptime_high_percent", high, "%", []);
+    let measured = measured(&samples, context.now);
+    report.measure("uptime_measured_percent", measured, "%", []);
     let told = format!(
-        "{share:.2}% of {} in {DAYS} days were well (95% sure: {low:.2}% to {high:.2}%)",
+        "{share:.2}% of {} in {DAYS} days were well (95% sure: {low:.2}% to {high:.2}%); {measured:.1}% of the time was measured",
         units::count(number, "sample")
     );
     // Under the target only where even the kinder end of the interval is.
@@ -56,6 +60,30 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     Ok(Looked::At(told))
 }
 
+/// The share of the time that samples speak for, %: each for as long as it usually is to the next one. Who was switched off has
+/// measured nothing, which is neither well nor not.
+fn measured(samples: &[Sample], now: Timestamp) -> f64 {
+    let ends = samples.iter().skip(1).map(|sample| sample.at).chain([now]);
+    let gaps: Vec<f64> = samples
+        .iter()
+        .zip(ends)
+        .map(|(sample, end)| end.duration_since(sample.at).as_secs_f64().max(0.0))
+        .collect();
+    let mut sorted = gaps.clone();
+    sorted.sort_by(f64::total_cmp);
+    let usual = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    // Runs are not on the second, and the hourly one comes between two others.
+    let known: f64 = gaps
+        .iter()
+        .map(|gap| if *gap > usual * 2.0 { usual } else { *gap })
+        .sum();
+    let all: f64 = gaps.iter().sum();
+    match all > 0.0 {
+        true => known / all * 100.0,
+        false => 100.0,
+    }
+}
+
 /// Wilson's interval for a share, %: sound for few samples and for shares near 0 or 1, where the usual one is not.
 fn wilson(up: u64, number: u64) -> (f64, f64) {
     let n = number.max(1) as f64;
@@ -70,6 +98,22 @@ fn wilson(up: u64, number: u64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_that_was_off_has_measured_nothing() {
+        let at = |minute: i64| Timestamp::from_second(minute * 60).expect("a time");
+        let every = |minutes: std::ops::Range<i64>| {
+            minutes.step_by(5).map(|minute| Sample {
+                at: at(minute),
+                value: 1.0,
+            })
+        };
+        let all: Vec<_> = every(0..1000).collect();
+        assert_eq!(measured(&all, at(1000)), 100.0);
+        let half: Vec<_> = every(0..500).chain(every(1000..1500)).collect();
+        let share = measured(&half, at(2000));
+        assert!((share - 50.0).abs() < 1.0, "{share}");
+    }
 
     #[test]
     fn the_interval_is_wilsons() {

@@ -15,6 +15,8 @@ use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
 use crate::sys::{files, space};
 use crate::units::{self, Bytes, Length};
 
+const UNVERIFIED: &str = "restore.newer-unverified";
+
 /// Which backup was asked for.
 pub enum Which {
     /// The newest verified one.
@@ -140,11 +142,12 @@ fn newest(
         ))
         .into());
     };
+    report.examined(UNVERIFIED, series);
     if let Some(newer) = all.iter().find(in_time)
         && newer.name != found.name
     {
         report.find(Finding::new(
-            "restore.newer-unverified",
+            UNVERIFIED,
             Severity::Low,
             series,
             format!(

@@ -231,7 +231,9 @@ impl Task {
 
 /// Text from a file that others may have written: line by line without anything that moves a terminal.
 fn read(file: &Path) -> anyhow::Result<String> {
-    let content = files::read_small(file, LARGEST)?;
+    let content = files::read_small(file, LARGEST).map_err(|error| {
+        missing(format!("{error:#}")).hint("[runbooks] dir, or run as somebody who may read it")
+    })?;
     let text = String::from_utf8_lossy(&content);
     Ok(text.lines().map(|line| clean(line) + "\n").collect())
 }

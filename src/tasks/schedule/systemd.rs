@@ -194,6 +194,7 @@ fn write(report: &Reporter, units: &[Unit], folder: &Path) -> anyhow::Result<()>
 
 /// Timers of an earlier calendar go on running their task: that is said, not undone.
 fn leftovers(report: &Reporter, units: &[Unit], folder: &Path) -> anyhow::Result<()> {
+    report.examined_all(LEFTOVER);
     for entry in files::list(folder)? {
         let name = entry.file_name().to_string_lossy().into_owned();
         let ours = name.starts_with("empire-maint-") && name.ends_with(".timer");
@@ -238,6 +239,10 @@ fn service(line: &Line, settings: &Settings) -> Unit {
     if settings.state == Path::new(DEFAULT_STATE) {
         text.push_str("StateDirectory=empire-maint\nStateDirectoryMode=0700\n");
     }
+    // What was said while the state cannot be written.
+    text.push_str(
+        "RuntimeDirectory=empire-maint\nRuntimeDirectoryMode=0700\nRuntimeDirectoryPreserve=yes\n",
+    );
     text.push_str("ProtectSystem=strict\n");
     for path in settings.writable_paths() {
         let _ = writeln!(text, "ReadWritePaths={path}");

@@ -122,6 +122,7 @@ impl Server {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("STATE_DIRECTORY", self.state())
+            .env("RUNTIME_DIRECTORY", self.path().join("run"))
             .current_dir(self.path())
             .stdin(std::process::Stdio::null())
             .arg("--config")

@@ -27,6 +27,11 @@ impl MailServer {
         Self::certified(&[])
     }
 
+    /// With STARTTLS for everybody who comes, as a local server has it.
+    pub fn with_tls_for_all() -> Self {
+        Self::certified(&["open".into()])
+    }
+
     /// The same with TLS from the first byte.
     pub fn wrapped() -> Self {
         Self::certified(&["wrapped".into()])
@@ -90,7 +95,7 @@ impl MailServer {
         self.folder.path().join("ca.pem")
     }
 
-    /// From now on it fails at this stage, as in "rcpt 550" or "data hang"; an empty text ends that.
+    /// From now on it fails at this stage, as in "rcpt 550", "rcpt 550 ADDRESS" or "data hang"; an empty text ends that.
     pub fn fail(&self, how: &str) {
         fs::write(self.folder.path().join("fail"), how).unwrap();
     }

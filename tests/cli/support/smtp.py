@@ -1,7 +1,9 @@
 """A mail server for tests: STARTTLS and AUTH, every mail decoded into a file, and a failure at the stage that `fail` names.
 
-usage: smtp.py FOLDER [CERTIFICATE KEY [wrapped]]
-With a certificate it wants STARTTLS; wrapped, it speaks TLS from the first byte. FOLDER/port says where it listens; FOLDER/fail holds "STAGE CODE" or "STAGE hang", and may change while it runs.
+usage: smtp.py FOLDER [CERTIFICATE KEY [wrapped | open]]
+With a certificate it wants STARTTLS and a password; open, it wants no password; wrapped, it speaks TLS from the first byte.
+FOLDER/port says where it listens; FOLDER/fail holds "STAGE CODE" or "STAGE hang", for a receiver alone "rcpt CODE ADDRESS", and may
+change while it runs.
 """
 
 import asyncio
@@ -19,15 +21,16 @@ tls = None
 if len(sys.argv) > 2:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(sys.argv[2], sys.argv[3])
-wrapped = len(sys.argv) > 4
+wrapped = sys.argv[4:] == ["wrapped"]
+secret = tls is not None and sys.argv[4:] != ["open"]
 
 
-async def failure(stage):
+async def failure(stage, address=None):
     try:
-        wanted, how = (folder / "fail").read_text().split()
+        wanted, how, *whom = (folder / "fail").read_text().split()
     except (FileNotFoundError, ValueError):
         return None
-    if wanted != stage:
+    if wanted != stage or (whom and address not in whom):
         return None
     if how == "hang":
         await asyncio.sleep(60)
@@ -48,7 +51,7 @@ class Handler:
         return "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        failed = await failure("rcpt")
+        failed = await failure("rcpt", address)
         if failed:
             return failed
         envelope.rcpt_tos.append(address)
@@ -79,7 +82,7 @@ def session():
         Handler(),
         tls_context=None if wrapped else tls,
         require_starttls=tls is not None and not wrapped,
-        auth_required=tls is not None,
+        auth_required=secret,
         auth_require_tls=not wrapped,
         authenticator=authenticate,
         hostname="sink.test",
