@@ -9,6 +9,7 @@ mod identifier;
 mod index_values;
 mod integrity;
 mod layout;
+mod listing;
 mod moment;
 mod open;
 mod pace;
@@ -28,6 +29,7 @@ pub use facts::{Facts, allocated, check_copy, facts, full_check, require_tables,
 pub use gone::Gone;
 pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
+pub use listing::LISTING;
 pub use moment::moment;
 pub use open::{
     explain, header_size, is_constraint, is_constraint_in, open_memory, open_private,
