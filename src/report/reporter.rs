@@ -236,7 +236,7 @@ impl Reporter {
         result.map(Some)
     }
 
-    /// Notes that the step that was tried last was left out, with nothing of it done: that is nobody's failure.
+    /// Notes that the step that was tried last, or the rest of it, was left to another run: that is nobody's failure.
     pub fn left_out(&self) {
         self.with(|report| {
             if let Some(last) = report.actions.last_mut() {

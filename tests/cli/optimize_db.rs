@@ -197,6 +197,16 @@ fn rows_without_their_parent_stop_it() {
         (&"critical".into(), &2.0.into())
     );
     assert!(fs::read(&path).unwrap() == before);
+    sql(
+        &path,
+        "PRAGMA foreign_keys=OFF; DELETE FROM child WHERE user > 100000",
+    );
+    let (_, report) = server.json("optimize-db");
+    let message = finding(&report, "optimize.foreign-keys")["message"].to_string();
+    assert!(
+        message.contains("1 row of app_db points to a parent"),
+        "{message}"
+    );
 }
 
 #[test]
