@@ -32,6 +32,8 @@ pub struct Context {
     pub dry_run: bool,
     /// True when a person watches at a terminal: what is remembered from run to run is left to the runs of the schedule.
     pub attended: bool,
+    /// False with `--no-alert`, where nobody hears of what is new: the next run that tells somebody has to find it new too.
+    pub tells: bool,
     /// Signals and time limits.
     pub stop: Stop,
     /// `--lock-wait`, where it was given.

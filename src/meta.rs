@@ -389,11 +389,17 @@ pub fn usage_failure(error: &clap::Error) -> crate::error::Failure {
     let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
     let rest: Vec<_> = lines.map(str::trim).collect();
     let tip = rest.iter().find_map(|line| line.strip_prefix("tip: "));
-    let failure = usage(message);
-    match tip {
-        Some(tip) => failure.hint(tip),
-        None => failure.hint("--help shows what is possible"),
-    }
+    // A value that looks like an option is never what was meant here.
+    let is_misleading = |tip: &&str| tip.starts_with("to pass ");
+    let usage_line = || {
+        let line = rest.iter().find_map(|line| line.strip_prefix("Usage: "));
+        line.map(|line| format!("as in: {line}"))
+    };
+    let hint = match tip {
+        Some(tip) if is_misleading(&tip) => usage_line(),
+        tip => tip.map(str::to_owned),
+    };
+    usage(message).hint(hint.unwrap_or_else(|| "--help shows what is possible".to_owned()))
 }
 
 /// `--help` and `--version` are answers, not errors.

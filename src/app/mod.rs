@@ -246,6 +246,7 @@ impl<'a> Road<'a> {
             host: report.host.as_str().into(),
             dry_run: report.dry_run,
             attended: output::is_watched(),
+            tells: !self.globals.no_alert,
             stop: self.stop.clone(),
             lock_wait: self.globals.lock_wait(),
             state: Arc::new(self.state.clone()),

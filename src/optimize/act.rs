@@ -1,20 +1,22 @@
 //! The steps of a plan, one after the other, each in the shortest possible transaction.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::look::Looked;
 use super::plan::Plan;
-use super::{Checkpoint, HELD, LOG, Outcome, TOO_LONG, Work, gives_way, millis};
-use crate::error::{Failure, Kind};
+use super::{
+    Checkpoint, HELD, LOG, NO_SPACE, Outcome, TOO_LONG, Work, gives_way, millis, patiently,
+};
+use crate::error::{self, Failure, Kind};
 use crate::report::{Finding, Severity, Step};
-use crate::sqlite::{Held, Rehearsal, Writer, quote};
+use crate::sqlite::{Held, Pace, Rehearsal, Writer, quote};
 use crate::units::{self, Bytes, Length};
 
 /// Rows of each index that `ANALYZE` looks at.
 const ANALYSIS_LIMIT: u32 = 1000;
-/// How long one small step of an incremental vacuum should hold the lock.
-const SMALL_STEP: Duration = Duration::from_millis(30);
+/// Pages that are given back at once: no more than a moment's work.
+const SOME_PAGES: u64 = 16;
 /// How long emptying the log is tried.
 const EMPTYING: Duration = Duration::from_secs(2);
 /// What stopping a step may take beyond its limit.
@@ -27,6 +29,7 @@ const LARGE_LOG: u64 = 64 << 20;
 enum Undone {
     Busy(Duration),
     TooLong(Duration, Duration),
+    NoSpace(String),
 }
 
 impl fmt::Display for Undone {
@@ -43,6 +46,7 @@ impl fmt::Display for Undone {
                     Length(*limit)
                 )
             }
+            Self::NoSpace(lacking) => write!(f, "not enough space: {lacking}"),
         }
     }
 }
@@ -60,6 +64,10 @@ impl Work<'_> {
         let mut writer = Writer::open(&self.source.path, &self.context.stop)?;
         let changes = !plan.is_empty();
         let done = self.steps(plan, looked, &mut writer, outcome);
+        if done.is_err() && writer.has_wal() && !self.context.dry_run {
+            // What a failed step has left in the log is on the disk until somebody folds it in, and the disk may be full of it.
+            outcome.checkpoint = writer.checkpoint().ok().map(Checkpoint::from);
+        }
         let longest = writer
             .longest()
             .max(Duration::from_millis(outcome.longest_lock_ms));
@@ -143,8 +151,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// One step, unless somebody waits for the database. One that took too long is a finding and the next one is tried; when the
-    /// application is too busy, that ends them all.
+    /// One step, unless somebody waits for the database. One that took too long or has no space is a finding and the next one is
+    /// tried; when the application is too busy, that ends them all.
     fn step(
         &self,
         kind: &'static str,
@@ -166,7 +174,19 @@ impl Work<'_> {
         let Err(error) = self.report.act(step, |_| work()) else {
             return Ok(());
         };
-        match error.downcast_ref::<Undone>() {
+        let undone = error.downcast_ref::<Undone>();
+        if undone.is_some() || error::kind_of(&error) == Kind::Locked {
+            self.report.left_out();
+        }
+        match undone {
+            Some(Undone::NoSpace(_)) => {
+                let name = &self.source.name;
+                self.report.find(
+                    Finding::new(NO_SPACE, Severity::Low, name, format!("{what}: {error}"))
+                        .hint("free some space: the next run goes on"),
+                );
+                Ok(())
+            }
             Some(Undone::TooLong(took, limit)) => {
                 self.report.find(
                     Finding::new(
@@ -176,7 +196,10 @@ impl Work<'_> {
                         format!("{what}: {error}"),
                     )
                     .measured(took.as_secs_f64(), "s", limit.as_secs_f64())
-                    .hint(format!("in a quiet hour: {}", self.patiently(*took * 4))),
+                    .hint(format!(
+                        "in a quiet hour: {}",
+                        patiently(&self.source.name, *took * 4)
+                    )),
                 );
                 Ok(())
             }
@@ -202,39 +225,50 @@ impl Work<'_> {
         }
     }
 
-    /// As many pages at once as go in a moment.
+    /// A few pages at a time, in the beat that lets the application's writers in. The log is folded in on the way: it would grow by
+    /// every page that moves.
     fn give_back_pages(&self, writer: &mut Writer, pages: u64) -> anyhow::Result<()> {
         let limit = self.task.settings.max_lock.0;
-        let (mut left, mut at_once) = (pages, 64);
+        let mut pace = Pace::new(&self.source.path, &self.context.stop);
+        let mut left = pages;
         while left > 0 {
             if self.wanted() {
                 return Err(gives_way().into());
             }
-            let now = left.min(at_once);
-            let sql = format!("PRAGMA main.incremental_vacuum({now})");
+            if self.log_lacks()?.is_some() {
+                // What is in the way may be the log itself.
+                writer.checkpoint()?;
+                if let Some(lacking) = self.log_lacks()? {
+                    return Err(Undone::NoSpace(lacking).into());
+                }
+            }
+            let budget = pace.wait()?;
             let done = writer.change(limit, limit, |connection| {
-                // A row a page: it has to be asked for each.
-                let mut statement = connection.prepare(&sql)?;
-                let mut rows = statement.query([])?;
-                while rows.next()?.is_some() {}
-                Ok(())
+                let (began, mut given) = (Instant::now(), 0);
+                while given < left && (given == 0 || began.elapsed() < budget) {
+                    let now = SOME_PAGES.min(left - given);
+                    let sql = format!("PRAGMA main.incremental_vacuum({now})");
+                    let mut statement = connection.prepare(&sql)?;
+                    // A row a page: it has to be asked for each.
+                    let mut rows = statement.query([])?;
+                    while rows.next()?.is_some() {}
+                    given += now;
+                }
+                Ok(given)
             })?;
-            let ((), held) = self.require(done, limit)?;
-            left -= now;
+            let (given, held) = self.require(done, limit)?;
+            pace.ended(writer.connection(), held)?;
+            left -= given;
             self.report
                 .progress(pages - left, pages, "pages given back");
-            at_once = match held < SMALL_STEP {
-                true => at_once.saturating_mul(2),
-                false => (at_once / 2).max(16),
-            };
         }
         Ok(())
     }
 
     /// The real one, after its rehearsal. Space is looked at again: it may be minutes later.
     fn vacuum(&self, writer: &mut Writer, rehearsal: &Rehearsal, old: u64) -> anyhow::Result<()> {
-        if let Some(lacking) = self.lacking(rehearsal.bytes, old)? {
-            anyhow::bail!("not enough space for VACUUM: {lacking}");
+        if let Some(lacking) = self.lacking(rehearsal.bytes, old, writer.has_wal())? {
+            return Err(Undone::NoSpace(lacking).into());
         }
         let limit = self.task.settings.max_lock.0;
         let ids = self.ids(writer.connection())?;
@@ -270,10 +304,6 @@ impl Work<'_> {
                 .hint(format!("who has it open: fuser -v '{}'", self.source.path.display())),
             );
         }
-        Ok(Checkpoint {
-            frames: done.frames,
-            moved: done.moved,
-            emptied: done.emptied,
-        })
+        Ok(done.into())
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Looked {
     pub stale: Vec<Stale>,
     /// Tables whose rowids `VACUUM` does not promise to keep.
     pub bare: Vec<BareTable>,
+    /// It has a write-ahead log.
+    pub wal: bool,
 }
 
 /// Why a database is left alone.
@@ -44,6 +46,7 @@ impl Work<'_> {
             snapshot.require_tables(&self.source.expect_tables)?;
             let mut all = snapshot.connections();
             let facts = sqlite::full_check(&mut all, path, &BTreeMap::new(), &stop)?;
+            let wal = snapshot.journal_mode().eq_ignore_ascii_case("wal");
             let connection = snapshot.connection();
             outcome.check_ms = millis(started.elapsed());
             if let Some(doubt) = facts.doubt() {
@@ -76,7 +79,12 @@ impl Work<'_> {
             let stale =
                 sqlite::stale_statistics(connection, &facts.tables, &empty).map_err(wrong)?;
             let bare = sqlite::bare_tables(connection).map_err(wrong)?;
-            Ok(Ok(Looked { state, stale, bare }))
+            Ok(Ok(Looked {
+                state,
+                stale,
+                bare,
+                wal,
+            }))
         });
         let seconds = started.elapsed().as_secs_f64();
         self.report
@@ -114,11 +122,9 @@ impl Work<'_> {
                         Severity::Critical,
                         name,
                         format!(
-                            "{} of {name} to a parent that is not there: the database is left alone",
-                            match violations {
-                                1 => "1 row points".to_owned(),
-                                many => format!("{} point", units::count(many, "row")),
-                            }
+                            "{} of {name} {} to a parent that is not there: the database is left alone",
+                            units::count(violations, "row"),
+                            if violations == 1 { "points" } else { "point" }
                         ),
                     )
                     .measured(violations as f64, "", 0.0)

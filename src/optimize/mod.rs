@@ -20,10 +20,10 @@ use crate::config::sections::{Backup as BackupSettings, Optimize, Rag};
 use crate::context::Context;
 use crate::error::{self, Failure, Kind};
 use crate::report::{Finding, Reporter, Severity};
-use crate::sqlite::{self, Layout, SnapshotOptions};
+use crate::sqlite::{self, HoldsWriters, Layout, SnapshotOptions};
 use crate::sys::lock::Held;
 use crate::sys::{Stop, files, scratch};
-use crate::units::Bytes;
+use crate::units::{Bytes, Length};
 
 /// How long the lock of a series is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -90,6 +90,16 @@ pub struct Checkpoint {
     pub moved: u64,
     /// True when the log's file is empty now.
     pub emptied: bool,
+}
+
+impl From<sqlite::Checkpoint> for Checkpoint {
+    fn from(done: sqlite::Checkpoint) -> Self {
+        Self {
+            frames: done.frames,
+            moved: done.moved,
+            emptied: done.emptied,
+        }
+    }
 }
 
 /// What it needs of the configuration.
@@ -176,9 +186,41 @@ impl Optimizer {
                 put_off(report, &source.name, &format!("{error:#}"));
                 Ok(outcome.sound.then_some(outcome))
             }
-            Err(error) => Err(error),
+            Err(error) => match error.downcast_ref::<HoldsWriters>() {
+                Some(held) => {
+                    report.find(would_hold(&source.name, held));
+                    Ok(outcome.sound.then_some(outcome))
+                }
+                None => Err(error),
+            },
         }
     }
+}
+
+/// A database without a write-ahead log that takes too long to look at.
+fn would_hold(database: &str, held: &HoldsWriters) -> Finding {
+    let (took, limit) = (held.estimate, held.limit);
+    Finding::new(
+        TOO_LONG,
+        Severity::Low,
+        database,
+        format!(
+            "a look at {database} would hold its writers for about {}, since it is not in WAL mode (limit {limit})",
+            Length(took)
+        ),
+    )
+    .measured(took.as_secs_f64(), "s", limit.0.as_secs_f64())
+    .hint(format!(
+        "{}, or in a quiet hour: {}",
+        held.remedy(),
+        patiently(database, took)
+    ))
+}
+
+/// The same command for an hour in which the writers may wait.
+fn patiently(database: &str, took: Duration) -> String {
+    let seconds = (took.as_secs_f64() * 1.5).ceil().max(10.0);
+    format!("empire-maint optimize-db '{database}' --max-lock {seconds:.0}s")
 }
 
 /// What could not be done now and needs nobody: the next run does it.

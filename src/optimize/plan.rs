@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::look::Looked;
-use super::{HELD, LOG, NO_SPACE, ROWIDS, TOO_LONG, Work};
+use super::{HELD, LOG, NO_SPACE, ROWIDS, TOO_LONG, Work, patiently};
 use crate::error::{Failure, Kind};
 use crate::report::{Finding, Severity};
 use crate::sqlite::{self, Held, Layout, Rehearsal, Stale, Tree, Writer};
@@ -69,6 +69,20 @@ impl Work<'_> {
             Some(_) => layout.reclaimable() - layout.free_bytes(),
             None => layout.reclaimable(),
         };
+        if plan.incremental.is_some()
+            && let Some(lacking) = self.log_lacks()?
+        {
+            plan.incremental = None;
+            let message = format!(
+                "{} of {} are in free pages, and there is not the space to give them back: {lacking}",
+                Bytes(layout.free_bytes()),
+                self.source.name
+            );
+            self.report.find(
+                Finding::new(NO_SPACE, Severity::Low, &self.source.name, message)
+                    .hint("free some space: giving them back writes a little first"),
+            );
+        }
         if pays(gain, layout) {
             self.consider_vacuum(looked, gain, &mut plan)?;
         }
@@ -103,7 +117,7 @@ impl Work<'_> {
             )
             .hint(format!("if nothing outside keeps their rowids: [optimize] vacuum_anyway = [\"{name}\"]")));
         }
-        if let Some(lacking) = self.lacking(layout.used_bytes(), layout.bytes())? {
+        if let Some(lacking) = self.lacking(layout.used_bytes(), layout.bytes(), looked.wal)? {
             return self.decline(
                 plan,
                 Finding::new(
@@ -127,7 +141,7 @@ impl Work<'_> {
                 ),
             )
             .measured(took.as_secs_f64(), "s", limit.0.as_secs_f64())
-            .hint(format!("in a quiet hour: {}", self.patiently(took)))
+            .hint(format!("in a quiet hour: {}", patiently(name, took)))
         };
         let rehearsal = match self.rehearse(layout, plan)? {
             Held::Done(rehearsal, _) => rehearsal,
@@ -184,21 +198,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The same command for an hour in which the writers may wait.
-    pub(super) fn patiently(&self, took: Duration) -> String {
-        let seconds = (took.as_secs_f64() * 1.5).ceil().max(10.0);
-        format!(
-            "empire-maint optimize-db '{}' --max-lock {seconds:.0}s",
-            self.source.name
-        )
-    }
-
-    /// What is missing for `VACUUM` in the two places that it fills: its copy in SQLite's temporary folder, and the log (or the
-    /// journal, which holds the old pages) beside the database. The rehearsal needs no more.
-    pub(super) fn lacking(&self, copy: u64, old: u64) -> anyhow::Result<Option<String>> {
+    /// What is missing for `VACUUM` in the two places that it fills: its copy in SQLite's temporary folder, and beside the database the
+    /// log with the new pages, or the journal with the old ones. The rehearsal needs no more.
+    pub(super) fn lacking(&self, copy: u64, old: u64, wal: bool) -> anyhow::Result<Option<String>> {
         let (temporary, data) = (scratch::sqlite_folder(), files::parent(&self.source.path));
         let reserve = self.task.backup.reserve.0;
-        let beside = (copy.max(old) / 64 * 66) + reserve;
+        let written = if wal { copy } else { copy.max(old) };
+        let beside = (written / 64 * 66) + reserve;
         let one_place = files::identity(&temporary)?.map(|(device, _)| device)
             == files::identity(data)?.map(|(device, _)| device);
         let wanted = match one_place {
@@ -206,17 +212,17 @@ impl Work<'_> {
             false => vec![(data.to_owned(), beside), (temporary, copy + reserve)],
         };
         for (folder, needed) in wanted {
-            let free = space::free(&folder)?;
-            if free < needed {
-                return Ok(Some(format!(
-                    "{} has {} free, {} needed",
-                    folder.display(),
-                    Bytes(free),
-                    Bytes(needed)
-                )));
+            let lacking = lacks(&folder, needed)?;
+            if lacking.is_some() {
+                return Ok(lacking);
             }
         }
         Ok(None)
+    }
+
+    /// What is missing for the log to grow by a little.
+    pub(super) fn log_lacks(&self) -> anyhow::Result<Option<String>> {
+        lacks(files::parent(&self.source.path), self.task.backup.reserve.0)
     }
 
     fn rehearse(&self, layout: &Layout, plan: &mut Plan) -> anyhow::Result<Held<Rehearsal>> {
@@ -284,11 +290,23 @@ impl Work<'_> {
                     ),
                 )
                 .measured(longest.as_secs_f64(), "s", limit.0.as_secs_f64())
-                .hint(format!("in a quiet hour: {}", self.patiently(longest))),
+                .hint(format!(
+                    "in a quiet hour: {}",
+                    patiently(&self.source.name, longest)
+                )),
             );
         }
         worth
     }
+}
+
+fn lacks(folder: &Path, needed: u64) -> anyhow::Result<Option<String>> {
+    let free = space::free(folder)?;
+    let lacking = || {
+        let (free, needed) = (Bytes(free), Bytes(needed));
+        format!("{} has {free} free, {needed} needed", folder.display())
+    };
+    Ok((free < needed).then(lacking))
 }
 
 fn pays(gain: u64, layout: &Layout) -> bool {

@@ -9,6 +9,7 @@ use super::copy::{Candidate, Copy, Sample, name_of};
 use super::explain::{Plan, aliases};
 use super::indices::Index;
 use super::mentions::{Key, Mentions, mentions};
+use crate::sqlite;
 use crate::text::shorten;
 
 /// Reading all of a smaller table is no trouble.
@@ -47,7 +48,8 @@ pub fn advise(
         let Some(rows) = copy.rows(table).filter(|rows| *rows >= FEW) else {
             continue;
         };
-        let (found, columns) = possible(copy, &before, table, sql);
+        let fit = indexable(live, existing, table)?;
+        let (found, columns) = possible(copy, &before, table, sql, &fit);
         if found.is_empty() {
             continue;
         }
@@ -151,12 +153,39 @@ fn tables(plan: &Plan) -> BTreeSet<&str> {
     plan.reads.iter().map(|(table, _)| table.as_str()).collect()
 }
 
+/// The columns of a table that an index may help with: not the INTEGER PRIMARY KEY, which is the table's own order.
+fn indexable(
+    live: &Connection,
+    existing: &[Index],
+    table: &str,
+) -> rusqlite::Result<BTreeSet<String>> {
+    let columns = sqlite::columns(live, table)?;
+    let mut keys = columns.iter().filter(|column| column.key > 0);
+    let only = keys.next().filter(|_| keys.next().is_none());
+    // A single primary key without an index of its own is the rowid under another name.
+    let rowid = only.filter(|key| {
+        !existing.iter().any(|index| {
+            let own = index.columns.iter().map(|column| column.name.as_ref());
+            index.table == table && !index.created && own.eq([Some(&key.name)])
+        })
+    });
+    let rowid = rowid.map(|key| key.name.clone());
+    let names = columns.into_iter().map(|column| column.name);
+    Ok(names.filter(|name| Some(name) != rowid.as_ref()).collect())
+}
+
 /// What the query and the views that it reads do with the columns of one table.
-fn possible(copy: &Copy, plan: &Plan, table: &str, sql: &str) -> (Mentions, Vec<String>) {
+fn possible(
+    copy: &Copy,
+    plan: &Plan,
+    table: &str,
+    sql: &str,
+    fit: &BTreeSet<String>,
+) -> (Mentions, Vec<String>) {
     let columns: BTreeSet<&str> = plan
         .reads
         .iter()
-        .filter(|(other, column)| other == table && !column.is_empty())
+        .filter(|(other, column)| other == table && fit.contains(column))
         .map(|(_, column)| column.as_str())
         .collect();
     let tables = BTreeSet::from([table]);
@@ -289,7 +318,6 @@ fn name(copy: &Copy, index: &Candidate) -> String {
 mod tests {
     use super::super::indices::indices;
     use super::*;
-    use crate::sqlite;
     use crate::sys::Stop;
     use std::path::Path;
     use std::time::Duration;
@@ -298,6 +326,8 @@ mod tests {
         CREATE TABLE users(id INTEGER PRIMARY KEY, mail TEXT, active INT, name TEXT);
         CREATE TABLE trades(id INTEGER PRIMARY KEY, user_id INT, state TEXT, amount REAL, created_at TEXT);
         CREATE TABLE small(k, v); INSERT INTO small VALUES (1, 2);
+        CREATE TABLE keyless(x);
+        WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000) INSERT INTO keyless SELECT hex(n) FROM c;
         CREATE INDEX users_name ON users(name);
         CREATE VIEW open_trades AS SELECT id, user_id, amount FROM trades WHERE state = 'open';
         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000)
@@ -367,6 +397,9 @@ mod tests {
         for sql in [
             "SELECT * FROM users WHERE name = 'name7'",
             "SELECT * FROM users WHERE id = 7",
+            "SELECT count(*) FROM users WHERE id < 5",
+            "SELECT count(*) FROM users WHERE rowid < 5 ORDER BY rowid",
+            "SELECT count(*) FROM keyless WHERE rowid < 5 ORDER BY oid",
             "SELECT * FROM users WHERE active = 1",
             "SELECT * FROM users WHERE mail LIKE '%x%'",
             "SELECT * FROM small WHERE k = 1",

@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 
 use super::explain::{Explainer, Gate, Plan};
 use super::mentions::Key;
-use crate::sqlite::{self, quote};
+use crate::sqlite::{self, LISTING, quote};
 use crate::sys::Stop;
 
 /// The longest definition that is copied.
@@ -101,10 +101,22 @@ impl Copy {
                 self.views.insert(name, sql.unwrap_or_default());
             }
         }
-        self.columns = live
-            .prepare("SELECT DISTINCT lower(c.name) FROM pragma_table_list AS t, pragma_table_xinfo(t.name, 'main') AS c WHERE t.schema = 'main' AND t.type <> 'view'")?
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
+        let mut statement = live.prepare(&format!(
+            "SELECT name, type = 'virtual' FROM {LISTING} WHERE type <> 'view'"
+        ))?;
+        let mut tables = statement.query([])?;
+        while let Some(row) = tables.next()? {
+            let (name, is_virtual): (String, bool) = (row.get(0)?, row.get(1)?);
+            match sqlite::columns(live, &name) {
+                Ok(columns) => {
+                    let names = columns.iter().map(|one| one.name.to_lowercase());
+                    self.columns.extend(names);
+                }
+                // A module that only the application has; it is among those left out.
+                Err(_) if is_virtual => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
@@ -128,7 +140,9 @@ impl Copy {
             while let Some(row) = rows.next()? {
                 let values = (0..number)
                     .map(|column| row.get::<_, rusqlite::types::Value>(column))
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                    .collect::<rusqlite::Result<Vec<_>>>();
+                // What is no text is no name of anything.
+                let Ok(values) = values else { continue };
                 insert.execute(rusqlite::params_from_iter(values))?;
             }
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
+use crate::sqlite::LISTING;
+
 /// One index of an ordinary table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
@@ -48,12 +50,12 @@ pub struct Needless<'a> {
 /// All indices of the main schema.
 pub fn indices(connection: &Connection) -> rusqlite::Result<Vec<Index>> {
     let mut found: Vec<Index> = connection
-        .prepare(
+        .prepare(&format!(
             "SELECT l.name, t.name, l.\"unique\", l.origin = 'c', l.partial
-             FROM pragma_table_list AS t, pragma_index_list(t.name, 'main') AS l
-             WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+             FROM {LISTING} AS t, pragma_index_list(t.name, 'main') AS l
+             WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
              ORDER BY t.name, l.name",
-        )?
+        ))?
         .query_map([], |row| {
             Ok(Index {
                 name: row.get(0)?,

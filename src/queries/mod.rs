@@ -5,6 +5,7 @@
 mod advice;
 mod copy;
 mod explain;
+mod hidden;
 mod indices;
 mod mentions;
 mod shape;
@@ -13,5 +14,6 @@ mod token;
 pub use advice::{Advice, FEW, advise, together};
 pub use copy::{Candidate, Copy, believed_rows};
 pub use explain::{Explainer, Plan, Step};
+pub use hidden::{Hidden, has_parameters, might_use};
 pub use indices::{Index, Needless, indices, needless};
 pub use shape::{Shape, shape};

@@ -203,7 +203,7 @@ pub enum Outcome {
     Planned,
     /// Done and durable.
     Done,
-    /// Not needed after all.
+    /// Not needed after all, or not possible just now.
     Skipped,
     /// Tried and not done.
     Failed,

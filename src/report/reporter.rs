@@ -236,6 +236,15 @@ impl Reporter {
         result.map(Some)
     }
 
+    /// Notes that the step that was tried last, or the rest of it, was left to another run: that is nobody's failure.
+    pub fn left_out(&self) {
+        self.with(|report| {
+            if let Some(last) = report.actions.last_mut() {
+                last.outcome = Outcome::Skipped;
+            }
+        });
+    }
+
     /// One item of many: its failure is a critical finding and the next item still runs. A signal or the time limit ends the run.
     pub fn attempt<T>(
         &self,

@@ -267,7 +267,7 @@ fn schema_hash(connection: &Connection) -> rusqlite::Result<String> {
 fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     strings(
         connection,
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow') AND name <> 'sqlite_schema'",
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage <> 0",
     )
 }
 

@@ -9,6 +9,7 @@ mod identifier;
 mod index_values;
 mod integrity;
 mod layout;
+mod listing;
 mod moment;
 mod open;
 mod pace;
@@ -28,6 +29,7 @@ pub use facts::{Facts, allocated, check_copy, facts, full_check, require_tables,
 pub use gone::Gone;
 pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
+pub use listing::LISTING;
 pub use moment::moment;
 pub use open::{
     explain, header_size, is_constraint, is_constraint_in, is_disk_full, open_memory, open_private,
@@ -37,7 +39,7 @@ pub use open::{
 pub use pace::{LONGEST_LOCK, Pace, require_open};
 pub use rowids::{BareTable, bare_tables, column_digest, rowid_digest};
 pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
-pub use snapshot::{Checks as SnapshotChecks, Snapshot, SnapshotOptions};
+pub use snapshot::{Checks as SnapshotChecks, HoldsWriters, Snapshot, SnapshotOptions};
 pub use statistics::{Stale, stale_statistics};
 pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};

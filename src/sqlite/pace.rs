@@ -103,8 +103,7 @@ impl Pace {
         mut work: impl FnMut(&T) -> anyhow::Result<()>,
         prove: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
-        self.stop.check()?;
-        std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
+        let budget = self.wait()?;
         self.execute(connection, "BEGIN IMMEDIATE")?;
         let began = Instant::now();
         let mut done = 0;
@@ -113,7 +112,7 @@ impl Pace {
                 work(item)?;
                 require_open(connection)?;
                 done += 1;
-                if began.elapsed() >= self.budget {
+                if began.elapsed() >= budget {
                     break;
                 }
             }
@@ -125,10 +124,23 @@ impl Pace {
             let _ = connection.execute_batch("ROLLBACK");
             return Err(error);
         }
-        if self.took(began.elapsed()) {
-            self.fold(connection)?;
-        }
+        self.ended(connection, began.elapsed())?;
         Ok(done)
+    }
+
+    /// The beat for a transaction that somebody else makes: returns when it may begin, with how long its work should take.
+    pub fn wait(&self) -> anyhow::Result<Duration> {
+        self.stop.check()?;
+        std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
+        Ok(self.budget)
+    }
+
+    /// The lock was held so long, with the commit. Folds the log in, if it is time for it.
+    pub fn ended(&mut self, connection: &Connection, held: Duration) -> anyhow::Result<()> {
+        match self.took(held) {
+            true => self.fold(connection),
+            false => Ok(()),
+        }
     }
 
     /// Folds the log in, if it is time for it.

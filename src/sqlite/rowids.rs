@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::quote;
+use super::{LISTING, quote};
 
 /// A table whose rowid is no column of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,14 +19,14 @@ pub struct BareTable {
 /// Every table whose rowids `VACUUM` does not promise to keep. SQLite's own are left out: nobody keeps their rowids.
 pub fn bare_tables(connection: &Connection) -> rusqlite::Result<Vec<BareTable>> {
     connection
-        .prepare(
+        .prepare(&format!(
             "SELECT name, EXISTS (SELECT 1 FROM pragma_index_list(l.name, 'main'))
-             FROM pragma_table_list AS l
-             WHERE schema = 'main' AND type IN ('table', 'shadow') AND wr = 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+             FROM {LISTING} AS l
+             WHERE type IN ('table', 'shadow') AND wr = 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
                AND (EXISTS (SELECT 1 FROM pragma_index_list(l.name, 'main') WHERE origin = 'pk')
                     OR NOT EXISTS (SELECT 1 FROM pragma_table_info(l.name, 'main') WHERE pk > 0))
              ORDER BY name",
-        )?
+        ))?
         .query_map([], |row| {
             Ok(BareTable {
                 name: row.get(0)?,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{columns, explain, quote};
+use super::{LISTING, columns, explain, quote};
 use crate::sys::Stop;
 
 const ROWS: i64 = 5_000;
@@ -27,8 +27,7 @@ pub enum Kind {
 pub fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Option<(String, Kind)>> {
     connection
         .query_row(
-            "SELECT name, type, wr FROM pragma_table_list
-             WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
+            &format!("SELECT name, type, wr FROM {LISTING} WHERE name = ?1 COLLATE NOCASE"),
             [name],
             |row| {
                 let kind: String = row.get(1)?;

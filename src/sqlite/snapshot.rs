@@ -54,6 +54,28 @@ pub struct SnapshotOptions<'a> {
     pub stop: &'a Stop,
 }
 
+/// Why there is no snapshot of a database without a write-ahead log. Which option allows more, only the task knows.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not in WAL mode and its writers would wait {} (limit {limit})", path.display(), Length(*estimate))]
+pub struct HoldsWriters {
+    /// The database.
+    pub path: PathBuf,
+    /// How long they would wait.
+    pub estimate: Duration,
+    /// How long they may.
+    pub limit: Length,
+}
+
+impl HoldsWriters {
+    /// The command after which nobody waits.
+    pub fn remedy(&self) -> String {
+        format!(
+            "sqlite3 '{}' 'PRAGMA journal_mode=WAL' once",
+            self.path.display()
+        )
+    }
+}
+
 /// One state of a database, held until dropped.
 pub struct Snapshot {
     reader: Connection,
@@ -400,7 +422,12 @@ fn copy_locked(
                 let estimate = elapsed.mul_f64(page_count as f64 / done as f64);
                 let known = Duration::from_millis(100).min(options.max_lock.0);
                 if elapsed > known && estimate > options.max_lock.0 {
-                    return Err(too_long(path, estimate, options.max_lock));
+                    return Err(HoldsWriters {
+                        path: path.to_owned(),
+                        estimate,
+                        limit: options.max_lock,
+                    }
+                    .into());
                 }
             }
             sink.write_all(page)?;
@@ -411,22 +438,6 @@ fn copy_locked(
     let held = started.elapsed();
     sink.flush()?;
     Ok(held)
-}
-
-fn too_long(path: &Path, estimate: Duration, limit: Length) -> anyhow::Error {
-    Failure::new(
-        Kind::Failed,
-        format!(
-            "{} is not in WAL mode and its writers would wait {} (limit {limit})",
-            path.display(),
-            Length(estimate)
-        ),
-    )
-    .hint(format!(
-        "sqlite3 '{}' 'PRAGMA journal_mode=WAL' once, or raise [backup] max_lock",
-        path.display()
-    ))
-    .into()
 }
 
 fn text(connection: &Connection, sql: &str, path: &Path, stop: &Stop) -> anyhow::Result<String> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::LISTING;
+
 /// A table whose statistics mislead the planner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
@@ -22,11 +24,11 @@ pub fn stale_statistics(
     empty: &[&str],
 ) -> rusqlite::Result<Vec<Stale>> {
     let known = known(connection)?;
-    let mut indexes = connection.prepare(
-        "SELECT l.name, iif(i.origin = 'pk' AND l.wr, l.name, i.name), i.partial FROM pragma_table_list AS l, pragma_index_list(l.name, 'main') AS i
-         WHERE l.schema = 'main' AND l.type IN ('table', 'shadow') AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+    let mut indexes = connection.prepare(&format!(
+        "SELECT l.name, iif(i.origin = 'pk' AND l.wr, l.name, i.name), i.partial FROM {LISTING} AS l, pragma_index_list(l.name, 'main') AS i
+         WHERE l.type IN ('table', 'shadow') AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
          ORDER BY l.name, i.seq",
-    )?;
+    ))?;
     let mut found: Vec<Stale> = Vec::new();
     let mut entries = indexes.query([])?;
     while let Some(row) = entries.next()? {
@@ -52,7 +54,8 @@ pub fn stale_statistics(
     Ok(found)
 }
 
-/// Rows by table and index, as `sqlite_stat1` has them. The index of a table without rowids has the table's name there.
+/// Rows by table and index, as `sqlite_stat1` has them. The index of a table without rowids has the table's name there. Anybody may
+/// have written into it: what is no name or no text counts as not there.
 fn known(connection: &Connection) -> rusqlite::Result<BTreeMap<(String, String), u64>> {
     let there = connection
         .query_row(
@@ -65,15 +68,20 @@ fn known(connection: &Connection) -> rusqlite::Result<BTreeMap<(String, String),
         return Ok(BTreeMap::new());
     }
     // "rows average average…": the text starts with the number of rows.
-    let mut statement = connection.prepare(
-        "SELECT lower(tbl), lower(idx), CAST(stat AS INTEGER) FROM main.sqlite_stat1 WHERE tbl IS NOT NULL AND idx IS NOT NULL",
-    )?;
-    statement
-        .query_map([], |row| {
-            let rows = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
-            Ok(((row.get(0)?, row.get(1)?), rows))
-        })?
-        .collect()
+    let mut statement = connection
+        .prepare("SELECT lower(tbl), lower(idx), CAST(stat AS INTEGER) FROM main.sqlite_stat1")?;
+    let mut found = BTreeMap::new();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = |at| -> rusqlite::Result<Option<String>> {
+            Ok(row.get_ref(at)?.as_str().ok().map(str::to_owned))
+        };
+        let number = row.get_ref(2)?.as_i64().ok();
+        if let (Some(table), Some(index), Some(number)) = (name(0)?, name(1)?, number) {
+            found.insert((table, index), u64::try_from(number).unwrap_or(0));
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -118,5 +126,32 @@ mod tests {
             .execute_batch("ANALYZE; CREATE INDEX later ON partly(x)")
             .expect("analyzes");
         assert_eq!(stale(&connection), ["partly"]);
+    }
+
+    #[test]
+    fn statistics_that_are_none_are_stale() {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE t(x); CREATE INDEX i ON t(x); INSERT INTO t VALUES (1); ANALYZE",
+            )
+            .expect("builds");
+        assert!(stale(&connection).is_empty());
+        for wrong in [
+            "stat = NULL",
+            "stat = x'ff'",
+            "idx = CAST(x'ff' AS TEXT)",
+            "idx = NULL",
+            "tbl = 7",
+        ] {
+            connection
+                .execute_batch(&format!("BEGIN; UPDATE sqlite_stat1 SET {wrong}"))
+                .expect("writes");
+            let found = stale(&connection);
+            connection.execute_batch("ROLLBACK").expect("undoes");
+            // What is no number counts as none, of which there is one row now.
+            let expected: &[&str] = if wrong == "stat = x'ff'" { &[] } else { &["t"] };
+            assert_eq!(found, expected, "{wrong}");
+        }
     }
 }

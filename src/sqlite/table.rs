@@ -5,7 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, Statement};
 
 use super::columns::{Column, columns};
-use super::{explain, quote};
+use super::listing::is_strict;
+use super::{LISTING, explain, quote};
 use crate::error::refused;
 use crate::sys::Stop;
 
@@ -177,8 +178,8 @@ impl Table {
     pub fn references(&self, connection: &Connection) -> rusqlite::Result<Vec<Reference>> {
         let mut statement = connection.prepare(
             "SELECT child.name, fk.id, fk.\"from\", fk.\"to\", fk.on_delete
-             FROM pragma_table_list AS child, pragma_foreign_key_list(child.name, 'main') AS fk
-             WHERE child.schema = 'main' AND child.type = 'table' AND fk.\"table\" = ?1 COLLATE NOCASE
+             FROM main.sqlite_schema AS child, pragma_foreign_key_list(child.name, 'main') AS fk
+             WHERE child.type = 'table' AND child.rootpage <> 0 AND fk.\"table\" = ?1 COLLATE NOCASE
              ORDER BY child.name, fk.id, fk.seq",
         )?;
         let mut rows = statement.query([&self.name])?;
@@ -274,12 +275,15 @@ fn kind(
     connection: &Connection,
     name: &str,
 ) -> rusqlite::Result<Option<(String, String, bool, bool)>> {
-    let mut statement = connection.prepare(
-        "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
-    )?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT name, type, wr, sql FROM {LISTING} WHERE name = ?1 COLLATE NOCASE",
+    ))?;
     let mut rows = statement.query([name])?;
     rows.next()?
-        .map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .map(|row| {
+            let sql = String::from_utf8_lossy(row.get_ref(3)?.as_bytes_or_null()?.unwrap_or(b""));
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, is_strict(&sql)))
+        })
         .transpose()
 }
 

@@ -333,6 +333,31 @@ mod tests {
         assert_eq!(rows(&other), rows_before);
     }
 
+    /// What has to fit beside the database.
+    #[test]
+    fn vacuum_writes_the_new_pages_into_the_log_and_not_the_old_ones() {
+        let (_folder, path, other) = database();
+        other
+            .execute_batch(
+                "INSERT INTO t SELECT zeroblob(20000000); DELETE FROM t WHERE rowid > 1; PRAGMA wal_checkpoint(TRUNCATE)",
+            )
+            .expect("fills");
+        let old = std::fs::metadata(&path).expect("is there").len();
+        let mut writer = Writer::open(&path, &Stop::after(LONG)).expect("opens");
+        let done = writer.vacuum(LONG, LONG).expect("goes");
+        assert!(matches!(done, Held::Done((), _)), "{done:?}");
+        let pages: u64 = other
+            .query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))
+            .expect("looks")
+            .unsigned_abs();
+        let [wal, ..] = crate::sqlite::side_files(&path);
+        let log = std::fs::metadata(wal).expect("is there").len();
+        assert!(
+            old > 20_000_000 && log < pages * 4096 * 66 / 64 + 65_536,
+            "{old} {log} {pages}"
+        );
+    }
+
     #[test]
     fn it_waits_for_others_and_not_for_ever() {
         let (_folder, path, other) = database();

@@ -54,6 +54,37 @@ pub fn from_list(list: &[String]) -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// The same, ended by the kernel when we end, even by SIGKILL, after which nobody is left to end it. `setpriv` of util-linux asks for
+/// that; where it cannot, the command runs without.
+pub fn from_list_tied(list: &[String]) -> anyhow::Result<Command> {
+    const TIED: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
+    const LIMIT: Duration = Duration::from_secs(5);
+    let tied = |behind: &[String]| -> Vec<String> {
+        TIED.map(str::to_owned)
+            .iter()
+            .chain(behind)
+            .cloned()
+            .collect()
+    };
+    let tries = from_list(&tied(&["true".to_owned()]))?;
+    // Of a program that is not there the plain command says so.
+    let can = list.first().is_some_and(|program| is_installed(program))
+        && run(tries, LIMIT).is_ok_and(|output| output.status.success());
+    match can {
+        true => from_list(&tied(list)),
+        false => from_list(list),
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    match program.contains('/') {
+        true => Path::new(program).exists(),
+        false => PATH
+            .split(':')
+            .any(|folder| Path::new(folder).join(program).exists()),
+    }
+}
+
 /// Makes a command run as the owner and group of a file, where we are root: what belongs to a user is worked on as that user.
 /// Returns the number of the user that it will run as.
 pub fn as_owner(command: &mut Command, of: &Metadata) -> u32 {

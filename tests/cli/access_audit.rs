@@ -224,10 +224,16 @@ fn idle_accounts_and_administrators_who_are_new_or_asleep() {
     );
     assert_eq!(finding(&report, "access.dormant-admin")["subject"], "hal");
     assert_eq!(finding(&report, "access.new-admin")["subject"], "ida");
-    // From then on what counts is who was an administrator last time.
+    // A next run is nobody who has looked: ida stays new. From then on what counts is who was an administrator last time.
+    let (_, report) = server.json("access-audit");
+    assert_eq!(finding(&report, "access.new-admin")["subject"], "ida");
+    sql(
+        &server,
+        "UPDATE users SET role = 'trader' WHERE username = 'ida'",
+    );
     let (_, report) = server.json("access-audit");
     assert!(
-        !finding_ids(&report, "").contains(&"access.new-admin".to_owned()),
+        !finding_ids(&report, "ida").contains(&"access.new-admin".to_owned()),
         "{report:#}"
     );
     sql(
@@ -241,14 +247,40 @@ fn idle_accounts_and_administrators_who_are_new_or_asleep() {
         new["message"].as_str().unwrap().contains("was none when"),
         "{new:#}"
     );
-    // A dry run learns nothing.
+    // A dry run learns nothing, and neither does one that tells nobody.
+    let new = |report: &Value, name: &str| {
+        finding_ids(report, name).contains(&"access.new-admin".to_owned())
+    };
     sql(
         &server,
         "UPDATE users SET role = 'admin' WHERE username = 'carol'",
     );
     server.run("access-audit --dry-run").expect(1);
+    server.run("access-audit --no-alert").expect(1);
     let (_, report) = server.json("access-audit");
-    assert_eq!(finding(&report, "access.new-admin")["subject"], "carol");
+    assert!(new(&report, "carol") && new(&report, "bob"), "{report:#}");
+    let said = finding_of(&report, "carol")["message"].to_string();
+    assert!(said.contains("was none when"), "{said}");
+    let said = finding_of(&report, "bob")["message"].to_string();
+    assert!(said.contains("seen first on"), "{said}");
+    // The name of one who always was one, in other hands.
+    assert!(!new(&report, "alice"));
+    sql(
+        &server,
+        "DELETE FROM users WHERE username = 'alice';
+         INSERT INTO users VALUES (77, 'alice', 'admin', 'active', datetime('now', '-1 day'), datetime('now', '-900 days'))",
+    );
+    let (_, report) = server.json("access-audit");
+    assert!(new(&report, "alice"), "{report:#}");
+}
+
+/// The finding about a new administrator of that name.
+fn finding_of<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let findings = report["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .find(|one| one["id"] == "access.new-admin" && one["subject"] == name)
+        .unwrap()
 }
 
 /// An application that no longer writes logins down has not lost all of its users.
@@ -352,10 +384,13 @@ fn actions_of_somebody_who_is_no_administrator() {
           (99, 'z', datetime('now', '-1 day'));"]);
     let (code, report) = server.json("access-audit");
     assert_eq!(code, 1, "{report:#}");
-    assert_eq!(
-        finding(&report, "access.action-without-right")["subject"],
-        "bob"
-    );
+    let without_right = |report: &Value| -> Vec<String> {
+        let findings = report["findings"].as_array().unwrap().iter();
+        let of = findings.filter(|one| one["id"] == "access.action-without-right");
+        of.map(|one| one["subject"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(without_right(&report), ["bob", "99"]);
     let actors = &report["data"]["actions"]["by_actor"];
     let actors: Vec<_> = actors
         .as_array()
@@ -364,6 +399,14 @@ fn actions_of_somebody_who_is_no_administrator() {
         .map(|one| one["actor"].as_str().unwrap())
         .collect();
     assert_eq!(actors, ["99", "alice", "bob"]);
+    // Where nobody is an account, the two tables do not call people the same.
+    sql(
+        &server,
+        "DELETE FROM admin_actions; INSERT INTO admin_actions SELECT 1000 + value, 'x', datetime('now', '-1 day')
+           FROM json_each('[1, 2, 3, 4, 5]')",
+    );
+    let (_, report) = server.json("access-audit");
+    assert_eq!(without_right(&report), ["admin_actions"]);
 }
 
 #[test]

@@ -687,6 +687,27 @@ fn without_a_backup_from_this_day_nothing_goes() {
 }
 
 #[test]
+fn a_table_that_somebody_named_has_to_be_there() {
+    let rule = "[[data_clean.rule]]\nname = \"old\"\ndatabase = \"app_db\"\ntable = \"lgos\"\ncolumn = \"timestamp\"\nolder_than = \"90d\"\naction = \"delete\"\n";
+    let server = Server::new().config(rule);
+    sql(&server.database(), TABLES);
+    let (code, report) = clean(&server, "--no-backup-check");
+    assert_eq!(code, 1, "{report:#}");
+    let found = finding(&report, "data-clean.no-table");
+    assert_eq!(
+        (found["severity"].as_str(), found["subject"].as_str()),
+        (Some("medium"), Some("old"))
+    );
+    assert!(found["message"].as_str().unwrap().contains("lgos"));
+    let ran = server.run("data-clean restore-archive --rule old");
+    assert!(
+        ran.err.contains("restore-archive [OPTIONS] <RULE>") && !ran.err.contains("-- --rule"),
+        "{ran:?}"
+    );
+    ran.expect(3);
+}
+
+#[test]
 fn what_is_not_there_or_cannot_be_cleaned_is_told() {
     let server = server();
     let database = server.database();

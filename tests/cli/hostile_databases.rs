@@ -55,6 +55,26 @@ fn count(server: &Server, table: &str) -> i64 {
     number(&server.database(), &format!("SELECT count(*) FROM {table}"))
 }
 
+/// Whoever works out the columns of the last of them compiles eight million queries.
+#[test]
+fn views_of_views_of_views_hold_up_nobody() {
+    let mut schema = String::from("CREATE TABLE z (a); CREATE VIEW w0 AS SELECT a FROM z;");
+    for level in 1..24 {
+        let below = level - 1;
+        schema += &format!(
+            "CREATE VIEW w{level} AS SELECT a FROM w{below} UNION ALL SELECT a FROM w{below};"
+        );
+    }
+    let server = server(&schema);
+    for line in ["backup", "optimize-db", "access-audit", "query-review"] {
+        let (code, report) = server.json(&format!("{line} --timeout 20s"));
+        assert!(code < 2, "{line}: {report:#}");
+    }
+    let (code, report) = clean(&server, "--timeout 20s");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(count(&server, "kept"), 50);
+}
+
 /// A trigger is part of the application: it runs in the same transaction, and what it refuses stays.
 #[test]
 fn triggers_that_write_elsewhere_raise_or_delete_more() {

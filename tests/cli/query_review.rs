@@ -276,6 +276,132 @@ fn indices_that_are_needless_or_unused_and_statistics_that_are_stale() {
     );
 }
 
+/// Each of these indices is used by something that one plan a shape does not show.
+#[test]
+fn an_index_that_only_some_queries_use_is_not_called_unused() {
+    let server = scene(&[]);
+    let connection = Connection::open(server.database()).unwrap();
+    connection
+        .execute_batch(
+            "CREATE INDEX open_ones ON orders(id) WHERE state = 'open';
+             CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT, age INT); CREATE INDEX by_name ON people(name COLLATE NOCASE);
+             CREATE INDEX idle ON people(age);
+             CREATE TABLE audit(k INT, n INT); CREATE INDEX of_audit ON audit(k);
+             CREATE TRIGGER g AFTER UPDATE ON orders BEGIN UPDATE audit SET n = n + 1 WHERE k = new.user_id; END;
+             CREATE TABLE o(t INT, u INT); CREATE INDEX o_t ON o(t); CREATE INDEX o_tu ON o(t, u);
+             CREATE TABLE p(t INT, u INT); CREATE INDEX p_t ON p(t); CREATE INDEX p_tu ON p(t, u);
+             BEGIN;",
+        )
+        .unwrap();
+    for number in 0..1100 {
+        let state = if number == 3 { "open" } else { "done" };
+        let pattern = if number == 3 { "n1%" } else { "%x" };
+        for query in [
+            format!("SELECT id FROM orders WHERE state = '{state}'"),
+            format!("SELECT id FROM people WHERE name LIKE '{pattern}'"),
+            "UPDATE orders SET amount = 1 WHERE id = 5".to_owned(),
+            "SELECT u FROM p INDEXED BY p_t WHERE t = 1".to_owned(),
+        ] {
+            log(&connection, &query, 5.0, 1);
+        }
+    }
+    log(&connection, "SELECT count(*) FROM o", 1500.0, 1);
+    connection.execute_batch("COMMIT").unwrap();
+    let (_, report) = server.json("query-review");
+    assert_eq!(
+        first(&report)["unused_indices"],
+        serde_json::json!(["p_tu", "idle"]),
+        "{report:#}"
+    );
+    let needless = all(&report, "query.index-needless");
+    assert_eq!(needless.len(), 1, "{needless:#?}");
+    assert_eq!(needless[0]["subject"], "app_db: o_t");
+
+    // Of very many values nobody knows which ones were not seen.
+    connection
+        .execute_batch("DELETE FROM query_logs; BEGIN")
+        .unwrap();
+    for number in 0..1100 {
+        let state = if number == 900 { "open" } else { "done" };
+        let query =
+            format!("SELECT id FROM orders WHERE state = '{state}' AND amount + 0 < {number}");
+        log(&connection, &query, 5.0, 1);
+        log(
+            &connection,
+            "SELECT id FROM people WHERE name LIKE ?",
+            5.0,
+            1,
+        );
+    }
+    log(&connection, "SELECT count(*) FROM o", 1500.0, 1);
+    connection.execute_batch("COMMIT").unwrap();
+    let (_, report) = server.json("query-review");
+    assert_eq!(
+        first(&report)["unused_indices"],
+        serde_json::json!(["idle"]),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn an_impossible_duration_is_counted_and_said() {
+    let server = scene(&[("SELECT 1", 1e23), ("SELECT 1", 1e300)]);
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(first(&report)["log"]["unreadable"], 2);
+    let message = finding(&report, "query.log")["message"].to_string();
+    assert!(message.contains("2 of 2 entries"), "{message}");
+    server.run("query-review").expect(0);
+    let connection = Connection::open(server.database()).unwrap();
+    for _ in 0..3 {
+        log(&connection, "SELECT 1", 9e10, 1);
+    }
+    let text = server.run("query-review").expect(1).out;
+    assert!(text.contains("select ?"), "{text}");
+}
+
+#[test]
+fn a_table_of_a_module_that_is_not_here_is_left_out() {
+    let server = scene(&[("SELECT * FROM orders WHERE mail = 'x'", 1500.0)]);
+    crate::support::sql(
+        &server.database(),
+        "PRAGMA writable_schema=ON;
+         INSERT INTO sqlite_schema VALUES ('table', 'vectors', 'vectors', 0, 'CREATE VIRTUAL TABLE vectors USING vec0(a float[3])')",
+    );
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(first(&report)["not_copied"], serde_json::json!(["vectors"]));
+    finding(&report, "query.index-missing");
+    let text = server.run("query-review").expect(1).out;
+    assert!(
+        text.contains("cannot be made here on a copy: vectors"),
+        "{text}"
+    );
+}
+
+#[test]
+fn all_slow_shapes_are_looked_at_and_those_that_are_not_shown_are_counted() {
+    let server = scene(&[("SELECT 'a text that never ends FROM orders", 1001.0)]);
+    let connection = Connection::open(server.database()).unwrap();
+    for number in 0..48_u32 {
+        let columns = "id, ".repeat(usize::try_from(number).unwrap() + 1);
+        let query = format!("SELECT {columns} amount FROM orders WHERE id = 5");
+        log(&connection, &query, 2000.0 + f64::from(number), 1);
+    }
+    let (_, report) = server.json("query-review");
+    let slow = first(&report)["slow"].as_array().unwrap();
+    assert_eq!(slow.len(), 49);
+    assert!(
+        slow[47]["plan"].to_string().contains("SEARCH"),
+        "{report:#}"
+    );
+    let why = slow[48]["not_explained"].as_str().unwrap();
+    assert!(why.contains("never closed"), "{why}");
+    assert_eq!(first(&report)["not_tried"], 0);
+    let text = server.run("query-review").expect(1).out;
+    assert!(text.contains("29 more"), "{text}");
+}
+
 #[test]
 fn any_table_may_be_missing_and_any_column_have_another_name() {
     let server = Server::empty();
@@ -498,6 +624,43 @@ fn a_real_node_program_is_profiled_and_ended_cleanly() {
     }
     let after = server.fingerprint(&server.root());
     assert_eq!(before, after);
+}
+
+/// Nobody is left to end it then.
+#[test]
+fn a_program_does_not_outlive_a_run_that_is_killed() {
+    let server = Server::new();
+    let program = format!("require('fs').writeFileSync('pid', String(process.pid)); {PROGRAM}");
+    fs::write(server.root().join("server.js"), program).unwrap();
+    let mut run = server
+        .command([
+            "query-review",
+            "--for",
+            "10m",
+            "--profile",
+            "PORT=0 node server.js",
+        ])
+        .spawn()
+        .unwrap();
+    let until = |what: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if what() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("it did not come to that");
+    };
+    let pid = || fs::read_to_string(server.root().join("pid")).unwrap_or_default();
+    until(&|| server.root().join("started").exists() && !pid().is_empty());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let process = format!("/proc/{}/stat", pid());
+    until(&|| {
+        let stat = fs::read_to_string(&process).unwrap_or_default();
+        // One that is dead and was not yet waited for by whoever inherited it.
+        stat.is_empty() || stat.contains(") Z ")
+    });
 }
 
 #[test]

@@ -306,7 +306,7 @@ fn parts(connection: &Connection) -> rusqlite::Result<(VecDeque<Work>, Vec<Entri
 /// Every table, virtual ones too.
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow', 'virtual')",
+        "SELECT 'sqlite_schema' UNION ALL SELECT name FROM main.sqlite_schema WHERE type = 'table'",
     )?;
     statement.query_map([], |row| row.get(0))?.collect()
 }

@@ -20,6 +20,9 @@ pub const LISTED: usize = 1_000;
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Account {
+    /// What it is known by from run to run: a name may be given to another.
+    #[serde(skip)]
+    pub key: String,
     /// What people call it by.
     pub name: String,
     /// Logins within the period; null where nothing counts them.
@@ -64,6 +67,8 @@ pub struct Accounts {
     pub names: BTreeMap<String, String>,
     /// Actors that are accounts and no administrators.
     pub actors_without_right: Vec<String>,
+    /// Actors by their names in lower case, as far as no account was found for them.
+    pub strangers: BTreeMap<String, Vec<String>>,
 }
 
 impl Accounts {
@@ -95,7 +100,12 @@ impl Accounts {
             too_many_admins: false,
             names: BTreeMap::new(),
             actors_without_right: Vec::new(),
+            strangers: BTreeMap::new(),
         };
+        for actor in actions.iter().flat_map(|actions| actions.actors.keys()) {
+            let called = all.strangers.entry(actor.to_lowercase()).or_default();
+            called.push(actor.clone());
+        }
         let wanted = [
             "id",
             "name",
@@ -136,6 +146,10 @@ impl Accounts {
                 let tally = events.map(|events| tally(events, &keys));
                 let roles = &scene.settings.admin_values;
                 let account = Account {
+                    key: match &id {
+                        Some(id) => format!("id {id}"),
+                        None => format!("name {name}"),
+                    },
                     logins: tally.map(|tally| tally.logins),
                     last_login: seen.max(tally.and_then(|tally| tally.last)),
                     created: created.and_then(|format| format.read(made)),
@@ -144,7 +158,7 @@ impl Accounts {
                     name,
                 };
                 let disabled = !status.is_empty() && values::is_disabled(&status, row.get_ref(5)?);
-                all.note_names(id, &keys, &account, events, actions);
+                all.note_names(&keys, &account, events);
                 all.add(account, disabled, scene);
                 Ok(())
             },
@@ -192,29 +206,20 @@ impl Accounts {
     }
 
     /// Remembers what the other tables call this account, where they do, and whether it may do what it did.
-    fn note_names(
-        &mut self,
-        id: Option<String>,
-        keys: &[String],
-        account: &Account,
-        events: Option<&Events>,
-        actions: Option<&Actions>,
-    ) {
-        let actor = |key: &str| actions.is_some_and(|actions| actions.actors.contains_key(key));
-        if self.knows_admins
-            && !account.admin
-            && (actor(&account.name) || id.as_deref().is_some_and(actor))
-            && self.actors_without_right.len() < LISTED
-        {
-            self.actors_without_right.push(account.name.clone());
-        }
+    fn note_names(&mut self, keys: &[String], account: &Account, events: Option<&Events>) {
+        let mut acted = false;
         for key in keys {
             if events.is_some_and(|events| events.by_user.knows(key)) {
                 self.names.insert(key.clone(), account.name.clone());
             }
+            for actor in self.strangers.remove(key).unwrap_or_default() {
+                acted = true;
+                self.names.insert(actor, account.name.clone());
+            }
         }
-        if let Some(id) = id.filter(|id| actor(id)) {
-            self.names.insert(id, account.name.clone());
+        if acted && self.knows_admins && !account.admin && self.actors_without_right.len() < LISTED
+        {
+            self.actors_without_right.push(account.name.clone());
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What of it needs a person: findings, the memory of who was an administrator, and the detail for programs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::accounts::{Account, Accounts};
 use super::actions::Actions;
@@ -23,6 +26,8 @@ const WITHOUT_RIGHT: &str = "access.action-without-right";
 /// Findings of one kind that are made; the number of all is said anyway.
 const MOST: usize = 20;
 const RANKED: usize = 100;
+/// So few actors may all be strangers.
+const FEW: usize = 3;
 
 /// Everything that was read.
 pub struct All<'a> {
@@ -66,7 +71,7 @@ impl All<'_> {
         };
         if let Some(accounts) = &self.accounts {
             self.idle(accounts, report);
-            self.admins(accounts, context, report);
+            self.admins(accounts, context, report)?;
         }
         detail.accounts = self.accounts.map(detail_of);
         show::documents(&detail, report);
@@ -110,30 +115,43 @@ impl All<'_> {
         report.find(finding.measured(accounts.idle as f64, "", 0.0).hint(hint));
     }
 
-    /// New administrators, told by those that the last run knew; the first run goes by when the account was made.
-    fn admins(&self, accounts: &Accounts, context: &Context, report: &Reporter) {
+    /// New administrators, told by those that the last run knew; the first run goes by when the account was made. One stays new for
+    /// the whole period: a next run alone is nobody who has looked.
+    fn admins(
+        &self,
+        accounts: &Accounts,
+        context: &Context,
+        report: &Reporter,
+    ) -> anyhow::Result<()> {
         if !accounts.knows_admins {
-            return;
+            return Ok(());
         }
         let (scene, key) = (self.scene, format!("admins:{}", self.database));
         report.measure("access_admins", accounts.admins.len() as f64, "", []);
-        let known: Option<BTreeSet<String>> = context
+        let known = context
             .recall(&key)
-            .and_then(|value| serde_json::from_value(value).ok());
+            .and_then(|value| serde_json::from_value::<Known>(value).ok());
         report.examined_all(NEW);
-        let new = |account: &&Account| match &known {
-            Some(known) => !known.contains(&account.name),
-            None => account.created.is_some_and(|at| at >= scene.since),
-        };
-        for account in accounts.admins.iter().filter(new).take(MOST) {
-            let since = match (&known, account.created) {
-                (_, Some(at)) if at >= scene.since => {
-                    format!(", made on {}", at.to_zoned(context.zone.clone()).date())
-                }
-                (None, _) => String::new(),
+        // Since when each is one; none for those that always were.
+        let since: BTreeMap<&str, Option<Timestamp>> = accounts
+            .admins
+            .iter()
+            .map(|account| {
+                (
+                    account.key.as_str(),
+                    since(account, known.as_ref(), context),
+                )
+            })
+            .collect();
+        let is_new = |account: &&Account| since[account.key.as_str()] >= Some(scene.since);
+        let date = |at: Timestamp| at.to_zoned(context.zone.clone()).date();
+        for account in accounts.admins.iter().filter(is_new).take(MOST) {
+            let when = match (account.created, since[account.key.as_str()]) {
+                (Some(at), _) if at >= scene.since => format!(", made on {}", date(at)),
+                (_, Some(at)) if at < context.now => format!(", seen first on {}", date(at)),
                 _ => ", who was none when this was last looked at".to_owned(),
             };
-            let message = format!("{} is a new administrator{since}", account.name);
+            let message = format!("{} is a new administrator{when}", account.name);
             report.find(
                 Finding::new(NEW, Severity::Medium, &*account.name, message)
                     .hint("who granted that? the admin actions of this report may say so"),
@@ -165,17 +183,10 @@ impl All<'_> {
                 );
             }
         }
-        if !context.attended && !accounts.too_many_admins {
-            let names: BTreeSet<&str> = accounts
-                .admins
-                .iter()
-                .map(|one| one.name.as_str())
-                .collect();
-            report.remember(
-                key,
-                names.into_iter().map(str::to_owned).collect::<Vec<_>>(),
-            );
+        if !context.attended && context.tells && !accounts.too_many_admins {
+            report.remember(key, serde_json::to_value(&since)?);
         }
+        Ok(())
     }
 
     fn logins(&self, events: &Events, report: &Reporter) -> anyhow::Result<LoginsDetail> {
@@ -233,6 +244,37 @@ impl All<'_> {
             failed_by_address: told("address", addresses, &after_address),
             left_out: events.left_out + events.by_user.left_out + events.by_address.left_out,
         })
+    }
+
+    /// Actors that are no account. Where none of them is one, the two tables do not call people the same.
+    fn strangers(&self, actions: &Actions, accounts: &Accounts, report: &Reporter) {
+        let find = |subject: &str, message: String, hint: &str| {
+            report.find(Finding::new(WITHOUT_RIGHT, Severity::Medium, subject, message).hint(hint));
+        };
+        let strangers: Vec<&String> = accounts.strangers.values().flatten().collect();
+        if strangers.len() > FEW && strangers.len() == actions.actors.len() {
+            let message = format!(
+                "none of the {} of {} is an account of {}: who may do that cannot be told",
+                units::count(strangers.len() as u64, "actor"),
+                actions.table,
+                accounts.table
+            );
+            let hint =
+                "[access_audit.actions] actor names the column with the account's name or id";
+            return find(&actions.table, message, hint);
+        }
+        for actor in strangers.into_iter().take(MOST) {
+            let shown = shorten(actor, 100);
+            let message = format!(
+                "{shown} did what only administrators may do, and is no account of {}",
+                accounts.table
+            );
+            find(
+                &shown,
+                message,
+                "was it deleted since? the admin actions of this report",
+            );
+        }
     }
 
     fn burst(&self, kind: &str, one: &Failed) -> Finding {
@@ -294,6 +336,7 @@ impl All<'_> {
                         .hint("was it one then? the admin actions of this report"),
                 );
             }
+            self.strangers(actions, accounts, report);
         }
         let called = |action: &super::Action| {
             let mut action = action.clone();
@@ -315,6 +358,31 @@ impl All<'_> {
             newest: actions.newest.iter().rev().map(called).collect(),
             newest_outside_hours: actions.newest_outside.iter().rev().map(called).collect(),
         }
+    }
+}
+
+/// What a run has remembered of the administrators.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Known {
+    /// By their keys, since when each is one.
+    Since(BTreeMap<String, Option<Timestamp>>),
+    /// By their names, as earlier versions did.
+    Names(Vec<String>),
+}
+
+/// Since when an account is an administrator, as far as that is known and recent.
+fn since(account: &Account, known: Option<&Known>, context: &Context) -> Option<Timestamp> {
+    match known {
+        None => account.created,
+        Some(Known::Since(known)) => match known.get(&account.key) {
+            Some(since) => *since,
+            None => Some(context.now),
+        },
+        Some(Known::Names(names)) => match names.contains(&account.name) {
+            true => None,
+            false => Some(context.now),
+        },
     }
 }
 

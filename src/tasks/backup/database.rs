@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::run::Outcome;
 use super::series::{About, Work};
 use crate::archive::{self, Checks, Content, Limits, Source, Verified, Writing};
-use crate::error;
+use crate::error::{self, Failure, Kind};
 use crate::journal;
 use crate::report::{Finding, Permit, Severity, Step};
-use crate::sqlite::{self, Facts, Snapshot, SnapshotOptions};
+use crate::sqlite::{self, Facts, HoldsWriters, Snapshot, SnapshotOptions};
 use crate::sys::files;
 use crate::units::Length;
 
@@ -58,7 +58,8 @@ impl Work<'_> {
                         scratch: &self.store.folder,
                         stop: &self.context.stop,
                     },
-                )?;
+                )
+                .map_err(names_the_limit)?;
                 let taken_at = self.context.moment();
                 snapshot.require_tables(&source.expect_tables)?;
                 if let Some(held) = snapshot.writers_held() {
@@ -226,5 +227,15 @@ fn keep_if_sound(
             Err(check.context(format!("{error:#}")))
         }
         (Err(error), _) => Err(error),
+    }
+}
+
+/// Says which limit it was, where the writers would have waited too long.
+fn names_the_limit(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<HoldsWriters>() {
+        Ok(held) => Failure::new(Kind::Failed, held.to_string())
+            .hint(format!("{}, or raise [backup] max_lock", held.remedy()))
+            .into(),
+        Err(error) => error,
     }
 }

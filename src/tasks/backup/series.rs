@@ -386,8 +386,12 @@ impl Work<'_> {
                     Severity::Medium,
                     &manifest.series,
                     format!(
-                        "{} point to rows that are not there; the backup holds the data as it is",
-                        units::count(facts.foreign_key_violations, "row")
+                        "{} {} to rows that are not there; the backup holds the data as it is",
+                        units::count(facts.foreign_key_violations, "row"),
+                        match facts.foreign_key_violations {
+                            1 => "points",
+                            _ => "point",
+                        }
                     ),
                 )
                 .measured(facts.foreign_key_violations as f64, "", 0.0)

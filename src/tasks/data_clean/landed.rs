@@ -4,7 +4,7 @@
 use rusqlite::{Connection, Statement, params_from_iter};
 
 use crate::error::{Failure, Kind, refused};
-use crate::sqlite::{Row, Table, quote};
+use crate::sqlite::{self, Row, Table, TableKind, quote};
 
 /// Follows rows from one table into another.
 pub struct Landed<'a> {
@@ -34,12 +34,8 @@ impl<'a> Landed<'a> {
         if !acts {
             return Ok(Ok(None));
         }
-        let numbered: bool = connection.query_row(
-            "SELECT wr = 0 FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
-            [&to.name],
-            |row| row.get(0),
-        )?;
-        if !numbered {
+        let kind = sqlite::table_kind(connection, &to.name)?;
+        if matches!(kind, Some((_, TableKind::WithoutRowid))) {
             return Ok(Err(refused(format!(
                 "a trigger acts on {} or {}, and what becomes of rows in {1}, a table WITHOUT ROWID, cannot be followed",
                 from.name, to.name

@@ -101,7 +101,8 @@ impl task::Arguments for Arguments {
         let store = Store::from_config(config)?;
         let mut rules = config.get::<DataClean>()?.rule;
         let known = |rule: &Rule| store.databases.iter().any(|one| one.name == rule.database);
-        if config.origin("data_clean", None) == Origin::Default {
+        let planned = config.origin("data_clean", Some("rule")) == Origin::Default;
+        if planned {
             rules.retain(known); // the plan's own rules, for what is there
         } else if let Some(rule) = rules.iter().find(|rule| !known(rule)) {
             return Err(config_error(format!(
@@ -152,6 +153,7 @@ impl task::Arguments for Arguments {
             named: !self.rule.is_empty(),
             run: run::Run {
                 rules,
+                planned,
                 yes: self.yes,
                 backup_check: !self.no_backup_check,
                 root: config.app_root()?,

@@ -35,6 +35,8 @@ pub const BUSY: Duration = Duration::from_secs(20);
 pub struct Run {
     /// The rules of this run, with the folder of those that archive into files.
     pub rules: Vec<(Rule, Option<PathBuf>)>,
+    /// They are the plan's own, for what is there; somebody's own rules name what should be there.
+    pub planned: bool,
     /// `--yes`
     pub yes: bool,
     /// False with `--no-backup-check`.
@@ -243,8 +245,11 @@ impl Work<'_> {
             Ok(Some(plan)) => plan,
             Ok(None) => {
                 let message = format!("{} has no table {}", self.source.name, rule.table);
-                self.report
-                    .find(Finding::new(NO_TABLE, Severity::Info, &rule.name, message));
+                let finding = |severity| Finding::new(NO_TABLE, severity, &rule.name, message);
+                self.report.find(match self.run.planned {
+                    true => finding(Severity::Info),
+                    false => finding(Severity::Medium).hint("[[data_clean.rule]] table"),
+                });
                 return Ok(());
             }
             Err(error) if matches!(error::kind_of(&error), Kind::Refused | Kind::Missing) => {

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use crate::error;
-use crate::queries::{Copy, shape};
+use crate::queries::{Copy, has_parameters, shape};
 use crate::sqlite::{self, TableKind, TimeColumn, TimeFormat, quote};
 use crate::sys::Stop;
 
@@ -17,6 +17,11 @@ use crate::sys::Stop;
 const MOST_SHAPES: usize = 1_000;
 /// A longer query is counted and not looked at.
 const LONGEST: usize = 32 << 10;
+/// A longer time for one query is none: three years, ms.
+const LONGEST_MS: f64 = 1e11;
+/// Other queries of a shape that are kept beside the slowest, and how long each may be.
+const MOST_OTHERS: usize = 7;
+const LONGEST_OTHER: usize = 2 << 10;
 /// Names that a column with the moment has by convention.
 const TIMES: [&str; 6] = [
     "timestamp",
@@ -53,7 +58,7 @@ pub struct Log {
     pub doubt: Option<String>,
     /// Entries that were looked at.
     pub rows: u64,
-    /// Of them, those whose time is not a number, or without a query.
+    /// Of them, those whose time is no number that a time can be, or without a query.
     pub unreadable: u64,
     /// Of them, those longer than what is looked at.
     pub too_long: u64,
@@ -69,6 +74,10 @@ pub struct Group {
     pub text: String,
     /// One of them, the slowest: it may hold values and is never shown.
     pub example: String,
+    /// A few with other values, which may be planned in another way.
+    pub others: Vec<String>,
+    /// There were more with other values, or the text does not show them.
+    pub varies: bool,
     /// How often it was logged.
     pub times: u64,
     /// The slow ones among them.
@@ -233,7 +242,52 @@ fn milliseconds(value: ValueRef<'_>) -> Option<f64> {
         ValueRef::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok()?,
         _ => return None,
     };
-    (number.is_finite() && number >= 0.0).then_some(number)
+    (0.0..=LONGEST_MS).contains(&number).then_some(number)
+}
+
+impl Group {
+    fn new(text: String, sql: &str) -> Self {
+        Self {
+            text,
+            example: sql.to_owned(),
+            others: Vec::new(),
+            varies: has_parameters(sql),
+            times: 0,
+            slow: Durations::default(),
+        }
+    }
+
+    fn add(&mut self, sql: &str, ms: f64, slow: bool) {
+        self.times += 1;
+        if slow && ms > self.slow.max && sql != self.example {
+            let before = std::mem::replace(&mut self.example, sql.to_owned());
+            self.others.retain(|other| other != sql);
+            self.keep(&before);
+            self.varies |= has_parameters(sql);
+        }
+        if slow {
+            self.slow.add(ms);
+        }
+        if !self.varies && sql != self.example {
+            self.keep(sql);
+        }
+    }
+
+    fn keep(&mut self, sql: &str) {
+        if self.others.iter().any(|other| other == sql) {
+            return;
+        }
+        match self.others.len() < MOST_OTHERS && sql.len() <= LONGEST_OTHER {
+            true => self.others.push(sql.to_owned()),
+            false => self.varies = true,
+        }
+        self.varies |= has_parameters(sql);
+    }
+
+    /// All that are kept, the slowest first.
+    pub fn examples(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.example.as_str()).chain(self.others.iter().map(String::as_str))
+    }
 }
 
 impl Log {
@@ -248,19 +302,10 @@ impl Log {
                 None => return,
             };
         }
-        let group = self.groups.entry(shape.id).or_insert_with(|| Group {
-            text: shape.text,
-            example: sql.to_owned(),
-            times: 0,
-            slow: Durations::default(),
-        });
-        group.times += 1;
-        if slow {
-            if ms > group.slow.max {
-                sql.clone_into(&mut group.example);
-            }
-            group.slow.add(ms);
-        }
+        self.groups
+            .entry(shape.id)
+            .or_insert_with(|| Group::new(shape.text, sql))
+            .add(sql, ms, slow);
     }
 
     /// The slow shapes, those that take most time first.
@@ -309,8 +354,29 @@ mod tests {
             ValueRef::Text(b"slow"),
             ValueRef::Real(f64::NAN),
             ValueRef::Integer(-1),
+            ValueRef::Real(1e23),
+            ValueRef::Real(1e300),
+            ValueRef::Text(b"1e300"),
+            ValueRef::Integer(i64::MAX),
         ] {
             assert_eq!(milliseconds(wrong), None);
         }
+    }
+
+    #[test]
+    fn a_few_queries_of_a_shape_are_kept() {
+        let mut group = Group::new("q ?".into(), "q 0");
+        for number in 0..5 {
+            group.add(&format!("q {number}"), 1.0, false);
+        }
+        group.add("q 3", 2000.0, true);
+        let kept: Vec<_> = group.examples().collect();
+        assert_eq!(kept, ["q 3", "q 1", "q 2", "q 4", "q 0"]);
+        assert!(!group.varies);
+        for number in 5..9 {
+            group.add(&format!("q {number}"), 1.0, false);
+        }
+        assert!(group.varies && group.examples().count() == MOST_OTHERS + 1);
+        assert!(Group::new("q ?".into(), "q ?").varies);
     }
 }

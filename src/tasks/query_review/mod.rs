@@ -25,6 +25,8 @@ use crate::task;
 use crate::units::{self, Length};
 
 const UNREADABLE: &str = "database.unreadable";
+/// Slow shapes in the table of a database.
+const SHOWN: usize = 20;
 
 /// What nobody outside the application can see, said wherever a person might look for it.
 const CACHE: &str = "cache hits cannot be seen from outside: SQLite counts them inside each connection of the application, \
@@ -152,12 +154,14 @@ impl task::Task for Task {
         }
         // What a database that could not be read would have had is not known to be gone.
         if whole && self.databases.len() == reviewed.len() {
-            for id in tell::PER_INDEX {
-                report.examined_all(id);
-            }
+            tell::examined(&reviewed, report);
         }
         for one in reviewed.iter().filter(|one| !one.slow.is_empty()) {
             report.document(Document::Table(table(one)));
+        }
+        let notes: String = reviewed.iter().map(footnotes).collect();
+        if !notes.is_empty() {
+            report.document(Document::Text(notes));
         }
         let profile = match &self.profile {
             None => None,
@@ -203,9 +207,33 @@ fn summary(reviewed: &[review::Reviewed], profile: Option<&profile::Profile>) ->
     parts.join("; ")
 }
 
+/// What the table of a database does not show, and what was not looked at.
+fn footnotes(one: &review::Reviewed) -> String {
+    let (name, mut text) = (&one.database, String::new());
+    if one.slow.len() > SHOWN {
+        text += &format!(
+            "{name}: {} more in the data of --json\n",
+            one.slow.len() - SHOWN
+        );
+    }
+    if one.not_tried > 0 {
+        text += &format!(
+            "{name}: no indices were tried for the {} that take least time\n",
+            units::count(one.not_tried as u64, "slow shape")
+        );
+    }
+    if !one.not_copied.is_empty() {
+        text += &format!(
+            "{name}: left out, since they cannot be made here on a copy: {}\n",
+            one.not_copied.join(", ")
+        );
+    }
+    text
+}
+
 fn table(one: &review::Reviewed) -> Table {
     let mut rows = Vec::new();
-    for query in &one.slow {
+    for query in one.slow.iter().take(SHOWN) {
         let problems = match query.problems.is_empty() {
             true => Cell::Text(query.not_explained.clone().unwrap_or_default()),
             false => Cell::Bad(query.problems.join("; ")),

@@ -106,7 +106,8 @@ impl Plan {
     /// A node with nothing of ours, in `folder`, as the application's user where we are root.
     fn node(&self, folder: &std::path::Path) -> anyhow::Result<Command> {
         use std::os::unix::process::CommandExt as _;
-        let mut command = process::from_list(&self.words[..1])?;
+        // A second server that outlives us would hold its port for ever.
+        let mut command = process::from_list_tied(&self.words[..1])?;
         command.current_dir(folder);
         if let Some((user, group)) = self.identity()? {
             command.uid(user).gid(group);

@@ -12,16 +12,18 @@ use super::tell;
 use crate::archive::Source;
 use crate::config::sections::QueryReview;
 use crate::queries::{
-    self, Advice, Copy, Explainer, FEW, Index, Plan, Step, advise, believed_rows, indices,
-    needless, together,
+    self, Advice, Copy, Explainer, FEW, Hidden, Index, Plan, Step, advise, believed_rows, indices,
+    might_use, needless, together,
 };
 use crate::report::Reporter;
 use crate::sqlite;
 use crate::sys::Stop;
 
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Slow shapes that are explained and shown.
-const SHOWN: usize = 20;
+/// Slow shapes that indices are tried for, those that take most time.
+const TRIED: usize = 100;
+/// What is said of a query that is not whole.
+const CUT: &str = "it is too long, or a quote in it is never closed";
 /// Fewer logged queries than this say nothing about an index that none of them uses.
 const EVIDENCE: u64 = 1_000;
 /// Statistics that are off by more than this mislead the planner.
@@ -36,7 +38,9 @@ pub struct Reviewed {
     pub log: Option<LogDetail>,
     /// The slow queries that take most time, the worst first.
     pub slow: Vec<Slow>,
-    /// Indices that the planner would take for them.
+    /// Slow shapes that no indices were tried for: those that take least time, of very many.
+    pub not_tried: usize,
+    /// Indices that the planner would take for the others.
     pub missing_indices: Vec<Missing>,
     /// Indices whose work another one does too.
     pub needless_indices: Vec<NeedlessIndex>,
@@ -171,33 +175,54 @@ pub fn database(
     let log = log::read(&live, place, &copy, path, stop)?;
     tell::say_about_log(&log, source, settings, report);
     let log = log.ok();
+    let mut hidden = Hidden::of(&live).map_err(wrong)?;
+    let groups = log.iter().flat_map(|log| log.groups.values());
+    for sql in groups.flat_map(Group::examples) {
+        hidden.note(sql);
+    }
+    let needless_ones = needless(&existing)
+        .iter()
+        .filter(|one| !hidden.names(&one.index.name))
+        .map(NeedlessIndex::of)
+        .collect();
     let mut reviewed = Reviewed {
         database: name.to_owned(),
         log: log.as_ref().map(|log| detail(log, place)),
         slow: Vec::new(),
+        not_tried: 0,
         missing_indices: Vec::new(),
-        needless_indices: needless(&existing).iter().map(NeedlessIndex::of).collect(),
+        needless_indices: needless_ones,
         unused_indices: None,
         statistics: statistics(&rows, &believed, &existing),
         not_copied: copy.left_out.clone(),
     };
     if let Some(log) = &log {
         let explainer = Explainer::live(path, stop, PATIENCE)?;
-        let ask = |group: &Group| plan(&explainer, &copy, group);
+        let ask = |sql: &str| explainer.explain(sql).or_else(|_| copy.explain(sql));
         let slow = log.slow();
         let mut asked = Vec::new();
-        for (id, group) in slow.iter().take(SHOWN) {
+        for (id, group) in &slow {
             stop.check()?;
-            reviewed.slow.push(Slow::of(id, group, ask(group), &copy));
-            let found = advise(&copy, &live, &existing, &group.example).map_err(wrong)?;
-            asked.push((group.example.clone(), found));
+            let plan = plan(group, &ask, &explainer);
+            reviewed.slow.push(Slow::of(id, group, plan, &copy));
+            if asked.len() < TRIED {
+                let found = advise(&copy, &live, &existing, &group.example).map_err(wrong)?;
+                asked.push((group.example.clone(), found));
+            }
         }
+        reviewed.not_tried = slow.len() - asked.len();
         let advice = together(&copy, &live, &asked).map_err(wrong)?;
         reviewed.missing_indices = advice
             .iter()
             .map(|one| Missing::of(one, &reviewed.slow))
             .collect();
-        reviewed.unused_indices = unused(log, &existing, &reviewed.needless_indices, &ask, stop)?;
+        let seen = Seen {
+            log,
+            copy: &copy,
+            hidden: &hidden,
+            needless: &reviewed.needless_indices,
+        };
+        reviewed.unused_indices = seen.unused(&existing, &ask, stop)?;
     }
     tell::tell(&reviewed, source, place, settings, report);
     Ok(reviewed)
@@ -205,9 +230,15 @@ pub fn database(
 
 /// The plan of the slowest query of its kind; of a SELECT on the database itself, of a change on the copy. Where it cannot be had,
 /// that of the shape: what is said about that holds no values.
-fn plan(explainer: &Explainer, copy: &Copy, group: &Group) -> Result<Plan, String> {
-    let ask = |sql: &str| explainer.explain(sql).or_else(|_| copy.explain(sql));
+fn plan(
+    group: &Group,
+    ask: &dyn Fn(&str) -> Result<Plan, String>,
+    explainer: &Explainer,
+) -> Result<Plan, String> {
     ask(&group.example).or_else(|_| {
+        if group.text.ends_with('…') {
+            return Err(CUT.to_owned());
+        }
         ask(&group.text).map_err(|_| {
             let why = explainer.explain(&group.text);
             why.err().unwrap_or_default()
@@ -291,36 +322,64 @@ impl NeedlessIndex {
     }
 }
 
-/// Indices that none of the logged queries uses. Only a log that has quick queries too, and many, says anything about that; and
-/// an index that keeps rows apart or serves a foreign key has work that no query shows.
-fn unused(
-    log: &Log,
-    existing: &[Index],
-    needless: &[NeedlessIndex],
-    ask: &dyn Fn(&Group) -> Result<Plan, String>,
-    stop: &Stop,
-) -> anyhow::Result<Option<Vec<String>>> {
-    let quick = log.rows > log.slow_count();
-    if log.rows < EVIDENCE || !quick || log.overflowed || log.too_long > 0 {
-        return Ok(None);
-    }
-    let mut used = BTreeSet::new();
-    for group in log.groups.values() {
-        stop.check()?;
-        match ask(group) {
-            Ok(plan) => used.extend(plan.indices().map(str::to_owned)),
-            // What cannot be explained may use anything.
-            Err(_) => return Ok(None),
+/// What says which indices are used.
+struct Seen<'a> {
+    log: &'a Log,
+    copy: &'a Copy,
+    hidden: &'a Hidden,
+    needless: &'a [NeedlessIndex],
+}
+
+impl Seen<'_> {
+    /// Indices that none of the logged queries uses. Only a log that has quick queries too, and many, says anything about that; and
+    /// an index that keeps rows apart, serves a foreign key or a trigger, or is to replace another has work that no query shows.
+    fn unused(
+        &self,
+        existing: &[Index],
+        ask: &dyn Fn(&str) -> Result<Plan, String>,
+        stop: &Stop,
+    ) -> anyhow::Result<Option<Vec<String>>> {
+        let log = self.log;
+        let quick = log.rows > log.slow_count();
+        if log.rows < EVIDENCE || !quick || log.overflowed || log.too_long > 0 {
+            return Ok(None);
         }
+        let mut used = BTreeSet::new();
+        for group in log.groups.values() {
+            stop.check()?;
+            for sql in group.examples() {
+                let (plan, whole) = match ask(sql) {
+                    Ok(plan) => (plan, true),
+                    Err(_) => match ask(&group.text) {
+                        Ok(plan) => (plan, false),
+                        // What cannot be explained may use anything.
+                        Err(_) => return Ok(None),
+                    },
+                };
+                used.extend(plan.indices().map(str::to_owned));
+                if group.varies || !whole {
+                    let might = existing
+                        .iter()
+                        .filter(|index| might_use(self.copy, &plan, index, sql));
+                    used.extend(might.map(|index| index.name.clone()));
+                }
+            }
+        }
+        let serves = |index: &Index| {
+            index.unique
+                || index.serves_a_key
+                || self.hidden.touches(&index.table)
+                || self.hidden.names(&index.name)
+                || self
+                    .needless
+                    .iter()
+                    .any(|one| one.index == index.name || one.by == index.name)
+        };
+        let idle = existing
+            .iter()
+            .filter(|index| index.created && !used.contains(&index.name) && !serves(index));
+        Ok(Some(idle.map(|index| index.name.clone()).collect()))
     }
-    let idle = existing.iter().filter(|index| {
-        index.created
-            && !index.unique
-            && !index.serves_a_key
-            && !used.contains(&index.name)
-            && !needless.iter().any(|one| one.index == index.name)
-    });
-    Ok(Some(idle.map(|index| index.name.clone()).collect()))
 }
 
 fn statistics(

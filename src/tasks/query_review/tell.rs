@@ -19,8 +19,19 @@ const NEEDLESS: &str = "query.index-needless";
 const UNUSED: &str = "query.index-unused";
 const STATISTICS: &str = "query.statistics";
 
-/// Findings whose subject is an index.
-pub const PER_INDEX: [&str; 3] = [MISSING, NEEDLESS, UNUSED];
+/// Says what was looked for in all databases: what a log or a part of it does not show is not known to be gone.
+pub fn examined(all: &[Reviewed], report: &Reporter) {
+    report.examined_all(NEEDLESS);
+    if all.iter().all(|one| one.unused_indices.is_some()) {
+        report.examined_all(UNUSED);
+    }
+    if all
+        .iter()
+        .all(|one| one.log.is_some() && one.not_tried == 0)
+    {
+        report.examined_all(MISSING);
+    }
+}
 
 /// What there is to say about the log itself.
 pub fn say_about_log(
@@ -57,7 +68,7 @@ pub fn say_about_log(
             if log.unreadable + log.too_long > 0 {
                 low(
                     format!(
-                        "{} of {} in {} could not be read: {} without a number of milliseconds or a query, {} too long",
+                        "{} of {} in {} could not be read: {} without a query or a number of milliseconds that a query can take, {} too long",
                         log.unreadable + log.too_long,
                         units::count(log.rows, "entry"),
                         log.table,
