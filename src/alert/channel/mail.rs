@@ -12,7 +12,7 @@ use super::Sent;
 use crate::alert::message::Message;
 use crate::config::Secret;
 use crate::config::sections::{Channel, StartTls};
-use crate::sys::{files, process};
+use crate::sys::{Stop, files, process};
 use crate::text::clean;
 
 const SENDMAIL: &str = "/usr/sbin/sendmail";
@@ -144,7 +144,9 @@ fn by_sendmail(channel: &Channel, mail: &lettre::Message) -> Sent {
         "--",
     ]);
     command.args(mail.envelope().to().iter().map(AsRef::<str>::as_ref));
-    match process::run_with_input(command, mail.formatted(), channel.timeout.0) {
+    // What a signal has ended is what has to be told: it does not end the telling.
+    let stop = Stop::after(channel.timeout.0);
+    match process::run_with_input(command, mail.formatted(), channel.timeout.0, &stop) {
         Ok(output) if output.status.success() => Sent::Delivered,
         Ok(output) => Sent::later(format!("{SENDMAIL} ended with {}", output.status)),
         Err(error) => Sent::later(format!("{error:#}")),
