@@ -100,7 +100,8 @@ time.sleep(60)' >bound &
     let found = finding(&new, "sockets.new");
     assert_eq!(found["subject"], "udp:0.0.0.0:53");
     assert!(found["message"].as_str().unwrap().contains("python3"));
-    assert_eq!(found["hint"], "ss -lnup 'sport = :53'");
+    let hint = found["hint"].as_str().unwrap();
+    assert!(hint.starts_with("ss -lnup 'sport = :53'"), "{hint}");
     let listening = &new["data"]["details"]["sockets"]["listening"];
     assert_eq!(listening.as_array().unwrap().len(), 2, "{listening:#}");
     for name in ["first", "known"] {

@@ -132,9 +132,7 @@ impl Selection {
             skip
         };
         for path in self.all() {
-            let Some(meta) = files::link_metadata(path)
-                .with_context(|| format!("cannot look at {}", path.display()))?
-            else {
+            let Some(meta) = files::link_metadata(path)? else {
                 absent(path, "is not there");
                 continue;
             };
