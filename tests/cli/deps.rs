@@ -409,6 +409,51 @@ fn no_link_that_a_test_leaves_in_the_copy_gets_into_the_patch() {
     assert!(!patch.contains("of-nobody-else"), "{patch}");
 }
 
+/// The way to the copy is in its owner's hands too: whatever he puts there, nothing runs as root.
+#[test]
+fn a_copy_that_becomes_a_link_makes_nothing_run_as_root() {
+    let scene = Scene::new("^1.0.0");
+    scene.registry.warns_of_left("high", "1.0.1");
+    let (rooted, seen) = (
+        scene.server.path().join("rooted"),
+        scene.server.path().join("seen"),
+    );
+    fs::create_dir(&rooted).unwrap();
+    fs::create_dir(&seen).unwrap();
+    let who = seen.join("who");
+    script(
+        &scene.server.path().join("bin/npm"),
+        &format!("id -u >>{who:?}\nexec /usr/bin/npm \"$@\""),
+    );
+    scene.write(
+        "test.js",
+        &format!(
+            "const fs = require('fs'); const here = process.cwd();\n\
+             process.chdir('..'); fs.renameSync(here, here + '-'); fs.symlinkSync({rooted:?}, here);"
+        ),
+    );
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(scene.server.root().join(name), rooted.join(name)).unwrap();
+    }
+    let owner = 23_456;
+    if !scene.server.give_to(owner) {
+        return; // only root can give a project away
+    }
+    for (program, what, path) in [
+        ("chown", "23456", &seen),
+        ("chmod", "755", &scene.server.path().to_owned()),
+        ("chmod", "755", &scene.server.path().join("scratch")),
+    ] {
+        Command::new(program).arg(what).arg(path).status().unwrap();
+    }
+    let (code, report) = scene.run("deps --fix");
+    assert_eq!(code, 2, "{report:#}");
+    let who = fs::read_to_string(who).unwrap();
+    assert!(who.lines().count() >= 2, "{who}");
+    assert!(who.lines().all(|user| user == "23456"), "{who}");
+    assert_eq!(scene.names(), Vec::<String>::new());
+}
+
 /// What the run has started ends with it, and the copy goes.
 #[test]
 fn a_signal_ends_the_tests_too_and_leaves_no_copy() {

@@ -265,7 +265,7 @@ fn judge_denied(scene: &Scene, addresses: &[Row<Address>], subject: &str, report
                 shown(&worst.name),
                 worst.counts.denied_peak,
                 worst.counts.denied,
-                units::count(over.len() as u64, "address").replace("addresss", "addresses")
+                units::count(over.len() as u64, "address")
             ),
         )
         .measured(worst.counts.denied_peak as f64, "", limit as f64)
@@ -293,9 +293,9 @@ fn judge_probes(
                 Severity::Low,
                 subject,
                 format!(
-                    "{} for what only scanners ask for, from {} sources, most of them from {most}",
+                    "{} for what only scanners ask for, from {}, most of them from {most}",
                     units::count(probes, "request"),
-                    from.count()
+                    units::count(from.count() as u64, "source")
                 ),
             )
             .hint("fail2ban or the firewall can turn them away"),

@@ -428,10 +428,10 @@ fn judge(scene: &Scene, seen: &Seen, subject: &str, report: &Reporter) {
                 Severity::Medium,
                 subject,
                 format!(
-                    "{} failed logins from {name} in one minute (limit {limit}); {} sources did so, {} failures in all",
+                    "{} failed logins from {name} in one minute (limit {limit}); {} did so, {} in all",
                     worst.peak,
-                    over.len(),
-                    seen.failures
+                    units::count(over.len() as u64, "source"),
+                    units::count(seen.failures, "failure")
                 ),
             )
             .measured(worst.peak as f64, "", limit as f64)
