@@ -466,6 +466,15 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_looked_at_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let circle = folder.path().join("circle");
+        std::os::unix::fs::symlink(&circle, &circle).expect("links");
+        let error = metadata(&circle).expect_err("a circle").to_string();
+        assert!(error.contains(&*circle.to_string_lossy()), "{error}");
+    }
+
+    #[test]
     fn links_are_not_followed() {
         let folder = tempfile::tempdir().expect("a folder");
         let (victim, link) = (folder.path().join("victim"), folder.path().join("link"));
