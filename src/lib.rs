@@ -14,6 +14,7 @@
 pub mod alert;
 pub mod app;
 pub mod archive;
+pub mod baseline;
 pub mod board;
 pub mod calendar;
 pub mod cli;

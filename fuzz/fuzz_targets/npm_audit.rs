@@ -5,7 +5,7 @@ use empire_maint::npm::{Verdict, outdated, read};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|content: &[u8]| {
-    let _ = outdated(content);
+    let _ = outdated(content, true);
     match read(content) {
         Verdict::Clean => {
             let text = String::from_utf8_lossy(content);

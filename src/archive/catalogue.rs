@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
 use super::manifest::Manifest;
@@ -40,8 +39,7 @@ pub enum Standing {
 impl Backup {
     /// A backup anywhere, by the path of its data; its manifest and index are looked for beside it.
     pub fn at(path: &Path) -> anyhow::Result<Self> {
-        let meta = files::link_metadata(path)
-            .with_context(|| format!("cannot look at {}", path.display()))?
+        let meta = files::link_metadata(path)?
             .ok_or_else(|| missing(format!("there is no backup {}", path.display())))?;
         if !meta.is_file() {
             return Err(refused(format!("{} is not a regular file", path.display())).into());

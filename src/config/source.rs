@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use crate::error;
 use crate::sys::{files, machine};
 
@@ -25,10 +23,7 @@ pub fn find() -> anyhow::Result<Option<PathBuf>> {
         candidates.push(PathBuf::from(OWN_FILE));
     }
     for candidate in candidates {
-        if files::metadata(&candidate)
-            .with_context(|| format!("cannot look at {}", candidate.display()))?
-            .is_some()
-        {
+        if files::metadata(&candidate)?.is_some() {
             return Ok(Some(candidate));
         }
     }

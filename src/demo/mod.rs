@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> any
         ),
         failed => format!("{} failed", units::count(failed, "step")),
     };
-    report.data = json!({"folder": server.folder, "steps": steps});
+    report.data = json!({"folder": server.folder.display().to_string(), "steps": steps});
     anyhow::ensure!(failed == 0, "{}", report.summary);
     Ok(())
 }
@@ -280,7 +280,7 @@ impl Server {
             "-out",
             "cert.pem",
         ]);
-        Ok(process::run(command, STEP).is_ok_and(|output| output.status.success()))
+        Ok(process::run_to_the_end(command, STEP).is_ok_and(|output| output.status.success()))
     }
 
     fn step(&self, arguments: &[&str]) -> anyhow::Result<Value> {
@@ -293,7 +293,7 @@ impl Server {
             command.arg("--json");
         }
         command.args(arguments);
-        let output = process::run(command, STEP)?;
+        let output = process::run_to_the_end(command, STEP)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         self.tell(&format!("{text}{error}\n"));

@@ -237,10 +237,7 @@ pub fn is_disk_full(error: &anyhow::Error, state: &Path) -> bool {
 /// `None` where there is no journal yet.
 pub fn open_for_reading(state: &Path) -> anyhow::Result<Option<Connection>> {
     let path = path(state);
-    if files::metadata(&path)
-        .with_context(|| format!("cannot look at {}", path.display()))?
-        .is_none()
-    {
+    if files::metadata(&path)?.is_none() {
         return Ok(None);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -1,6 +1,7 @@
 //! Runs the package manager of a project: as the project's owner, with a cache of its own that goes away, and without scripts.
 
 use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,12 +9,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::lock::Lock;
-use super::{Advisory, Verdict, read};
+use super::lock::{self, Lock};
+use super::{Advisory, Outdated, Verdict, outdated, read};
 use crate::error::missing;
 use crate::sys::process::{self, Output};
 use crate::sys::scratch::Scratch;
-use crate::sys::{files, machine};
+use crate::sys::{Stop, files, machine};
 
 /// Where others than root can work, on the disk.
 const SCRATCH: &str = "/var/tmp";
@@ -53,6 +54,8 @@ pub struct Project {
     pub registry: Option<String>,
     /// Where node and npm are, before the system's own places.
     pub node_bin: Option<PathBuf>,
+    /// The folder whose owner does the work, where it is not that of `path`: the way to a copy is in its owner's hands.
+    pub work_of: Option<PathBuf>,
 }
 
 impl Project {
@@ -89,23 +92,23 @@ impl Project {
     }
 
     /// Asks what is known against its packages. An error means that the question could not be put.
-    pub fn audit(&self, limit: Duration) -> anyhow::Result<Verdict> {
-        self.audit_kept(limit).map(|(verdict, _)| verdict)
+    pub fn audit(&self, limit: Duration, stop: &Stop) -> anyhow::Result<Verdict> {
+        self.audit_kept(limit, stop).map(|(verdict, _)| verdict)
     }
 
     /// The same, with what was printed, to be kept.
-    pub fn audit_kept(&self, limit: Duration) -> anyhow::Result<(Verdict, Vec<u8>)> {
+    pub fn audit_kept(&self, limit: Duration, stop: &Stop) -> anyhow::Result<(Verdict, Vec<u8>)> {
         let package = self.package()?;
         let manager = self.manager()?;
         let arguments: &[&str] = match manager {
             Manager::Npm | Manager::Pnpm | Manager::Yarn => &["audit", "--json"],
             Manager::YarnBerry => &["npm", "audit", "--all", "--recursive", "--json"],
         };
-        let output = self.run(manager, arguments, limit)?;
+        let output = self.run(manager, arguments, limit, stop)?;
         let verdict = match read(&output.stdout) {
             // It prints nothing where it knows of nothing; without --json it says so.
             Verdict::Unknown(why) if manager == Manager::YarnBerry && output.stdout.is_empty() => {
-                let output = self.run(manager, &arguments[..4], limit)?;
+                let output = self.run(manager, &arguments[..4], limit, stop)?;
                 let says = memchr::memmem::find(&output.stdout, b"No audit suggestions");
                 match says {
                     Some(_) if output.status.success() => Verdict::Clean,
@@ -116,12 +119,48 @@ impl Project {
             Verdict::Clean if depends(&package) && looked_at_nothing(&output.stdout) => {
                 Verdict::Unknown("it looked at no package, but the project has some".to_owned())
             }
+            Verdict::Clean if manager == Manager::Npm => self.unless_some_are_missing(&package),
             Verdict::Vulnerable(found) if manager == Manager::Npm => {
                 Verdict::Vulnerable(self.with_the_way_there(found))
             }
             other => other,
         };
         Ok((verdict, output.stdout))
+    }
+
+    /// npm looks up what the lock file has, and says nothing of what is missing in it.
+    fn unless_some_are_missing(&self, package: &Value) -> Verdict {
+        let content = self.lock_content();
+        match lock::missing(package, &content).as_slice() {
+            [] => Verdict::Clean,
+            some => Verdict::Unknown(format!(
+                "the lock file lacks what package.json asks for: {}",
+                some.join(", ")
+            )),
+        }
+    }
+
+    /// Asks which packages have newer versions, and keeps what was printed. The outer error is that nobody could be asked, the inner
+    /// one that the answer is none.
+    #[expect(
+        clippy::type_complexity,
+        reason = "two kinds of failure, read in one place"
+    )]
+    pub fn outdated(
+        &self,
+        limit: Duration,
+        stop: &Stop,
+    ) -> anyhow::Result<Result<(Vec<Outdated>, Vec<u8>), String>> {
+        let manager = self.manager()?;
+        if manager == Manager::YarnBerry {
+            let why = "yarn has no such report since its version 2";
+            return Ok(Err(why.to_owned()));
+        }
+        let output = self.run(manager, &["outdated", "--json"], limit, stop)?;
+        Ok(match outdated(&output.stdout, output.status.success()) {
+            Ok(found) => Ok((found, output.stdout)),
+            Err(why) => Err(with_last_words(why, &output.stderr)),
+        })
     }
 
     /// npm's lock file, which npm looks for under two names.
@@ -137,9 +176,13 @@ impl Project {
 
     /// What npm's lock file holds; nothing where there is none, or one of another manager.
     pub fn lock(&self) -> Lock {
+        Lock::read(&self.lock_content())
+    }
+
+    fn lock_content(&self) -> Vec<u8> {
         let path = self.lock_file().ok().flatten();
-        let content = path.and_then(|path| files::read_small(&path, LARGEST_OUTPUT).ok());
-        Lock::read(&content.unwrap_or_default())
+        path.and_then(|path| files::read_small(&path, LARGEST_OUTPUT).ok())
+            .unwrap_or_default()
     }
 
     /// Adds what only the lock file knows.
@@ -162,19 +205,26 @@ impl Project {
         manager: Manager,
         arguments: &[&str],
         limit: Duration,
+        stop: &Stop,
     ) -> anyhow::Result<Output> {
         let cache = Scratch::new(Path::new(SCRATCH))?;
         let mut command = self.command(manager.program(), cache.path())?;
         command.args(arguments);
         match manager {
-            // A registry that was switched off in a file would look like one that knows of nothing.
+            // A registry that was switched off in a file, or a lock file, or the packages for development, would look like
+            // those of which nothing is known.
             Manager::Npm => {
                 command.args(["--offline=false", "--prefer-offline=false"]);
+                command.args(["--package-lock=true", "--include=dev", "--include=optional"]);
                 command.args(["--no-fund", "--loglevel=error"]);
                 command.args(self.registry.iter().map(|url| format!("--registry={url}")));
             }
+            // Not every command of it knows the option.
             Manager::Pnpm => {
-                command.args(self.registry.iter().map(|url| format!("--registry={url}")));
+                if let Some(url) = &self.registry {
+                    command.env("npm_config_registry", url);
+                    command.env("pnpm_config_registry", url);
+                }
             }
             Manager::Yarn => {
                 command.arg("--non-interactive");
@@ -182,7 +232,7 @@ impl Project {
             Manager::YarnBerry => {}
         }
         cache.give_to_owner(&self.owner()?)?;
-        process::run_keeping(command, limit, LARGEST_OUTPUT)
+        process::run_keeping(command, limit, LARGEST_OUTPUT, stop)
     }
 
     /// A program of Node's in the project's folder, as its owner.
@@ -214,10 +264,25 @@ impl Project {
         Ok(command)
     }
 
-    /// Whose folder it is.
+    /// Whose folder it is. Where a link leads there, whoever made the link: root must not do for him what he could not do himself.
     pub fn owner(&self) -> anyhow::Result<Metadata> {
-        files::metadata(&self.path)?.with_context(|| format!("there is no {}", self.path.display()))
+        let path = self.work_of.as_ref().unwrap_or(&self.path);
+        for part in path.ancestors() {
+            let link =
+                files::link_metadata(part)?.filter(|meta| meta.is_symlink() && meta.uid() != 0);
+            if let Some(link) = link {
+                return Ok(link);
+            }
+        }
+        files::metadata(path)?.with_context(|| format!("there is no {}", path.display()))
     }
+}
+
+/// True for what npm says at its end about its own log files, which we do without.
+pub fn is_about_logs(line: &str) -> bool {
+    ["complete log of this run", "Log files were not written"]
+        .iter()
+        .any(|words| line.contains(words))
 }
 
 /// The last line that is worth reading.
@@ -226,7 +291,7 @@ fn with_last_words(why: String, stderr: &[u8]) -> String {
     let last = text
         .lines()
         .map(str::trim)
-        .rfind(|line| !line.is_empty() && !line.contains("complete log of this run"));
+        .rfind(|line| !line.is_empty() && !is_about_logs(line));
     match last {
         Some(line) if !why.contains(line) => {
             let line: String = line.chars().take(300).collect();

@@ -95,9 +95,48 @@ impl Lock {
     }
 }
 
+/// What a package.json asks for by name and a lock file of any age does not have. Packages that are optional need not be there.
+pub fn missing(package: &Value, lock: &[u8]) -> Vec<String> {
+    let lock: Value = serde_json::from_slice(lock).unwrap_or_default();
+    let is_there = |name: &str| {
+        lock["packages"]
+            .get(format!("node_modules/{name}"))
+            .is_some()
+            || lock["dependencies"].get(name).is_some()
+    };
+    let is_optional = |name: &str| package["optionalDependencies"].get(name).is_some();
+    let mut missing: Vec<_> = ["dependencies", "devDependencies"]
+        .iter()
+        .filter_map(|kind| package.get(kind)?.as_object())
+        .flat_map(|names| names.keys())
+        .filter(|name| !is_there(name) && !is_optional(name))
+        .cloned()
+        .collect();
+    missing.sort();
+    missing.dedup();
+    missing
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_must_be_locked() {
+        let package: Value = serde_json::from_str(
+            r#"{"dependencies":{"a":"1","@b/c":"1","perhaps":"1"},"devDependencies":{"tool":"1"},"optionalDependencies":{"perhaps":"1"}}"#,
+        )
+        .expect("reads");
+        let whole: &[u8] =
+            br#"{"packages":{"":{},"node_modules/a":{},"node_modules/@b/c":{},"node_modules/tool":{}}}"#;
+        assert!(missing(&package, whole).is_empty());
+        let old: &[u8] = br#"{"lockfileVersion":1,"dependencies":{"a":{},"@b/c":{},"tool":{}}}"#;
+        assert!(missing(&package, old).is_empty());
+        // Below another package it is not where the project finds it.
+        let part: &[u8] =
+            br#"{"packages":{"":{},"node_modules/a":{},"node_modules/a/node_modules/tool":{}}}"#;
+        assert_eq!(missing(&package, part), ["@b/c", "tool"]);
+    }
 
     #[test]
     fn the_way_up_ends_at_what_the_project_asks_for() {

@@ -13,7 +13,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use ask::{Manager, Project};
+pub use ask::{Manager, Project, is_about_logs};
 pub use judge::{UNKNOWN, VULNERABLE, findings, judge};
 pub use lock::Lock;
 pub use outdated::{Outdated, outdated};

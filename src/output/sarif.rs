@@ -73,6 +73,11 @@ fn result(finding: &Finding, rule: usize) -> Value {
         Some(hint) => format!("{}. {hint}", finding.message),
         None => finding.message.clone(),
     };
+    let suppressions: Vec<Value> = finding
+        .accepted
+        .iter()
+        .map(|why| json!({"kind": "external", "status": "accepted", "justification": why}))
+        .collect();
     json!({
         "ruleId": finding.id,
         "ruleIndex": rule,
@@ -80,6 +85,7 @@ fn result(finding: &Finding, rule: usize) -> Value {
         "message": {"text": text},
         "locations": [place],
         "partialFingerprints": {"subject/v1": finding.subject},
+        "suppressions": suppressions,
         "properties": {"severity": finding.severity.word()},
     })
 }

@@ -108,6 +108,9 @@ pub struct Finding {
     /// A command to run or a thing to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Who accepted it, until when and why, where somebody did; it is info then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
 }
 
 /// A place in a file.
@@ -140,6 +143,7 @@ impl Finding {
             location: None,
             respond_within: severity.respond_within(),
             hint: None,
+            accepted: None,
         }
     }
 

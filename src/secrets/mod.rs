@@ -16,4 +16,4 @@ mod window;
 
 pub use rules::Rules;
 pub use scan::{ASSIGNED, Memory, Scanner, Secret};
-pub use tree::{Found, Tree, Walk};
+pub use tree::{Found, LARGEST, Tree, Walk};

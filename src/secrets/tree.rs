@@ -16,7 +16,7 @@ use crate::sys::Stop;
 use crate::sys::files::{self, Identity, Walked};
 
 /// What is larger is data.
-const LARGEST: u64 = 64 << 20;
+pub const LARGEST: u64 = 64 << 20;
 /// A zero byte among the first ones makes a file binary.
 const LOOKED_AT: usize = 8 << 10;
 const LARGEST_IGNORE: u64 = 1 << 20;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -152,12 +151,10 @@ fn open(
 /// Refuses, by `stat` alone, what cannot be a database: nothing there, no file, an empty one.
 pub fn require_database_file(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
-    let meta = files::metadata(path)
-        .with_context(|| format!("cannot look at {shown}"))?
-        .ok_or_else(|| {
-            missing(format!("there is no database {shown}"))
-                .hint("the path stands in [[database]] of the configuration")
-        })?;
+    let meta = files::metadata(path)?.ok_or_else(|| {
+        missing(format!("there is no database {shown}"))
+            .hint("the path stands in [[database]] of the configuration")
+    })?;
     anyhow::ensure!(meta.is_file(), "{shown} is not a file");
     anyhow::ensure!(
         meta.len() > 0,

@@ -27,7 +27,7 @@ pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
 
 /// `stat`, with `None` for "there is nothing". Safe on a live database: nothing is opened.
 pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
-    absent_is_none(fs::metadata(path))
+    absent_is_none(path, fs::metadata(path))
 }
 
 /// True when the effective user may read `path`. Nothing is opened.
@@ -38,14 +38,18 @@ pub fn may_read(path: &Path) -> bool {
 
 /// `lstat`, with `None` for "there is nothing".
 pub fn link_metadata(path: &Path) -> io::Result<Option<Metadata>> {
-    absent_is_none(fs::symlink_metadata(path))
+    absent_is_none(path, fs::symlink_metadata(path))
 }
 
-fn absent_is_none(result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
+/// The system's own words name no path.
+fn absent_is_none(path: &Path, result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match result {
         Ok(meta) => Ok(Some(meta)),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("cannot look at {}: {error}", path.display()),
+        )),
     }
 }
 
@@ -321,10 +325,7 @@ pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
     let own = rustix::process::geteuid().as_raw();
     let owner = metadata(tree)?.map(|meta| meta.uid());
     for part in path.ancestors() {
-        let Some(meta) = link_metadata(part)
-            .with_context(|| format!("cannot look at {}", part.display()))?
-            .filter(|meta| meta.is_symlink())
-        else {
+        let Some(meta) = link_metadata(part)?.filter(|meta| meta.is_symlink()) else {
             continue;
         };
         if meta.uid() != 0 && meta.uid() != own && Some(meta.uid()) != owner {
@@ -520,6 +521,15 @@ mod tests {
         fs::write(&to, "old").expect("writes");
         assert!(rename_new(&Permit::for_tests(), &from, &to).is_err());
         assert_eq!(fs::read_to_string(&to).expect("reads"), "old");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let circle = folder.path().join("circle");
+        std::os::unix::fs::symlink(&circle, &circle).expect("links");
+        let error = metadata(&circle).expect_err("a circle").to_string();
+        assert!(error.contains(&*circle.to_string_lossy()), "{error}");
     }
 
     #[test]

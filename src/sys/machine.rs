@@ -100,10 +100,8 @@ pub fn be_polite(stop: &Stop) {
     let mut command = process::command(Path::new("/usr/bin/ionice"));
     command.args(["-c2", "-n7", "-p"]);
     command.arg(thread.as_raw_nonzero().to_string());
-    if Path::new("/usr/bin/ionice").exists()
-        && let Ok(limit) = stop.left(Duration::from_secs(2))
-    {
-        let _ = process::run(command, limit);
+    if Path::new("/usr/bin/ionice").exists() {
+        let _ = process::run(command, Duration::from_secs(2), stop);
     }
 }
 

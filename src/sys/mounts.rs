@@ -199,7 +199,7 @@ fn usage_by_child(path: &Path, limit: Duration) -> anyhow::Result<Usage> {
     let mut command = process::command(Path::new("stat"));
     command.args(["-f", "-c", "%S %b %f %a %c %d", "--"]);
     command.arg(path);
-    let output = process::run(command, limit)?;
+    let output = process::run_to_the_end(command, limit)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let numbers: Vec<u64> = text
         .split_whitespace()

@@ -20,6 +20,8 @@ use crate::units::Length;
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const MOST_OUTPUT: u64 = 1 << 20;
+/// What a child gets to put things right once the run is to stop; the watchdog gives the whole run ten seconds.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What a child left behind.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ pub fn from_list_tied(list: &[String]) -> anyhow::Result<Command> {
     let tries = from_list(&tied(&["true".to_owned()]))?;
     // Of a program that is not there the plain command says so.
     let can = list.first().is_some_and(|program| is_installed(program))
-        && run(tries, LIMIT).is_ok_and(|output| output.status.success());
+        && run_to_the_end(tries, LIMIT).is_ok_and(|output| output.status.success());
     match can {
         true => from_list(&tied(list)),
         false => from_list(list),
@@ -211,14 +213,31 @@ pub fn run_for(
     Ok((output, how))
 }
 
-/// Runs to the end or to the limit; at the limit the whole group is killed.
-pub fn run(command: Command, limit: Duration) -> anyhow::Result<Output> {
-    start(command, None, limit, MOST_OUTPUT)
+/// Runs to the end or to the limit; at the limit the whole group is killed. A signal or the run's own limit ends the group too, and
+/// is an error: what nobody waits for any more must not go on.
+pub fn run(command: Command, limit: Duration, stop: &Stop) -> anyhow::Result<Output> {
+    start(command, None, limit, MOST_OUTPUT, stop)
 }
 
 /// The same for one that has much to say: as much of each stream is kept.
-pub fn run_keeping(command: Command, limit: Duration, most: u64) -> anyhow::Result<Output> {
-    start(command, None, limit, most)
+pub fn run_keeping(
+    command: Command,
+    limit: Duration,
+    most: u64,
+    stop: &Stop,
+) -> anyhow::Result<Output> {
+    start(command, None, limit, most, stop)
+}
+
+/// The same for what has to be done to its end, whatever becomes of the run: it has its own limit and nothing else.
+pub fn run_to_the_end(command: Command, limit: Duration) -> anyhow::Result<Output> {
+    start(
+        command,
+        None,
+        limit,
+        MOST_OUTPUT,
+        &Stop::after(Duration::MAX),
+    )
 }
 
 /// The same with something to read on standard input.
@@ -226,9 +245,10 @@ pub fn run_with_input(
     mut command: Command,
     input: Vec<u8>,
     limit: Duration,
+    stop: &Stop,
 ) -> anyhow::Result<Output> {
     command.stdin(Stdio::piped());
-    start(command, Some(input), limit, MOST_OUTPUT)
+    start(command, Some(input), limit, MOST_OUTPUT, stop)
 }
 
 fn start(
@@ -236,10 +256,12 @@ fn start(
     input: Option<Vec<u8>>,
     limit: Duration,
     most: u64,
+    stop: &Stop,
 ) -> anyhow::Result<Output> {
+    let limit = stop.left(limit)?;
     let name = command.get_program().to_string_lossy().into_owned();
     let (mut child, stdout, stderr) = spawn(&mut command, input, most)?;
-    let status = wait(&mut child, &name, limit)?;
+    let status = wait(&mut child, &name, limit, stop)?;
     Ok(Output {
         status,
         stdout: collect(stdout, limit),
@@ -275,12 +297,16 @@ fn spawn(
     Ok((child, stdout, stderr))
 }
 
-fn wait(child: &mut Child, name: &str, limit: Duration) -> anyhow::Result<ExitStatus> {
+fn wait(child: &mut Child, name: &str, limit: Duration, stop: &Stop) -> anyhow::Result<ExitStatus> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
+        }
+        if stop.asked() {
+            end_group(child);
+            stop.check()?;
         }
         if started.elapsed() >= limit {
             kill_group(child);
@@ -290,6 +316,17 @@ fn wait(child: &mut Child, name: &str, limit: Duration) -> anyhow::Result<ExitSt
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
+}
+
+/// Asks the group to end, and kills what is left of it.
+fn end_group(child: &mut Child) {
+    signal_group(child, Signal::TERM);
+    let asked = Instant::now();
+    while asked.elapsed() < GRACE && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    kill_group(child);
+    reap(child);
 }
 
 /// Waits a little for a killed child. One that hangs inside the kernel (a dead network mount) cannot be killed and is left behind.
@@ -340,13 +377,54 @@ fn collect(drain: Drain, limit: Duration) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::kind_of;
+
+    fn long() -> Stop {
+        Stop::after(Duration::from_secs(60))
+    }
+
+    #[test]
+    fn a_run_that_is_to_stop_ends_its_child_with_the_whole_group() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = folder.path().join("told");
+        let mut shell = command(Path::new("/bin/sh"));
+        // The first is asked and tidies up; what it started does not listen, and is killed.
+        shell.args([
+            "-c",
+            "sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $! >\"$0\"; trap 'echo asked >>\"$0\"; exit' TERM; wait",
+        ]);
+        shell.arg(&told);
+        let text = || std::fs::read_to_string(&told).unwrap_or_default();
+        let stop = {
+            let told = told.clone();
+            long().unless(move || {
+                let ready = std::fs::read_to_string(&told).is_ok_and(|text| text.ends_with('\n'));
+                ready.then(|| Failure::new(Kind::Interrupted, "interrupted"))
+            })
+        };
+        let error = run(shell, Duration::from_secs(50), &stop).expect_err("interrupted");
+        assert_eq!(kind_of(&error), Kind::Interrupted);
+        assert!(text().ends_with("asked\n"), "{}", text());
+        let left = text().lines().next().map(str::to_owned).expect("a number");
+        let is_alive = || {
+            let status = std::fs::read_to_string(format!("/proc/{left}/stat"));
+            status.is_ok_and(|text| !text.contains(") Z "))
+        };
+        for _ in 0..200 {
+            if !is_alive() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{left} is still there");
+    }
 
     #[test]
     fn a_child_that_hangs_is_killed_with_its_group() {
         let mut sleeper = command(Path::new("/bin/sh"));
         sleeper.args(["-c", "sleep 60 & sleep 60"]);
         let started = Instant::now();
-        let error = run(sleeper, Duration::from_millis(200)).expect_err("limit");
+        let error = run(sleeper, Duration::from_millis(200), &long()).expect_err("limit");
         assert!(error.to_string().contains("was stopped"));
         assert!(started.elapsed() < Duration::from_secs(5));
     }
@@ -356,6 +434,7 @@ mod tests {
         let error = run(
             command(Path::new("/nonexistent/tool")),
             Duration::from_secs(1),
+            &long(),
         )
         .expect_err("missing");
         assert!(error.to_string().contains("/nonexistent/tool"));
@@ -366,7 +445,7 @@ mod tests {
         for word in ["/usr/bin/tool", "/srv/my app/it's 100%", "a\"b$c`d\\e", ""] {
             let mut shell = command(Path::new("/bin/sh"));
             shell.args(["-c", &format!("printf %s {}", shell_word(word))]);
-            let output = run(shell, Duration::from_secs(5)).expect("runs");
+            let output = run(shell, Duration::from_secs(5), &long()).expect("runs");
             assert_eq!(output.stdout, word.as_bytes());
         }
     }
@@ -428,7 +507,8 @@ mod tests {
 
     #[test]
     fn children_inherit_nothing() {
-        let output = run(command(Path::new("/usr/bin/env")), Duration::from_secs(5)).expect("runs");
+        let limit = Duration::from_secs(5);
+        let output = run(command(Path::new("/usr/bin/env")), limit, &long()).expect("runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(text.lines().count(), 2, "{text}");
     }

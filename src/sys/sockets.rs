@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -143,8 +143,13 @@ pub fn connect(host: &str, port: u16, limit: Duration) -> anyhow::Result<TcpStre
     let describe = || format!("cannot connect to {host} port {port}");
     let addresses = (host, port).to_socket_addrs().with_context(describe)?;
     let mut last = anyhow::anyhow!("the name has no address");
+    let started = Instant::now();
     for address in addresses {
-        match TcpStream::connect_timeout(&address, limit) {
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        match TcpStream::connect_timeout(&address, left) {
             Ok(stream) => {
                 stream.set_read_timeout(Some(limit))?;
                 stream.set_write_timeout(Some(limit))?;

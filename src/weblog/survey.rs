@@ -1,17 +1,13 @@
 //! A longer time of an access log, with what was rotated away in it: who asked, for what, and how it was answered.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-
-use flate2::bufread::MultiGzDecoder;
 
 use super::clock::Clock;
 use super::line::{Entry, When, parse};
 use super::probes;
 use super::rates::Paths;
+use super::rotated::{inflate, rotated};
 use super::table::{Counts, Table};
 use super::tail::{Lines, Piece, line_start};
 use crate::sys::{Stop, files};
@@ -19,10 +15,6 @@ use crate::sys::{Stop, files};
 /// Names of addresses and of endpoints that are kept; see [`super::table`] for what becomes of more.
 const MOST: usize = 50_000;
 const SMALL: u64 = 8 << 20;
-const LONGEST: u64 = 64 << 10;
-/// A rotated log that inflates to more is left at that.
-const MOST_INFLATED: u64 = 64 << 30;
-const DAY: i64 = 86_400;
 
 /// What one address did.
 #[derive(Clone, Debug, Default)]
@@ -289,7 +281,9 @@ pub fn survey(
         all.bytes += size;
         match file.extension().is_some_and(|end| end == "gz") {
             true => {
-                if let Err(error) = inflate(opened, &mut all, paths, stop) {
+                let mut clock = Clock::default();
+                let mut each = |line: Option<&[u8]>| all.line(line, &mut clock, paths);
+                if let Err(error) = inflate(opened, stop, &mut each) {
                     stop.check()?;
                     all.broken.push((file, format!("{error:#}")));
                 }
@@ -298,35 +292,6 @@ pub fn survey(
         }
     }
     Ok(all)
-}
-
-/// `access.log.1`, `access.log.2.gz`, `access.log-20261124.gz`: those that were written to since, oldest first.
-fn rotated(path: &Path, from: i64) -> anyhow::Result<Vec<PathBuf>> {
-    let Some(name) = path.file_name().map(|name| name.as_bytes().to_owned()) else {
-        return Ok(Vec::new());
-    };
-    let mut found = Vec::new();
-    for entry in files::list(files::parent(path))? {
-        let other = entry.file_name();
-        let Some(rest) = other.as_bytes().strip_prefix(&*name) else {
-            continue;
-        };
-        let rest = rest.strip_suffix(b".gz").unwrap_or(rest);
-        let dated = rest.len() > 1
-            && matches!(rest[0], b'.' | b'-')
-            && rest[1..]
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || *byte == b'-');
-        let Ok(Some(meta)) = files::link_metadata(&entry.path()) else {
-            continue;
-        };
-        // A day more: the time of a file is that of its compression, or of its last line.
-        if dated && meta.is_file() && meta.mtime() >= from - DAY {
-            found.push((meta.mtime(), entry.path()));
-        }
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 fn plain(
@@ -381,37 +346,9 @@ fn plain(
     Ok(())
 }
 
-fn inflate(file: File, all: &mut Survey, paths: &Paths, stop: &Stop) -> anyhow::Result<()> {
-    let mut reader = BufReader::with_capacity(
-        1 << 18,
-        MultiGzDecoder::new(BufReader::with_capacity(1 << 17, file)).take(MOST_INFLATED),
-    );
-    let (mut clock, mut line, mut lines) = (Clock::default(), Vec::new(), 0u64);
-    loop {
-        lines += 1;
-        if lines.is_multiple_of(4096) {
-            stop.check()?;
-        }
-        line.clear();
-        let read = reader.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Ok(());
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        } else if read as u64 == LONGEST {
-            reader.skip_until(b'\n')?;
-            all.line(None, &mut clock, paths);
-            continue;
-        }
-        if !line.is_empty() {
-            all.line(Some(&line), &mut clock, paths);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::rotated::DAY;
     use super::*;
     use std::io::Write as _;
     use std::time::Duration;

@@ -17,6 +17,8 @@ const SYSTEM: [&str; 3] = [
 pub enum Defect {
     /// Certificates that nobody needs.
     Surplus,
+    /// It ends in a root that nobody here knows, or is signed by itself.
+    Unknown,
     /// All are there, but not each behind the one that it has signed.
     Order,
     /// An issuer is missing.
@@ -111,6 +113,13 @@ pub fn flaws(chain: &[Certificate], beside: &[Certificate], roots: &Authorities)
         at = issuer;
     }
     let complete = found.is_empty();
+    if complete && at.is_self_issued() && !roots.vouch_for(at) {
+        let why = match here {
+            0 => format!("{} is signed by itself and by nobody else", at.subject),
+            _ => format!("{} is no authority that this system knows", at.subject),
+        };
+        found.push((Defect::Unknown, why));
+    }
     if complete && !ordered {
         let names: Vec<_> = chain.iter().map(|one| one.subject.as_str()).collect();
         let why = format!("each should stand before its issuer: {}", names.join(", "));

@@ -107,23 +107,37 @@ fn ending(certificate: &Certificate, stage: Stage, subject: &str) -> Option<Find
         )
         .map(|finding| finding.measured(left as f64, "s", limit as f64)),
     }
-    .map(|finding| finding.hint("empire-maint certs --renew"))
+    .map(|finding| match finding.id == NOT_YET {
+        true => finding.hint("timedatectl says whether the clock is right; if it is, serve the one before it until then"),
+        false => finding.hint("empire-maint certs --renew"),
+    })
 }
 
 /// Order and completeness, where there is a certificate for a server at all: a list of authorities has no order.
 fn of_chain(report: &Reporter, one: &Seen, chain: &[Certificate], roots: &Authorities) {
     let (subject, is_served) = (&*one.subject, matches!(one.place, Place::Endpoint(_)));
+    // Whoever has a name is asked by others; what lies in a file may be for clients that know its root.
+    let is_named = match &one.place {
+        Place::Endpoint(endpoint) => endpoint.name().is_some(),
+        Place::File(_) => false,
+    };
     report.examined(CHAIN, subject);
     if !is_served && chain.iter().all(|certificate| certificate.authority) {
         return;
     }
-    let found = flaws(chain, &one.beside, roots);
+    let mut found = flaws(chain, &one.beside, roots);
+    found.retain(|(defect, _)| is_named || *defect != Defect::Unknown);
     let Some(worst) = found.iter().map(|(defect, _)| *defect).max() else {
         return;
     };
     // What lies in a file may be meant for a server that has the rest elsewhere; what is served is all that a client gets.
     let (severity, what, hint) = match (worst, is_served) {
         (Defect::Surplus, _) => (Severity::Low, "has more than it needs", "remove it"),
+        (Defect::Unknown, _) => (
+            Severity::Medium,
+            "ends where no client knows it",
+            "have it issued by an authority that clients know; [certs] roots names authorities of your own",
+        ),
         (Defect::Order, _) => (
             Severity::Medium,
             "is not in order",

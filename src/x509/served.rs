@@ -1,6 +1,6 @@
 //! The chain that a server shows, whatever it is worth: an expired one must be read to be reported.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -74,10 +74,13 @@ impl std::str::FromStr for Endpoint {
     }
 }
 
-/// The chain that the server at the endpoint shows, leaf first.
+/// The chain that the server at the endpoint shows, leaf first; the whole conversation has ended after `limit`.
 pub fn served(endpoint: &Endpoint, limit: Duration) -> anyhow::Result<Vec<Certificate>> {
-    let started = Instant::now();
-    let mut stream = sockets::connect(&endpoint.host, endpoint.port, limit)?;
+    let until = Instant::now() + limit;
+    let mut stream = Timed {
+        stream: sockets::connect(&endpoint.host, endpoint.port, limit)?,
+        until,
+    };
     if endpoint.smtp {
         stream = start_tls(stream)?;
     }
@@ -95,7 +98,6 @@ pub fn served(endpoint: &Endpoint, limit: Duration) -> anyhow::Result<Vec<Certif
     let mut connection = ClientConnection::new(Arc::new(settings), name)?;
     let mut outcome = Ok(());
     while connection.is_handshaking() && outcome.is_ok() {
-        anyhow::ensure!(started.elapsed() < limit, "no TLS within the time limit");
         outcome = connection.complete_io(&mut stream).map(|_| ());
     }
     let chain = std::mem::take(&mut *seen.chain.lock().unwrap_or_else(PoisonError::into_inner));
@@ -112,7 +114,7 @@ pub fn served(endpoint: &Endpoint, limit: Duration) -> anyhow::Result<Vec<Certif
 }
 
 /// RFC 3207, as far as the word that begins TLS.
-fn start_tls(stream: TcpStream) -> anyhow::Result<TcpStream> {
+fn start_tls(stream: Timed) -> anyhow::Result<Timed> {
     let mut reader = BufReader::new(stream);
     reply(&mut reader, "220")?;
     reader.get_mut().write_all(b"EHLO empire-maint\r\n")?;
@@ -123,8 +125,7 @@ fn start_tls(stream: TcpStream) -> anyhow::Result<TcpStream> {
 }
 
 /// Reads an answer of one or more lines.
-fn reply(reader: &mut BufReader<TcpStream>, code: &str) -> anyhow::Result<()> {
-    use std::io::Read as _;
+fn reply(reader: &mut BufReader<Timed>, code: &str) -> anyhow::Result<()> {
     for _ in 0..100 {
         let mut line = String::new();
         reader.by_ref().take(1000).read_line(&mut line)?;
@@ -138,6 +139,49 @@ fn reply(reader: &mut BufReader<TcpStream>, code: &str) -> anyhow::Result<()> {
         }
     }
     anyhow::bail!("the mail server does not stop talking")
+}
+
+/// A connection that is over at a certain time, however slowly the other side talks.
+struct Timed {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Timed {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left).ok_or_else(too_late)
+    }
+}
+
+fn too_late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer within the time limit")
+}
+
+/// A socket whose time is up says only that there is nothing to read yet.
+fn in_time<T>(result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => too_late(),
+        _ => error,
+    })
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        in_time(self.stream.read(buffer))
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        in_time(self.stream.write(buffer))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 /// Takes every chain and keeps it.
@@ -200,6 +244,40 @@ impl ServerCertVerifier for Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A byte now and then keeps every single read alive.
+    #[test]
+    fn who_talks_slowly_has_no_more_time_than_others() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let port = listener.local_addr().expect("an address").port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                std::thread::spawn(move || {
+                    let mut stream = stream.expect("a client");
+                    // A record of TLS that is announced with 16 kB and never whole; to a mail client a line without end.
+                    let mut next = [0x16, 3, 3, 0x40, 0]
+                        .into_iter()
+                        .chain(std::iter::repeat(b'2'));
+                    while stream.write_all(&[next.next().expect("endless")]).is_ok() {
+                        std::thread::sleep(Duration::from_millis(30));
+                    }
+                });
+            }
+        });
+        for text in [
+            format!("127.0.0.1:{port}"),
+            format!("smtp:127.0.0.1:{port}"),
+        ] {
+            let endpoint: Endpoint = text.parse().expect("an endpoint");
+            let started = Instant::now();
+            let error = served(&endpoint, Duration::from_millis(500)).expect_err("too slow");
+            assert!(
+                format!("{error:#}").contains("within the time limit"),
+                "{error:#}"
+            );
+            assert!(started.elapsed() < Duration::from_secs(10), "{text}");
+        }
+    }
 
     #[test]
     fn endpoints_are_read() {

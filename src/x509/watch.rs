@@ -87,24 +87,38 @@ impl Watched {
         }
     }
 
-    /// The authorities of the system and of the configuration.
-    pub fn authorities(&self) -> anyhow::Result<Authorities> {
-        let mut further = Vec::new();
-        for path in &self.roots {
-            further.extend(authorities_of(path)?);
-        }
-        Ok(Authorities::new(further))
+    /// The authorities of the system and of the configuration, as far as they can be read; [`Watched::look`] says which cannot.
+    pub fn authorities(&self) -> Authorities {
+        let further = self
+            .roots
+            .iter()
+            .filter_map(|path| authorities_of(path).ok());
+        Authorities::new(further.flatten().collect())
     }
 
-    /// Looks at every file, and at every endpoint at once.
-    pub fn look(&self, limit: Duration) -> anyhow::Result<Vec<Seen>> {
+    /// Looks at every file, and at every endpoint at once. What cannot be looked at is among the rest, with the reason.
+    pub fn look(&self, limit: Duration) -> Vec<Seen> {
         let mut found = Vec::new();
         for path in &self.files {
-            if files::metadata(path)?.is_none() && !self.named {
+            let absent = matches!(files::link_metadata(path), Ok(None));
+            if absent && !self.named {
                 continue;
             }
-            for file in files_below(path)? {
-                found.push(seen_in(file));
+            for (file, looked) in files_below(path) {
+                found.push(match looked {
+                    Ok(()) => seen_in(file),
+                    Err(error) => unseen(file, error),
+                });
+            }
+        }
+        for path in &self.roots {
+            match authorities_of(path) {
+                Ok(all) if !all.is_empty() => {}
+                Ok(_) => {
+                    let none = anyhow::anyhow!("there is no authority in {}", path.display());
+                    found.push(unseen(path.clone(), none));
+                }
+                Err(error) => found.push(unseen(path.clone(), error)),
             }
         }
         std::thread::scope(|scope| {
@@ -128,7 +142,17 @@ impl Watched {
                 });
             }
         });
-        Ok(found)
+        found
+    }
+}
+
+fn unseen(path: PathBuf, why: anyhow::Error) -> Seen {
+    Seen {
+        subject: path.display().to_string(),
+        place: Place::File(path),
+        chain: Err(why),
+        key: None,
+        beside: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::registry::Registry;
-use crate::support::{Server, finding, finding_ids, sql};
+use crate::support::{Ran, Server, finding, finding_ids, gzip, sql};
 
 /// Made up, in the form of the real one; in two pieces, so that nobody else's scanner stumbles.
 fn access_key() -> String {
@@ -414,6 +414,42 @@ fn what_may_not_be_read_is_told() {
     );
 }
 
+/// A name that is no text panics in whoever takes it for one.
+#[test]
+fn a_file_whose_name_is_no_text_is_found_like_any_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let server = Server::empty();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.js");
+    fs::write(server.root().join(name), "const password = 'hunter2x';\n").unwrap();
+    let report = secrets(&server);
+    let found = finding(&report, "secrets.found");
+    assert!(
+        found["subject"]
+            .as_str()
+            .unwrap()
+            .contains("caf\u{fffd}.js"),
+        "{found:#}"
+    );
+    let listed = &report["data"]["details"]["secrets"]["found"][0]["file"];
+    assert!(
+        listed.as_str().unwrap().ends_with("caf\u{fffd}.js"),
+        "{listed}"
+    );
+}
+
+#[test]
+fn what_is_too_large_to_be_looked_into_is_told() {
+    let server = Server::empty();
+    let file = fs::File::create(server.root().join("export.txt")).unwrap();
+    file.set_len(65 << 20).unwrap();
+    let report = secrets(&server);
+    let note = report["data"]["parts"][0]["note"].as_str().unwrap();
+    assert!(
+        note.ends_with("1 file over 64 MiB not looked into"),
+        "{note}"
+    );
+}
+
 #[test]
 fn a_teams_own_rules_are_used_as_gitleaks_would() {
     let rules = r#"
@@ -489,6 +525,13 @@ fn what_is_accepted_is_no_news_until_its_day() {
             .contains("accepted by jo until 2030-01-31: opens nothing")
     );
     assert_eq!(report["data"]["accepted"], 1);
+    let line = "audit --only secrets --format sarif --now 2030-01-31T12:00:00Z";
+    let log: Value = serde_json::from_str(&server.run(line).expect(0).out).unwrap();
+    let result = &log["runs"][0]["results"][0];
+    assert_eq!(
+        result["suppressions"],
+        json!([{"kind": "external", "status": "accepted", "justification": "accepted by jo until 2030-01-31: opens nothing"}])
+    );
     let (code, report) = at("2030-02-01");
     assert_eq!(code, 1, "{report:#}");
     assert_eq!(finding(&report, "baseline.expired")["severity"], "low");
@@ -732,6 +775,20 @@ fn a_log_of_which_nothing_is_understood_is_a_finding() {
             .unwrap()
             .starts_with("2 of 2 lines")
     );
+    for (text, why) in [
+        ("", "it is empty"),
+        (
+            &*request("192.0.2.1", "01/Oct/2020:10:00:00", "/", 200, 5),
+            "is older",
+        ),
+    ] {
+        write(&server, "logs/access.log", text);
+        let (_, report) = server.json("audit --only access-log");
+        let told = finding(&report, "log.stale");
+        assert_eq!(told["severity"], "low");
+        assert!(told["message"].as_str().unwrap().ends_with(why), "{told:#}");
+        assert_eq!(outcome(&report, "access-log"), "found");
+    }
     let server = Server::empty().config("[audit]\naccess_log = \"logs/none.log\"\n");
     let (code, report) = server.json("audit --only access-log");
     assert_eq!(code, 1, "{report:#}");
@@ -809,6 +866,185 @@ fn failed_ssh_logins_are_counted_and_a_success_after_them_is_told() {
         (code, outcome(&report, "auth-log")),
         (1, "unknown".to_owned())
     );
+}
+
+/// The week as it really lies there: rotated, what came again at once told once, and tries without a password.
+#[test]
+fn a_week_of_logins_is_seen_whole() {
+    let server = Server::empty();
+    let log = server.root().join("auth.log");
+    let server = server.config(&format!("[audit]\nauth_log = {log:?}\n"));
+    let at = |day: u32, time: &str, message: &str| format!("Nov {day} {time} web {message}\n");
+    let old = at(
+        20,
+        "01:00:00",
+        "sshd[1]: Failed password for root from 203.0.113.5 port 1 ssh2",
+    ) + &at(
+        20,
+        "01:00:01",
+        "sshd[1]: message repeated 25 times: [ Failed password for root from 203.0.113.5 port 1 ssh2]",
+    );
+    gzip(old.as_bytes(), &server.root().join("auth.log.2.gz"));
+    // Keys only: no "Failed" follows. With passwords one does, and it is the same try.
+    let keys = at(
+        23,
+        "01:00:00",
+        "sshd[2]: Invalid user admin from 203.0.113.6 port 9",
+    ) + &at(
+        23,
+        "01:00:01",
+        "sshd[2]: Connection closed by invalid user admin 203.0.113.6 port 9 [preauth]",
+    ) + &at(
+        23,
+        "01:00:02",
+        "sshd[3]: Invalid user admin from 203.0.113.7 port 9",
+    ) + &at(
+        23,
+        "01:00:03",
+        "sshd[3]: Failed password for invalid user admin from 203.0.113.7 port 9 ssh2",
+    ) + &at(
+        23,
+        "01:00:04",
+        "sshd[3]: Failed password for invalid user admin from 203.0.113.7 port 9 ssh2",
+    );
+    fs::write(server.root().join("auth.log.1"), keys).unwrap();
+    fs::write(
+        &log,
+        at(25, "01:00:00", "sudo: pam_unix(sudo:auth): authentication failure; logname=bob uid=7 euid=0 tty=/dev/pts/0 ruser=bob rhost=  user=bob")
+            + &at(25, "01:00:09", "sudo:      bob : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh"),
+    )
+    .unwrap();
+    let line = format!("audit --only auth-log --now {NOW}");
+    let (code, report) = server.json(&line);
+    assert_eq!(code, 1, "{report:#}");
+    let detail = &report["data"]["details"]["auth-log"];
+    let of = |address: &str| {
+        let all = detail["addresses"].as_array().unwrap();
+        all.iter().find(|one| one["address"] == address).unwrap()["failures"].clone()
+    };
+    assert_eq!(
+        [of("203.0.113.5"), of("203.0.113.6"), of("203.0.113.7")],
+        [26, 1, 2].map(Value::from),
+        "{report:#}"
+    );
+    assert_eq!(finding(&report, "auth.failures")["value"], 26.0);
+    let sudo = finding(&report, "auth.sudo");
+    assert_eq!(
+        (&sudo["subject"], &sudo["severity"]),
+        (&json!("bob"), &json!("low"))
+    );
+    assert_eq!(sudo["message"], "bob gave sudo a wrong password 3 times");
+    let note = report["data"]["parts"][0]["note"].as_str().unwrap();
+    assert!(note.ends_with("from 3 sources"), "{note}");
+}
+
+#[test]
+fn a_log_of_logins_that_says_nothing_is_a_finding() {
+    let server = Server::empty();
+    let log = server.root().join("auth.log");
+    let server = server.config(&format!("[audit]\nauth_log = {log:?}\n"));
+    for (text, id) in [
+        ("", "log.stale"),
+        (
+            "Nov  1 11:00:00 web sshd[1]: Server listening on 0.0.0.0 port 22.\n",
+            "log.stale",
+        ),
+        (
+            "{\"at\":1,\"message\":\"Failed password\"}\n",
+            "log.unparsed",
+        ),
+    ] {
+        fs::write(&log, text).unwrap();
+        let (code, report) = server.json(&format!("audit --only auth-log --now {NOW}"));
+        assert_eq!(
+            (code, finding_ids(&report, "")),
+            (1, vec![id.to_owned()]),
+            "{text}: {report:#}"
+        );
+    }
+}
+
+/// What a configured path leads to, keys by what they hold, and what somebody has put aside.
+#[test]
+fn copies_keys_without_an_ending_and_what_links_lead_to_are_found() {
+    let server = Server::new();
+    for folder in server
+        .root()
+        .ancestors()
+        .take_while(|path| path.starts_with(server.path()))
+    {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let elsewhere = server.path().join("elsewhere.db");
+    fs::rename(server.database(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, server.database()).unwrap();
+    let key =
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n";
+    let found = [
+        ("ssh/id_ed25519", key),
+        ("ssh/deploy_rsa.old", key),
+        ("store.p12", "x"),
+        ("data/app.db.bak", "SQLite format 3"),
+        ("rows.sql", "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n"),
+        ("rows.sql.gz", "x"),
+        ("all.dump", "x"),
+    ];
+    let sound = [
+        ("ssh/id_ed25519.pub", "ssh-ed25519 AAAA\n"),
+        ("migrations/1.sql", "CREATE TABLE a (b);\n"),
+        ("Makefile", "all:\n"),
+    ];
+    for (path, text) in found.iter().chain(&sound) {
+        write(&server, path, text);
+        let path = server.root().join(path);
+        fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o644)).unwrap();
+    let (_, report) = server.json("audit --only permissions");
+    let mut told: Vec<_> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["id"] == "permissions.readable")
+        .map(|one| one["subject"].as_str().unwrap().to_owned())
+        .collect();
+    told.sort();
+    let mut wanted: Vec<_> = found
+        .iter()
+        .map(|(path, _)| server.root().join(path))
+        .chain([elsewhere])
+        .map(|path| fs::canonicalize(path).unwrap().display().to_string())
+        .collect();
+    wanted.sort();
+    assert_eq!(told, wanted, "{report:#}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_looked_into_is_told() {
+    let server = Server::new();
+    let user = 23_456;
+    if !server.give_to(user) {
+        return;
+    }
+    fs::create_dir(server.root().join("closed")).unwrap();
+    fs::set_permissions(
+        server.root().join("closed"),
+        fs::Permissions::from_mode(0o700),
+    )
+    .unwrap();
+    let mut command = server.command_as(user, ["audit", "--only", "permissions", "--json"]);
+    let report = Ran::of(command.env("STATE_DIRECTORY", server.state())).json();
+    let told = finding(&report, "permissions.unreadable");
+    assert!(
+        told["message"]
+            .as_str()
+            .unwrap()
+            .contains("1 folder could not"),
+        "{told:#}"
+    );
+    let note = report["data"]["parts"][0]["note"].as_str().unwrap();
+    assert!(note.ends_with("1 folder not looked into"), "{note}");
 }
 
 #[test]
@@ -925,6 +1161,31 @@ fn new_and_unexpected_listeners_are_told() {
             .contains(&format!("pid {}", std::process::id())),
         "{told:#}"
     );
+}
+
+/// That the next run knows it is no reason to call it over.
+#[test]
+fn a_new_listener_is_over_when_it_listens_no_more() {
+    let server = Server::empty();
+    let log = server.path().join("told");
+    let server = server.config(&format!(
+        "[[alerts.channel]]\nname = \"log\"\nkind = \"command\"\ncommand = [\"tee\", \"-a\", {log:?}]\n[[alerts.route]]\nmin_severity = \"medium\"\nchannels = [\"log\"]\n"
+    ));
+    server.json("audit --only sockets");
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let address = format!("0.0.0.0:{}", listener.local_addr().unwrap().port());
+    let told = |what: &str| {
+        let text = fs::read_to_string(&log).unwrap_or_default().to_lowercase();
+        text.lines()
+            .any(|line| line.contains(&address) && line.contains(what))
+    };
+    server.json("audit --only sockets");
+    assert!(told("listens"));
+    server.json("audit --only sockets");
+    assert!(!told("resolved"), "it still listens");
+    drop(listener);
+    server.json("audit --only sockets");
+    assert!(told("resolved"));
 }
 
 #[test]

@@ -500,6 +500,209 @@ fn a_folder_as_certbot_keeps_it() {
     );
 }
 
+/// One path that cannot be looked at is a finding, and the others are judged.
+#[test]
+fn a_bad_path_takes_nothing_else_down() {
+    let folder = folder();
+    let path = folder.path();
+    let good = bundle(path, "site.pem", &["leaf", "middle"]);
+    let (circle, empty, absent) = (
+        path.join("circle"),
+        path.join("empty"),
+        path.join("absent.pem"),
+    );
+    std::os::unix::fs::symlink(&circle, &circle).unwrap();
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("leaf.key"), "x").unwrap();
+    let files = [&circle, &empty, &absent, &good];
+    let server = Server::empty().config(&format!(
+        "[certs]\nfiles = {files:?}\nroots = [{:?}, {:?}]\n",
+        path.join("root.pem"),
+        path.join("no-root.pem")
+    ));
+    let (code, report) = server.json("certs");
+    assert_eq!(code, 2, "{report:#}");
+    for bad in [&circle, &empty, &absent, &path.join("no-root.pem")] {
+        let subject = bad.display().to_string();
+        assert_eq!(
+            finding_ids(&report, &subject),
+            ["cert.unreadable"],
+            "{report:#}"
+        );
+        let all = report["findings"].as_array().unwrap();
+        let one = all.iter().find(|one| one["subject"] == *subject).unwrap();
+        assert!(
+            one["message"].as_str().unwrap().contains(&subject),
+            "{one:#}"
+        );
+    }
+    assert!(
+        finding_ids(&report, &good.display().to_string()).is_empty(),
+        "{report:#}"
+    );
+    assert_eq!(report["data"]["chains"].as_array().unwrap().len(), 1);
+    for line in ["audit --only certs", "health --check certs"] {
+        let (_, theirs) = server.json(line);
+        assert_eq!(theirs["findings"], report["findings"], "{line}");
+    }
+}
+
+#[test]
+fn a_folder_below_that_is_closed_is_told() {
+    let folder = folder();
+    let place = folder.path().join("all");
+    fs::create_dir_all(place.join("closed")).unwrap();
+    fs::copy(folder.path().join("leaf.pem"), place.join("site.pem")).unwrap();
+    let server = watched(folder.path(), &[&place], &[]);
+    let user = 23_456;
+    if !server.give_to(user) {
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap()
+    };
+    mode(folder.path(), 0o755);
+    mode(&place.join("closed"), 0o700);
+    let mut command = server.command_as(user, ["certs", "--json"]);
+    let report = crate::support::Ran::of(command.env("STATE_DIRECTORY", server.state())).json();
+    let closed = place.join("closed").display().to_string();
+    assert_eq!(
+        finding_ids(&report, &closed),
+        ["cert.unreadable"],
+        "{report:#}"
+    );
+    assert_eq!(
+        report["data"]["chains"].as_array().unwrap().len(),
+        1,
+        "{report:#}"
+    );
+}
+
+/// Servers read what stands between the marks, wherever those stand; so an expired one in it is seen.
+#[test]
+fn no_form_of_pem_hides_a_certificate() {
+    let folder = folder();
+    let path = folder.path();
+    let text = |name: &str| fs::read_to_string(path.join(format!("{name}.pem"))).unwrap();
+    let (leaf, middle) = (text("leaf"), text("middle"));
+    let old = |text: &str| {
+        text.replace("BEGIN CERT", "BEGIN X509 CERT")
+            .replace("END CERT", "END X509 CERT")
+    };
+    let indented: String = leaf.lines().map(|line| format!("  {line}\r\n")).collect();
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(100 * 24);
+    for (what, content) in [
+        ("an old label", old(&leaf) + &middle),
+        ("a byte order mark", format!("\u{feff}{leaf}{middle}")),
+        ("a blank", format!(" {leaf} {middle}")),
+        ("indented", format!("{indented}{middle}")),
+        ("joined", format!("{}{middle}", leaf.trim_end())),
+    ] {
+        let file = path.join("site.pem");
+        fs::write(&file, content).unwrap();
+        let (_, report) = watched(path, &[&file], &[]).json(&format!("certs --now {later}"));
+        let certificates = &report["data"]["chains"][0]["certificates"];
+        assert_eq!(
+            certificates.as_array().map(Vec::len),
+            Some(2),
+            "{what}: {report:#}"
+        );
+        assert!(message(&report, "cert.expired").contains("leaf"), "{what}");
+    }
+    // One whose end is missing is not passed over.
+    let file = path.join("site.pem");
+    fs::write(&file, format!("{middle}{}", &leaf[..leaf.len() - 40])).unwrap();
+    let (_, report) = watched(path, &[&file], &[]).json("certs");
+    assert_eq!(severity(&report, "cert.unreadable"), "high", "{report:#}");
+}
+
+/// What a client that knows neither refuses is said of what is served under a name; `[certs] roots` is the way out.
+#[test]
+fn a_root_that_nobody_knows_is_told_of_what_is_served() {
+    let folder = folder();
+    let path = folder.path();
+    pki::issue(path, "own", "root", 90, SERVER, "");
+    openssl(
+        path,
+        &format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout self.key -out self.pem -days 90 -subj /CN=self -addext subjectAltName=DNS:{HOST} -addext basicConstraints=critical,CA:FALSE"
+        ),
+    );
+    bundle(path, "whole.pem", &["own", "root"]);
+    for (chain, key, root) in [
+        ("self.pem", "self.key", "self.pem"),
+        ("whole.pem", "own.key", "root.pem"),
+    ] {
+        let live = TlsServer::start(path, chain, key);
+        let config = |roots: &str, endpoint: &str| {
+            Server::empty().config(&format!(
+                "[certs]\nfiles = [{:?}]\nendpoints = [{endpoint:?}]\n{roots}",
+                path.join(chain)
+            ))
+        };
+        let (code, report) = config("", &live.endpoint()).json("certs");
+        assert_eq!(
+            (code, finding_ids(&report, "")),
+            (1, vec!["cert.chain".to_owned()]),
+            "{report:#}"
+        );
+        assert_eq!(
+            finding(&report, "cert.chain")["subject"],
+            live.endpoint(),
+            "not of the file"
+        );
+        assert!(message(&report, "cert.chain").contains("no client knows"));
+        let roots = format!("roots = [{:?}]\n", path.join(root));
+        let (code, report) = config(&roots, &live.endpoint()).json("certs");
+        assert_eq!((code, finding_ids(&report, "")), (0, vec![]), "{report:#}");
+        let (code, report) = config("", &format!("127.0.0.1:{}", live.port)).json("certs");
+        assert_eq!((code, finding_ids(&report, "")), (0, vec![]), "{report:#}");
+    }
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_is_looked_at_like_any_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = folder();
+    let place = folder.path().join("all");
+    fs::create_dir(&place).unwrap();
+    let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let whole = text("leaf.pem") + &text("middle.pem") + &text("leaf.key");
+    fs::write(
+        place.join(std::ffi::OsStr::from_bytes(b"caf\xe9.pem")),
+        whole,
+    )
+    .unwrap();
+    let (code, report) = watched(folder.path(), &[&place], &[]).json("certs");
+    assert_eq!(code, 0, "{report:#}");
+    let key = report["data"]["chains"][0]["key_file"].as_str().unwrap();
+    assert!(key.ends_with("caf\u{fffd}.pem"), "{key}");
+}
+
+/// What was accepted in an audit is no news from here.
+#[test]
+fn an_accepted_finding_is_accepted_everywhere() {
+    let folder = folder();
+    let file = alone(folder.path(), "half", &["leaf"]);
+    let accepted = folder.path().join("accepted.toml");
+    fs::write(
+        &accepted,
+        "[[accept]]\nid = \"cert.chain\"\nsubject = \"*\"\nwho = \"jo\"\nwhy = \"the client has it\"\nuntil = \"2999-01-31\"\n",
+    )
+    .unwrap();
+    let server = watched(folder.path(), &[&file], &[])
+        .config(&format!("[audit]\nbaseline = {accepted:?}\n"));
+    for line in ["certs", "health --check certs", "audit --only certs"] {
+        let (code, report) = server.json(line);
+        assert_eq!(
+            (code, severity(&report, "cert.chain")),
+            (0, "info".into()),
+            "{line}: {report:#}"
+        );
+    }
+}
+
 /// Certificates that other people broke: each is a finding, none is a panic, and the sound one beside them is still looked at.
 #[test]
 fn certificates_that_other_people_broke() {

@@ -299,6 +299,77 @@ fn a_server_that_is_not_reloaded_is_critical_and_the_next_run_heals_it() {
     );
 }
 
+/// The new certificate has another subject and another name: who served the old one must serve it all the same.
+#[test]
+fn a_renewal_under_another_name_that_is_not_served_is_critical() {
+    for endpoint in [None, Some("127.0.0.1")] {
+        let site = Site::new();
+        let path = site.folder.path();
+        let others = "basicConstraints=CA:FALSE\nsubjectAltName=DNS:other.test\n";
+        issue(path, "other", "middle", 365, others, "");
+        bundle(path, "new.bundle", &["other", "middle"]);
+        fs::copy(path.join("other.key"), path.join("leaf.key")).unwrap();
+        let endpoint = match endpoint {
+            None => site.live.endpoint(),
+            Some(host) => format!("{host}:{}", site.live.port),
+        };
+        let server = site.server(GOOD, "true", std::slice::from_ref(&endpoint));
+        let (code, report) = site.renew(&server);
+        assert_eq!(code, 2, "{report:#}");
+        let found = finding(&report, "cert.renewal-failed");
+        assert_eq!(
+            (&found["subject"], &found["severity"]),
+            (&endpoint.into(), &"critical".into())
+        );
+        assert!(
+            !finding_ids(&report, "").contains(&"cert.not-proven".to_owned()),
+            "{report:#}"
+        );
+    }
+}
+
+/// Both are over once somebody sees the endpoint serve what the file holds, by whatever means that came about.
+#[test]
+fn a_reload_that_failed_is_over_when_the_new_certificate_is_served() {
+    let site = Site::new();
+    let server = site.server(GOOD, "exit 5", &[site.live.endpoint()]);
+    let channel = "[[alerts.channel]]\nname = \"log\"\nkind = \"command\"\ncommand = [\"tee\", \"-a\", \"LOG\"]\n[[alerts.route]]\nmin_severity = \"medium\"\nchannels = [\"log\"]\n";
+    let log = site.folder.path().join("log");
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&(text + &channel.replace("LOG", &log.display().to_string())));
+    site.renew(&server);
+    let over = || {
+        let told = fs::read_to_string(&log).unwrap().to_lowercase();
+        told.lines()
+            .any(|line| line.contains("cert.reload-failed") && line.contains("resolved"))
+    };
+    assert!(!over());
+    fs::write(site.folder.path().join("reload"), "").unwrap();
+    let (code, report) = server.json(&format!("certs --now {}", site.later));
+    assert_eq!(code, 0, "{report:#}");
+    assert!(over());
+}
+
+/// What it has started ends with it.
+#[test]
+fn a_signal_ends_the_command_too() {
+    let site = Site::new();
+    let server = site.server(
+        "echo $$ >\"$here/pid\"; sleep 300 & wait; wait",
+        RELOAD,
+        &[site.live.endpoint()],
+    );
+    let line = ["certs", "--renew", "--now", &site.later];
+    let mut first = server.command(line).spawn().unwrap();
+    let number = || fs::read_to_string(site.folder.path().join("pid")).unwrap_or_default();
+    wait_until(|| number().ends_with('\n'));
+    send(first.id(), Signal::HUP);
+    assert_eq!(first.wait().unwrap().code(), Some(129));
+    wait_until(|| !std::path::Path::new("/proc").join(number().trim()).exists());
+    let server = site.server(GOOD, RELOAD, &[site.live.endpoint()]);
+    assert_eq!(site.renew(&server).0, 0, "the lock was let go");
+}
+
 #[test]
 fn without_an_endpoint_it_is_renewed_and_not_proven() {
     let site = Site::new();

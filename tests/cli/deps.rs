@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::faults::{Faults, Kind};
-use crate::support::peers::script;
+use crate::support::peers::{script, wait_until};
 use crate::support::registry::{Registry, project};
-use crate::support::{Server, actions, finding, finding_ids};
+use crate::support::{Ran, Server, actions, finding, finding_ids, send};
 
 /// The day on which all this happens, and the Node that says it runs here.
 const NOW: &str = "2026-11-24T12:00:00Z";
@@ -268,11 +269,17 @@ fn a_fix_is_tested_in_a_copy_and_put_in_place() {
         scene.server.root().join("node_modules/live"),
     )
     .unwrap();
+    std::os::unix::fs::symlink("../root/data", scene.server.root().join("above")).unwrap();
+    std::os::unix::fs::symlink("node_modules/left", scene.server.root().join("inside")).unwrap();
+    // Beside the folder of that name, which is left out.
+    scene.write("reports.js", "");
     let here = scene.server.root();
     scene.write("test.js", &format!(
         "const fs = require('fs'); require('left'); require('outer');\n\
          if (fs.existsSync('script-has-run')) throw new Error('a script has run');\n\
-         if (fs.existsSync('node_modules/live') || fs.existsSync('data')) throw new Error('a way out');\n\
+         const is = (path) => fs.lstatSync(path, {{throwIfNoEntry: false}});\n\
+         if (is('node_modules/live') || is('above') || is('data')) throw new Error('a way out');\n\
+         if (!is('inside') || !is('reports.js')) throw new Error('not all of it');\n\
          if (process.cwd() === {here:?} || process.env.NODE_ENV !== 'test') throw new Error('not a copy');\n\
          fs.writeFileSync('node_modules/left/index.js', 'broken');\n"
     ));
@@ -367,6 +374,148 @@ fn a_fix_is_tested_in_a_copy_and_put_in_place() {
         (0, Some("what was handed over is in place already"))
     );
     assert_eq!(scene.server.fingerprint(&scene.server.root()), before);
+}
+
+/// The tests are the project's own code: what they leave where the lock file was is not read again.
+#[test]
+fn no_link_that_a_test_leaves_in_the_copy_gets_into_the_patch() {
+    let scene = Scene::new("^1.0.0");
+    scene.registry.warns_of_left("high", "1.0.1");
+    let secret = scene.server.path().join("secret");
+    fs::write(&secret, "root:$6$of-nobody-else\n").unwrap();
+    scene.write(
+        "test.js",
+        &format!(
+            "const fs = require('fs');\n\
+             if (require('left/package.json').version === '1.0.1')\n\
+               for (const name of ['package.json', 'package-lock.json']) {{\n\
+                 fs.rmSync(name); fs.symlinkSync({secret:?}, name);\n\
+               }}\n"
+        ),
+    );
+    let (_, report) = scene.run("deps --fix");
+    assert!(
+        report["summary"]
+            .as_str()
+            .unwrap()
+            .starts_with("1 advisory fixed"),
+        "{report:#}"
+    );
+    let patch = scene.read("reports/deps_fix_20261124T120000Z/fix.patch");
+    assert!(
+        patch.contains("+      \"version\": \"1.0.1\"") || patch.contains("1.0.1"),
+        "{patch}"
+    );
+    assert!(!patch.contains("of-nobody-else"), "{patch}");
+}
+
+/// The way to the copy is in its owner's hands too: whatever he puts there, nothing runs as root.
+#[test]
+fn a_copy_that_becomes_a_link_makes_nothing_run_as_root() {
+    let scene = Scene::new("^1.0.0");
+    scene.registry.warns_of_left("high", "1.0.1");
+    let (rooted, seen) = (
+        scene.server.path().join("rooted"),
+        scene.server.path().join("seen"),
+    );
+    fs::create_dir(&rooted).unwrap();
+    fs::create_dir(&seen).unwrap();
+    let who = seen.join("who");
+    script(
+        &scene.server.path().join("bin/npm"),
+        &format!("id -u >>{who:?}\nexec /usr/bin/npm \"$@\""),
+    );
+    scene.write(
+        "test.js",
+        &format!(
+            "const fs = require('fs'); const here = process.cwd();\n\
+             process.chdir('..'); fs.renameSync(here, here + '-'); fs.symlinkSync({rooted:?}, here);"
+        ),
+    );
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(scene.server.root().join(name), rooted.join(name)).unwrap();
+    }
+    let owner = 23_456;
+    if !scene.server.give_to(owner) {
+        return; // only root can give a project away
+    }
+    for (program, what, path) in [
+        ("chown", "23456", &seen),
+        ("chmod", "755", &scene.server.path().to_owned()),
+        ("chmod", "755", &scene.server.path().join("scratch")),
+    ] {
+        Command::new(program).arg(what).arg(path).status().unwrap();
+    }
+    let (code, report) = scene.run("deps --fix");
+    assert_eq!(code, 2, "{report:#}");
+    let who = fs::read_to_string(who).unwrap();
+    assert!(who.lines().count() >= 2, "{who}");
+    assert!(who.lines().all(|user| user == "23456"), "{who}");
+    assert_eq!(scene.names(), Vec::<String>::new());
+}
+
+/// What the run has started ends with it, and the copy goes.
+#[test]
+fn a_signal_ends_the_tests_too_and_leaves_no_copy() {
+    let scene = Scene::new("^1.0.0");
+    scene.registry.warns_of_left("high", "1.0.1");
+    let pid = scene.server.path().join("pid");
+    scene.write(
+        "test.js",
+        &format!("require('fs').writeFileSync({pid:?}, process.pid + '\\n'); setInterval(() => {{}}, 1000);"),
+    );
+    let started = scene
+        .server
+        .command(["deps", "--fix", "--json", "--now", NOW])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let number = || fs::read_to_string(&pid).unwrap_or_default();
+    wait_until(|| number().ends_with('\n'));
+    send(started.id(), Signal::TERM);
+    let ran = Ran::from(started.wait_with_output().unwrap());
+    assert_eq!(ran.code, 143, "{ran:?}");
+    assert_eq!(ran.json()["failure"]["kind"], "interrupted");
+    scene.no_scratch();
+    wait_until(|| !Path::new("/proc").join(number().trim()).exists());
+}
+
+/// One file of accepted findings for all who make them.
+#[test]
+fn what_an_audit_accepts_is_no_news_here() {
+    let scene = Scene::new("^1.0.0");
+    scene.registry.warns_of_left("high", "1.0.1");
+    let text = fs::read_to_string(scene.server.config_path()).unwrap();
+    let named = text.replace("[audit]\n", "[audit]\nbaseline = \"accepted.toml\"\n");
+    fs::write(scene.server.config_path(), named).unwrap();
+    scene.write(
+        "accepted.toml",
+        "[[accept]]\nid = \"npm.vulnerable\"\nsubject = \"left *\"\nwho = \"jo\"\nwhy = \"never called\"\nuntil = \"2030-01-31\"\n",
+    );
+    for line in ["deps", "audit --only npm"] {
+        let (code, report) = scene.run(line);
+        assert_eq!(code, 0, "{line}: {report:#}");
+        assert_eq!(
+            finding(&report, "npm.vulnerable")["severity"],
+            "info",
+            "{line}"
+        );
+    }
+    scene.write("accepted.toml", "nonsense");
+    let (code, report) = scene.run("deps");
+    assert_eq!(code, 2, "nothing is accepted: {report:#}");
+    finding(&report, "baseline.unreadable");
+}
+
+#[test]
+fn a_dry_run_of_a_fix_speaks_of_no_files_that_are_not_there() {
+    let scene = Scene::new("^1.0.0");
+    scene.registry.warns_of_left("high", "1.0.1");
+    let (_, report) = scene.run("deps --fix --dry-run");
+    let summary = report["summary"].as_str().unwrap();
+    assert!(summary.contains("nothing was handed over"), "{summary}");
+    assert!(!summary.contains("puts them in place"), "{summary}");
+    assert_eq!(scene.names(), Vec::<String>::new());
 }
 
 /// Killed while the project is copied, while npm fixes the copy, while the tests run, while it is handed over.

@@ -31,7 +31,7 @@ const FLOORS: &[&[&str]] = &[
     &["archive"],
     &["journal"],
     &["context"],
-    &["alert", "output", "board", "optimize"],
+    &["alert", "baseline", "output", "board", "optimize"],
     &["task"],
     &["tasks"],
     &["cli", "meta", "demo"],

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use empire_maint::npm::{Project, Verdict};
+use empire_maint::sys::Stop;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -24,6 +25,7 @@ fn project(registry: &str) -> (TempDir, Project) {
         path: folder.path().to_owned(),
         registry: Some(registry.to_owned()),
         node_bin: None,
+        work_of: None,
     };
     (folder, project)
 }
@@ -39,9 +41,12 @@ fn unknown(verdict: Verdict) -> String {
 fn clean_and_vulnerable_are_told_apart() {
     let registry = Registry::start();
     let (_folder, project) = project(&registry.url);
-    assert_eq!(project.audit(LIMIT).unwrap(), Verdict::Clean);
+    assert_eq!(
+        project.audit(LIMIT, &Stop::after(LIMIT)).unwrap(),
+        Verdict::Clean
+    );
     registry.warns_of_left("moderate", "1.0.1");
-    let Verdict::Vulnerable(found) = project.audit(LIMIT).unwrap() else {
+    let Verdict::Vulnerable(found) = project.audit(LIMIT, &Stop::after(LIMIT)).unwrap() else {
         panic!("not vulnerable");
     };
     assert_eq!(found.len(), 1, "{found:?}");
@@ -57,10 +62,10 @@ fn what_was_not_answered_is_unknown() {
     let registry = Registry::start();
     let (folder, project) = project(&registry.url);
     registry.refuses_audits();
-    let why = unknown(project.audit(LIMIT).unwrap());
+    let why = unknown(project.audit(LIMIT, &Stop::after(LIMIT)).unwrap());
     assert!(why.contains("405"), "{why}");
     fs::remove_file(folder.path().join("package-lock.json")).unwrap();
-    let why = unknown(project.audit(LIMIT).unwrap());
+    let why = unknown(project.audit(LIMIT, &Stop::after(LIMIT)).unwrap());
     assert!(why.contains("lockfile"), "{why}");
 }
 
@@ -72,11 +77,78 @@ fn a_project_that_is_offline_is_asked_about_nevertheless() {
     let (folder, project) = project(&registry.url);
     fs::write(folder.path().join(".npmrc"), "offline=true\naudit=false\n").unwrap();
     assert!(matches!(
-        project.audit(LIMIT).unwrap(),
+        project.audit(LIMIT, &Stop::after(LIMIT)).unwrap(),
         Verdict::Vulnerable(_)
     ));
     let asked = registry.asked();
     assert!(asked.iter().any(|line| line.contains("bulk")), "{asked:?}");
+}
+
+/// What a project's own settings leave out has weaknesses too.
+#[test]
+fn no_setting_of_the_project_hides_its_packages() {
+    let registry = Registry::start();
+    registry.warns_of_left("critical", "1.0.1");
+    let (folder, project) = project(&registry.url);
+    for name in ["package.json", "package-lock.json"] {
+        let path = folder.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let mut text = text.replacen(
+            "\"dependencies\":{\"outer\"",
+            "\"devDependencies\":{\"outer\"",
+            1,
+        );
+        for package in ["left", "outer"] {
+            let entry = format!("\"node_modules/{package}\":{{");
+            text = text.replace(&entry, &format!("{entry}\"dev\":true,"));
+        }
+        fs::write(&path, text).unwrap();
+    }
+    for settings in [
+        "",
+        "package-lock=false\n",
+        "omit=dev\n",
+        "omit[]=dev\nomit[]=optional\n",
+        "only=prod\n",
+        "production=true\n",
+    ] {
+        fs::write(folder.path().join(".npmrc"), settings).unwrap();
+        let verdict = project.audit(LIMIT, &Stop::after(LIMIT)).unwrap();
+        assert!(
+            matches!(verdict, Verdict::Vulnerable(_)),
+            "{settings}: {verdict:?}"
+        );
+    }
+}
+
+/// npm looks up what is locked; what is asked for and not locked would be installed all the same.
+#[test]
+fn a_lock_file_that_lacks_a_package_is_unknown() {
+    let registry = Registry::start();
+    let (folder, project) = project(&registry.url);
+    let package = json!({"name": "app", "version": "1.0.0", "dependencies": {"outer": "^1.0.0", "left": "^1.0.0", "new": "1"}});
+    fs::write(folder.path().join("package.json"), package.to_string()).unwrap();
+    let why = unknown(project.audit(LIMIT, &Stop::after(LIMIT)).unwrap());
+    assert!(why.ends_with("package.json asks for: new"), "{why}");
+}
+
+/// One that dies without a word has said nothing, and its last words are not those about its own log files.
+#[test]
+fn silence_is_no_answer() {
+    let registry = Registry::start();
+    let (folder, mut project) = project(&registry.url);
+    let bin = folder.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let words = "npm error the heap is full\nnpm error Log files were not written due to the config logs-max=0";
+    crate::support::peers::script(&bin.join("npm"), &format!("echo '{words}' >&2; exit 1"));
+    project.node_bin = Some(bin);
+    let why = unknown(project.audit(LIMIT, &Stop::after(LIMIT)).unwrap());
+    assert!(why.ends_with("the heap is full"), "{why}");
+    let why = project
+        .outdated(LIMIT, &Stop::after(LIMIT))
+        .unwrap()
+        .unwrap_err();
+    assert!(why.ends_with("the heap is full"), "{why}");
 }
 
 /// An empty lock file covers no package: nothing was looked up.
@@ -86,7 +158,7 @@ fn a_lock_file_without_packages_is_unknown() {
     let (folder, project) = project(&registry.url);
     let lock = json!({"name": "app", "lockfileVersion": 3, "packages": {"": {"name": "app"}}});
     fs::write(folder.path().join("package-lock.json"), lock.to_string()).unwrap();
-    let why = unknown(project.audit(LIMIT).unwrap());
+    let why = unknown(project.audit(LIMIT, &Stop::after(LIMIT)).unwrap());
     assert!(why.contains("no package"), "{why}");
 }
 
@@ -109,7 +181,7 @@ fn npm_runs_as_the_owner_of_the_project() {
     if !given.unwrap().status.success() {
         return; // only root can give a folder away
     }
-    unknown(project.audit(LIMIT).unwrap());
+    unknown(project.audit(LIMIT, &Stop::after(LIMIT)).unwrap());
     let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
     assert_eq!(seen, format!("{owner}\ncan write\n"));
 }

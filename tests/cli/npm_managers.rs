@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use empire_maint::npm::{Advisory, Fix, Manager, Project, Verdict};
 use empire_maint::report::Severity;
+use empire_maint::sys::Stop;
 use tempfile::TempDir;
 
 use crate::support::peers::script;
@@ -37,6 +38,7 @@ fn project(registry: &Registry, bin: PathBuf, lock: &str, text: &str) -> (TempDi
         path: folder.path().to_owned(),
         registry: Some(registry.url.clone()),
         node_bin: Some(bin),
+        work_of: None,
     };
     (folder, project)
 }
@@ -44,9 +46,12 @@ fn project(registry: &Registry, bin: PathBuf, lock: &str, text: &str) -> (TempDi
 /// Clean, then vulnerable, then refused: what a manager has to say of each.
 fn all_three(manager: Manager, registry: &Registry, project: &Project) -> Advisory {
     assert_eq!(project.manager().unwrap(), manager);
-    assert_eq!(project.audit(LIMIT).unwrap(), Verdict::Clean);
+    assert_eq!(
+        project.audit(LIMIT, &Stop::after(LIMIT)).unwrap(),
+        Verdict::Clean
+    );
     registry.warns_of_left("high", "1.0.1");
-    let found = match project.audit(LIMIT).unwrap() {
+    let found = match project.audit(LIMIT, &Stop::after(LIMIT)).unwrap() {
         Verdict::Vulnerable(found) => found,
         other => panic!("{other:?}"),
     };
@@ -57,7 +62,7 @@ fn all_three(manager: Manager, registry: &Registry, project: &Project) -> Adviso
         "{asked:?}"
     );
     registry.refuses_audits();
-    match project.audit(LIMIT).unwrap() {
+    match project.audit(LIMIT, &Stop::after(LIMIT)).unwrap() {
         // yarn 4 prints its errors where its JSON would be, and not as JSON.
         Verdict::Unknown(why) => {
             let said = if manager == Manager::YarnBerry {
@@ -77,13 +82,36 @@ fn all_three(manager: Manager, registry: &Registry, project: &Project) -> Adviso
     one
 }
 
+/// `left` asked for itself, so that it is outdated.
+fn require_outdated(folder: &Path, project: &Project) {
+    let package = r#"{"name": "app", "version": "1.0.0", "dependencies": {"left": "^1.0.0"}}"#;
+    fs::write(folder.join("package.json"), package).unwrap();
+    let (found, _) = project
+        .outdated(LIMIT, &Stop::after(LIMIT))
+        .unwrap()
+        .unwrap();
+    let names: Vec<_> = found
+        .iter()
+        .map(|one| (&*one.package, &*one.latest))
+        .collect();
+    assert_eq!(names, [("left", "2.0.0")]);
+}
+
 #[test]
 fn pnpm() {
     let registry = Registry::start();
     let lock = "lockfileVersion: '6.0'\n\ndependencies:\n  outer:\n    specifier: ^1.0.0\n    version: 1.0.0\n\npackages:\n\n  /left@1.0.0:\n    resolution: {integrity: sha512-AAAA}\n    dev: false\n\n  /outer@1.0.0:\n    resolution: {integrity: sha512-AAAA}\n    dependencies:\n      left: 1.0.0\n    dev: false\n";
-    let (_folder, project) = project(&registry, installed("managers"), "pnpm-lock.yaml", lock);
+    let (folder, project) = project(&registry, installed("managers"), "pnpm-lock.yaml", lock);
     let found = all_three(Manager::Pnpm, &registry, &project);
     assert_eq!((found.direct, &found.fix), (false, &Fix::Available));
+    let lock = lock.replace("outer", "left").replacen(
+        "  /left@1.0.0:\n    resolution: {integrity: sha512-AAAA}\n    dev: false\n\n",
+        "",
+        1,
+    );
+    let lock = lock.replace("    dependencies:\n      left: 1.0.0\n", "");
+    fs::write(folder.path().join("pnpm-lock.yaml"), lock).unwrap();
+    require_outdated(folder.path(), &project);
 }
 
 /// Its audit always asks registry.yarnpkg.com, whatever is configured: here its own program, with that one address replaced.
@@ -119,8 +147,9 @@ fn yarn_1() {
         entry("left", ""),
         entry("outer", "  dependencies:\n    left \"^1.0.0\"\n")
     );
-    let (_folder, project) = project(&registry, folder.path().join("bin"), "yarn.lock", &lock);
+    let (place, project) = project(&registry, folder.path().join("bin"), "yarn.lock", &lock);
     let found = all_three(Manager::Yarn, &registry, &project);
+    require_outdated(place.path(), &project);
     assert_eq!(
         (found.through, found.fix),
         (vec!["outer".to_owned()], Fix::Available)

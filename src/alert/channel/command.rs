@@ -4,7 +4,7 @@ use super::Sent;
 use crate::alert::message::Message;
 use crate::config::sections::Channel;
 use crate::error::{self, Kind};
-use crate::sys::process;
+use crate::sys::{Stop, process};
 
 pub(super) fn send(channel: &Channel, message: &Message) -> Sent {
     let command = match process::from_list(&channel.command) {
@@ -12,7 +12,9 @@ pub(super) fn send(channel: &Channel, message: &Message) -> Sent {
         Err(error) => return Sent::rejected(error),
     };
     let input = format!("{}\n", message.json()).into_bytes();
-    match process::run_with_input(command, input, channel.timeout.0) {
+    // What a signal has ended is what has to be told: it does not end the telling.
+    let stop = Stop::after(channel.timeout.0);
+    match process::run_with_input(command, input, channel.timeout.0, &stop) {
         Ok(output) if output.status.success() => Sent::Delivered,
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);

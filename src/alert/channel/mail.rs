@@ -20,7 +20,7 @@ use super::{Sent, Unreached};
 use crate::alert::message::Message;
 use crate::config::Secret;
 use crate::config::sections::{Channel, StartTls};
-use crate::sys::{files, process};
+use crate::sys::{Stop, files, process};
 use crate::text::{clean, shorten};
 use crate::units::Length;
 
@@ -278,7 +278,9 @@ fn by_sendmail(channel: &Channel, mail: &lettre::Message, receivers: &[Receiver]
             .iter()
             .map(|(_, address)| AsRef::<str>::as_ref(address)),
     );
-    match process::run_with_input(command, mail.formatted(), channel.timeout.0) {
+    // What a signal has ended is what has to be told: it does not end the telling.
+    let stop = Stop::after(channel.timeout.0);
+    match process::run_with_input(command, mail.formatted(), channel.timeout.0, &stop) {
         Ok(output) if output.status.success() => Sent::Delivered,
         Ok(output) => Sent::later(format!("{SENDMAIL} ended with {}", output.status)),
         Err(error) => Sent::later(format!("{error:#}")),

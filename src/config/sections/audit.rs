@@ -1,11 +1,14 @@
 //! `[audit]`: what is looked through for signs of trouble.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
+use crate::error::{Failure, config};
 use crate::report::Severity;
 
 /// What is looked through for signs of trouble.
@@ -114,4 +117,115 @@ impl Default for Audit {
 
 impl Section for Audit {
     const NAME: &'static str = "audit";
+
+    fn check(&self) -> Result<(), Failure> {
+        if let Some(wrong) = self
+            .allowed_sockets
+            .iter()
+            .find(|text| text.parse::<Allowed>().is_err())
+        {
+            return Err(
+                config(format!("[audit] allowed_sockets: '{wrong}' is no socket"))
+                    .hint("as in \"443\", \"127.0.0.1:6379\", \"[::]:443\" or \"udp:53\""),
+            );
+        }
+        match &self.registry {
+            Some(url) if has_password(url) => Err(config(
+                "[audit] registry has a name or password in it, which every user of this machine could read while npm runs",
+            )
+            .hint("the project's .npmrc is the place: //HOST/:_auth or //HOST/:_authToken")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `https://user:password@host/…`
+fn has_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    host.contains('@')
+}
+
+/// What may listen: a port, at one address or at any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    udp: bool,
+    port: u16,
+    address: Option<IpAddr>,
+}
+
+impl Allowed {
+    /// True when it is the socket at `local`.
+    pub fn is(&self, local: SocketAddr, udp: bool) -> bool {
+        self.udp == udp
+            && self.port == local.port()
+            && self.address.is_none_or(|address| address == local.ip())
+    }
+}
+
+impl FromStr for Allowed {
+    type Err = ();
+
+    /// `443`, `0.0.0.0:443`, `[::]:443`; of UDP `udp:53`, `udp:0.0.0.0:53`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (udp, rest) = match text.strip_prefix("udp:") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (port, address) = match (rest.parse::<u16>(), rest.parse::<SocketAddr>()) {
+            (Ok(port), _) => (port, None),
+            (_, Ok(at)) => (at.port(), Some(at.ip())),
+            _ => return Err(()),
+        };
+        Ok(Self { udp, port, address })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_can_be_allowed() {
+        let is = |text: &str, local: &str, udp: bool| {
+            let allowed: Allowed = text.parse().expect(text);
+            allowed.is(local.parse().expect(local), udp)
+        };
+        assert!(is("443", "0.0.0.0:443", false) && !is("443", "0.0.0.0:443", true));
+        assert!(is("127.0.0.1:6379", "127.0.0.1:6379", false));
+        assert!(!is("127.0.0.1:6379", "0.0.0.0:6379", false));
+        assert!(is("[::]:443", "[::]:443", false) && is("udp:53", "0.0.0.0:53", true));
+        for wrong in [
+            "https",
+            "443/tcp",
+            "",
+            "udp:",
+            "localhost:80",
+            "70000",
+            "tcp:443",
+        ] {
+            let audit = Audit {
+                allowed_sockets: vec!["443".into(), wrong.into()],
+                ..Audit::default()
+            };
+            let error = audit.check().expect_err(wrong);
+            assert!(error.to_string().contains(&format!("'{wrong}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_has_no_place_in_an_address() {
+        for (url, refused) in [
+            ("https://registry.npmjs.org", false),
+            ("https://npm.example.test/@scope/", false),
+            ("https://jo:secret@npm.example.test/", true),
+            ("https://token@npm.example.test", true),
+        ] {
+            let audit = Audit {
+                registry: Some(url.into()),
+                ..Audit::default()
+            };
+            assert_eq!(audit.check().is_err(), refused, "{url}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ mod verify;
 pub use access_audit::{AccessAudit, WorkingHours};
 pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
 pub use app::App;
-pub use audit::{Audit, NpmLevel};
+pub use audit::{Allowed, Audit, NpmLevel};
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use cache::{Cache, CacheAction, CacheRule, Condition};
 pub use certs::Certs;

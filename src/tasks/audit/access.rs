@@ -13,8 +13,9 @@ use crate::units;
 use crate::weblog::{self, Address, Endpoint, Row, Survey};
 
 const MISSING: &str = "log.missing";
-const UNPARSED: &str = "log.unparsed";
-const SKIPPED: &str = "log.skipped";
+pub(super) const UNPARSED: &str = "log.unparsed";
+pub(super) const SKIPPED: &str = "log.skipped";
+pub(super) const STALE: &str = "log.stale";
 const DENIED: &str = "access.denied";
 const ERRORS: &str = "access.errors";
 const LOGINS: &str = "access.logins";
@@ -58,7 +59,9 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         threads,
         &context.stop,
     )?;
-    for id in [MISSING, UNPARSED, SKIPPED, DENIED, ERRORS, LOGINS, PROBES] {
+    for id in [
+        MISSING, UNPARSED, STALE, SKIPPED, DENIED, ERRORS, LOGINS, PROBES,
+    ] {
         report.examined(id, subject);
     }
     report.examined_all(EXPOSED);
@@ -119,6 +122,23 @@ fn judge_log(seen: &Survey, subject: &str, report: &Reporter) {
             .hint(format!(
                 "tail -3 '{subject}': common, combined, morgan, nginx's JSON and pino's are understood"
             )),
+        );
+    }
+    if seen.requests == 0 && seen.unparsed == 0 {
+        let why = match seen.elsewhen {
+            0 => "it is empty".to_owned(),
+            _ => "all that it holds is older".to_owned(),
+        };
+        report.find(
+            Finding::new(
+                STALE,
+                Severity::Low,
+                subject,
+                format!("there is no request of the last week in {subject}: {why}"),
+            )
+            .hint(
+                "does the server write somewhere else? [audit] access_log says which file is read",
+            ),
         );
     }
     if let Some((file, why)) = seen.broken.first() {
@@ -246,7 +266,7 @@ fn judge_denied(scene: &Scene, addresses: &[Row<Address>], subject: &str, report
                 shown(&worst.name),
                 worst.counts.denied_peak,
                 worst.counts.denied,
-                units::count(over.len() as u64, "address").replace("addresss", "addresses")
+                units::count(over.len() as u64, "address")
             ),
         )
         .measured(worst.counts.denied_peak as f64, "", limit as f64)
@@ -274,9 +294,9 @@ fn judge_probes(
                 Severity::Low,
                 subject,
                 format!(
-                    "{} for what only scanners ask for, from {} sources, most of them from {most}",
+                    "{} for what only scanners ask for, from {}, most of them from {most}",
                     units::count(probes, "request"),
-                    from.count()
+                    units::count(from.count() as u64, "source")
                 ),
             )
             .hint("fail2ban or the firewall can turn them away"),

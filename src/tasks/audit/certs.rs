@@ -15,13 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at every file and every endpoint.
 pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
-    let seen = scene.certs.look(context.stop.left(PATIENCE)?)?;
+    let seen = scene.certs.look(context.stop.left(PATIENCE)?);
     if seen.is_empty() {
         return Ok(Looked::Nothing(
             "there is no certificate at the default path, and [certs] names none".into(),
         ));
     }
-    let roots = scene.certs.authorities()?;
+    let roots = scene.certs.authorities();
     let now = context.now.as_second();
     let soonest = x509::judge(report, &seen, &roots, now, scene.certs.renewed);
     let note = units::count(seen.len() as u64, "chain");

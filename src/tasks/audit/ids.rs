@@ -22,7 +22,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         ));
     };
     let name = list.first().map_or("", String::as_str);
-    let output = process::run(process::from_list(list)?, context.stop.left(PATIENCE)?)?;
+    let output = process::run(process::from_list(list)?, PATIENCE, &context.stop)?;
     report.examined(ALERT, name);
     let text = String::from_utf8_lossy(&output.stdout);
     let last = text

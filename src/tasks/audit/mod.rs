@@ -4,7 +4,6 @@
 
 mod access;
 mod auth;
-mod baseline;
 mod certs;
 mod ids;
 mod npm;
@@ -20,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::baseline;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{self, missing};

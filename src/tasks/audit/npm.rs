@@ -25,7 +25,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         )));
     }
     report.examined(UNKNOWN, &*subject);
-    let verdict = project.audit(context.stop.left(PATIENCE)?)?;
+    let verdict = project.audit(PATIENCE, &context.stop)?;
     let found = match verdict {
         Verdict::Unknown(why) => {
             report.find(

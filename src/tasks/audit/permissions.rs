@@ -1,5 +1,5 @@
-//! `permissions`: who may read and change what should be the application's alone. Nothing is opened but PEM files, to tell keys from
-//! certificates.
+//! `permissions`: who may read and change what should be the application's alone. Nothing is opened but what may be a key or a dump
+//! and stands open to everybody, to see what it is.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -22,7 +22,10 @@ const READABLE: &str = "permissions.readable";
 const WRITABLE: &str = "permissions.writable";
 const OWNER: &str = "permissions.owner";
 const SETUID: &str = "permissions.setuid";
+const UNREADABLE: &str = "permissions.unreadable";
 const LARGEST_KEY: u64 = 1 << 20;
+/// The beginning of a file, which says what it is.
+const BEGINNING: u64 = 256;
 /// A tree with more entries is looked at as far as this.
 const MOST: u64 = 2_000_000;
 const MOST_FINDINGS: usize = 500;
@@ -31,6 +34,8 @@ const MOST_FINDINGS: usize = 500;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
     Database,
+    /// A copy of one, or its rows as text.
+    Dump,
     Backup,
     Key,
     Environment,
@@ -41,6 +46,7 @@ impl What {
     fn word(self) -> &'static str {
         match self {
             Self::Database => "a database",
+            Self::Dump => "a copy of a database",
             Self::Backup => "a backup",
             Self::Key => "a private key",
             Self::Environment => "a file of secrets",
@@ -57,7 +63,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             scene.root.display()
         )));
     }
-    for id in [READABLE, WRITABLE, OWNER, SETUID] {
+    for id in [READABLE, WRITABLE, OWNER, SETUID, UNREADABLE] {
         report.examined_all(id);
     }
     let mut judge = Judge {
@@ -73,8 +79,12 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             paths.insert(side, What::Database);
         }
     }
-    for entry in files::list(&scene.store.folder).unwrap_or_default() {
-        paths.insert(entry.path(), What::Backup);
+    let mut unreadable = Vec::new();
+    match files::list(&scene.store.folder) {
+        Ok(entries) => {
+            paths.extend(entries.iter().map(|entry| (entry.path(), What::Backup)));
+        }
+        Err(_) => unreadable.push(scene.store.folder.clone()),
     }
     paths.extend(
         scene
@@ -88,15 +98,25 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         }
     }
     let mut looked = 0u64;
+    // What a configured path leads to is meant, and not the link.
+    let paths: BTreeMap<PathBuf, What> = paths
+        .into_iter()
+        .map(|(path, what)| (std::fs::canonicalize(&path).unwrap_or(path), what))
+        .collect();
     for (path, what) in &paths {
-        if let Some(meta) = files::link_metadata(path)? {
-            looked += 1;
-            judge.path(path, &meta, *what);
+        match files::link_metadata(path) {
+            Ok(Some(meta)) => {
+                looked += 1;
+                judge.path(path, &meta, *what);
+            }
+            Ok(None) => {}
+            Err(_) => unreadable.push(files::parent(path).to_owned()),
         }
     }
+    let untouchable = scene.store.untouchable(&context.state)?;
+    let live = |meta: &Metadata| untouchable.contains(&(meta.dev(), meta.ino()));
     let mut full = true;
     let mut folders = vec![scene.root.clone()];
-    let mut unreadable = 0u64;
     while let Some(folder) = folders.pop() {
         context.stop.check()?;
         if looked > MOST {
@@ -105,7 +125,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         }
         let mut visit = |Walked { path, meta }: Walked| {
             looked += 1;
-            if !paths.contains_key(&path) {
+            if !paths.contains_key(&path) && !live(&meta) {
                 judge.path(&path, &meta, what_is(&path, &meta));
             }
             if meta.is_dir() && path.file_name().is_some_and(|name| name != ".git") {
@@ -113,13 +133,34 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             }
             Ok(false)
         };
-        unreadable += u64::from(files::walk(&folder, &|_| false, &mut visit).is_err());
+        if files::walk(&folder, &|_| false, &mut visit).is_err() {
+            unreadable.push(folder);
+        }
     }
     let found = judge.found;
     let more = if full { "" } else { ", not all there are" };
+    let mut note = format!("{}{more}, {found} too open", units::count(looked, "path"));
+    unreadable.sort();
+    unreadable.dedup();
+    if let Some(first) = unreadable.first() {
+        let folders = units::count(unreadable.len() as u64, "folder");
+        note += &format!(", {folders} not looked into");
+        report.find(
+            Finding::new(
+                UNREADABLE,
+                Severity::Low,
+                "permissions",
+                format!(
+                    "{folders} could not be looked into; the first is {}",
+                    first.display()
+                ),
+            )
+            .hint("run it as root: what lies there was not judged"),
+        );
+    }
     Ok(Looked::At(
-        format!("{}{more}, {found} too open", units::count(looked, "path")),
-        json!({"paths": looked, "complete": full, "folders_not_readable": unreadable, "found": found}),
+        note,
+        json!({"paths": looked, "complete": full, "folders_not_readable": unreadable.len(), "found": found}),
     ))
 }
 
@@ -142,7 +183,10 @@ fn keys_at(path: &Path) -> Vec<PathBuf> {
         .iter()
         .take(1000)
         .map(std::fs::DirEntry::path)
-        .filter(|path| is_pem(path) && is_key(path))
+        .filter(|path| is_pem(path))
+        // certbot leaves links.
+        .filter_map(|path| std::fs::canonicalize(path).ok())
+        .filter(|path| is_key(path))
         .collect()
 }
 
@@ -151,9 +195,12 @@ fn is_pem(path: &Path) -> bool {
     matches!(ending, Some("pem" | "key"))
 }
 
+/// Looked at from its beginning first: most of what has no ending is large, and something else.
 fn is_key(path: &Path) -> bool {
-    files::read_small(path, LARGEST_KEY)
-        .is_ok_and(|content| memchr::memmem::find(&content, b"PRIVATE KEY-----").is_some())
+    let binary = beginning(path).is_ok_and(|text| text.contains('\0'));
+    !binary
+        && files::read_small(path, LARGEST_KEY)
+            .is_ok_and(|content| memchr::memmem::find(&content, b"PRIVATE KEY-----").is_some())
 }
 
 fn what_is(path: &Path, meta: &Metadata) -> What {
@@ -181,14 +228,73 @@ fn what_is(path: &Path, meta: &Metadata) -> What {
     {
         return What::Database;
     }
-    // Packages bring keys of their own, for their tests.
+    if is_copy(&name) {
+        return What::Dump;
+    }
+    // Packages bring keys and dumps of their own, for their tests.
     let packages = path
         .components()
         .any(|part| part.as_os_str() == "node_modules");
-    match is_pem(path) && !packages && meta.mode() & 0o006 != 0 && is_key(path) {
-        true => What::Key,
-        false => What::Other,
+    if packages || meta.mode() & 0o006 == 0 {
+        return What::Other;
     }
+    match ending {
+        "p12" | "pfx" => What::Key,
+        "dump" => What::Dump,
+        "gz" | "zst" | "xz" | "bz2" if name.contains(".sql.") => What::Dump,
+        "sql" if is_dump(path) => What::Dump,
+        "pem" | "key" | "" if is_key(path) => What::Key,
+        _ if may_be_key(&name) && is_key(path) => What::Key,
+        _ => What::Other,
+    }
+}
+
+/// `app.db.bak`, `app.sqlite-20261124`, `app.db~`: somebody's own copy of a database.
+fn is_copy(name: &str) -> bool {
+    const ENDINGS: [&str; 3] = [".sqlite3", ".sqlite", ".db"];
+    const COPIES: [&str; 11] = [
+        "bak", "backup", "before", "copy", "old", "orig", "save", "gz", "zst", "xz", "zip",
+    ];
+    ENDINGS.iter().any(|ending| {
+        name.split_once(ending).is_some_and(|(_, rest)| {
+            let word = rest.trim_start_matches(['.', '-', '_']);
+            rest == "~"
+                || rest.len() > word.len()
+                    && (word.starts_with(|c: char| c.is_ascii_digit())
+                        || COPIES.iter().any(|copy| word.starts_with(copy)))
+        })
+    })
+}
+
+/// `id_ed25519.old`, `deploy_rsa.2`: what ssh-keygen names, with something behind it.
+fn may_be_key(name: &str) -> bool {
+    !name.ends_with(".pub")
+        && ["id_", "_rsa", "_ecdsa", "_ed25519"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
+/// A schema or a migration is no secret; the rows of a database are.
+fn is_dump(path: &Path) -> bool {
+    let Ok(text) = beginning(path) else {
+        return false;
+    };
+    [
+        "-- MySQL dump",
+        "-- MariaDB dump",
+        "PostgreSQL database dump",
+        "PRAGMA foreign_keys=OFF;",
+    ]
+    .iter()
+    .any(|mark| text.contains(mark))
+}
+
+fn beginning(path: &Path) -> anyhow::Result<String> {
+    use std::io::Read as _;
+    let mut content = Vec::new();
+    let file = files::open_regular(path)?;
+    file.take(BEGINNING).read_to_end(&mut content)?;
+    Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
 struct Judge<'a> {
@@ -312,5 +418,29 @@ impl Judge<'_> {
         });
         self.reachable.insert(folder.to_owned(), open);
         open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_databases_are_told_from_what_only_looks_so() {
+        for (name, copy) in [
+            ("app.db.bak", true),
+            ("app.db-20261124", true),
+            ("app.sqlite3.old", true),
+            ("app.db.gz", true),
+            ("app.db~", true),
+            ("app.db.before-restore-20261124T000000Z", true),
+            ("app.db", false),
+            ("app.db.js", false),
+            ("app.dbx", false),
+            ("my.dbconfig", false),
+            ("app.db-wal", false),
+        ] {
+            assert_eq!(is_copy(name), copy, "{name}");
+        }
     }
 }

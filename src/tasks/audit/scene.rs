@@ -90,6 +90,7 @@ impl Scene {
                 path: config.path(&audit.project)?,
                 registry: audit.registry.clone(),
                 node_bin: audit.node_bin.clone(),
+                work_of: None,
             },
             store,
             certs,

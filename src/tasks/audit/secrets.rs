@@ -9,7 +9,7 @@ use super::Looked;
 use super::scene::Scene;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
-use crate::secrets::{Found, Tree, Walk};
+use crate::secrets::{Found, LARGEST, Tree, Walk};
 use crate::sys::files::{self, Identity};
 use crate::sys::machine;
 use crate::units::{self, Bytes};
@@ -86,10 +86,17 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             units::count(in_place as u64, "private key")
         );
     }
+    if seen.large > 0 {
+        note += &format!(
+            "; {} over {} not looked into",
+            units::count(seen.large, "file"),
+            Bytes(LARGEST)
+        );
+    }
     let list: Vec<_> = all
         .iter()
         .map(|Found { path, secret }| {
-            json!({"file": path, "line": secret.line, "column": secret.column, "rule": secret.rule,
+            json!({"file": path.display().to_string(), "line": secret.line, "column": secret.column, "rule": secret.rule,
                    "severity": secret.severity, "fingerprint": secret.fingerprint})
         })
         .collect();

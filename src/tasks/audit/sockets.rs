@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Looked;
 use super::scene::Scene;
+use crate::config::sections::Allowed;
 use crate::context::Context;
 use crate::error::{self, Kind};
 use crate::report::{Finding, Reporter, Severity};
@@ -20,6 +21,8 @@ const NEW: &str = "sockets.new";
 const FIREWALL: &str = "firewall.changed";
 const KEY: &str = "sockets";
 const FIREWALL_KEY: &str = "firewall";
+/// The rules before they were changed.
+const BEFORE_KEY: &str = "firewall_before";
 const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 64 << 20;
 
@@ -34,7 +37,6 @@ struct Open {
 pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<Looked> {
     let listening = listening()?;
     report.examined_all(UNEXPECTED);
-    report.examined_all(NEW);
     // A client that waits for an answer looks like a server of datagrams, on a port that the kernel gave it.
     let given = sockets::given_ports()?;
     let open: Vec<&Open> = listening
@@ -45,8 +47,12 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     match scene.audit.allowed_sockets.is_empty() {
         true => compare(&open, context, report),
         false => {
+            // The list decides now.
+            report.examined_all(NEW);
+            let list = scene.audit.allowed_sockets.iter();
+            let allowed: Vec<Allowed> = list.filter_map(|text| text.parse().ok()).collect();
             for one in &open {
-                if !is_allowed(&scene.audit.allowed_sockets, one) {
+                if !allowed.iter().any(|may| may.is(one.socket.local, one.udp)) {
                     report.find(unexpected(
                         UNEXPECTED,
                         one,
@@ -94,22 +100,6 @@ fn listening() -> anyhow::Result<Vec<Open>> {
     Ok(streams.chain(datagrams).collect())
 }
 
-/// `443`, `0.0.0.0:443`, `[::]:443`; of UDP `udp:53`, `udp:0.0.0.0:53`.
-fn is_allowed(allowed: &[String], one: &Open) -> bool {
-    let local = one.socket.local;
-    allowed.iter().any(|allowed| {
-        let (udp, allowed) = match allowed.strip_prefix("udp:") {
-            Some(rest) => (true, rest),
-            None => (false, allowed.as_str()),
-        };
-        udp == one.udp
-            && (allowed.parse().is_ok_and(|port: u16| port == local.port())
-                || allowed
-                    .parse()
-                    .is_ok_and(|at: std::net::SocketAddr| at == local))
-    })
-}
-
 fn unexpected(id: &'static str, one: &Open, why: &str) -> Finding {
     let port = one.socket.local.port();
     let owners = sockets::owners(&BTreeSet::from([one.socket.inode]));
@@ -125,15 +115,23 @@ fn unexpected(id: &'static str, one: &Open, why: &str) -> Finding {
         &*one.name,
         format!("{} listens ({by}) and {why}", one.name),
     )
-    .hint(format!("ss -ln{kind}p 'sport = :{port}'"))
+    .hint(format!(
+        "ss -ln{kind}p 'sport = :{port}'; what may listen stands in [audit] allowed_sockets"
+    ))
 }
 
-/// Without a list: what was not there the last time.
+/// Without a list: what was not there the last time. Each is told once; that is over when it listens no more, and not because the
+/// next run knows it.
 fn compare(open: &[&Open], context: &Context, report: &Reporter) {
     let Some(Value::Array(before)) = context.recall(KEY) else {
         return; // the first look only learns
     };
     let before: BTreeSet<&str> = before.iter().filter_map(Value::as_str).collect();
+    for gone in &before {
+        if !open.iter().any(|one| one.name == *gone) {
+            report.examined(NEW, *gone);
+        }
+    }
     let mut told = BTreeSet::new();
     for one in open {
         if !before.contains(&*one.name) && told.insert(&one.name) {
@@ -147,12 +145,19 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
     let Some(rules) = rules(context)? else {
         return Ok("no firewall rules that may be read".to_owned());
     };
-    report.examined(FIREWALL, "firewall");
     let now = blake3::hash(without_counters(&rules).as_bytes()).to_hex()[..16].to_owned();
-    let before = context.recall(FIREWALL_KEY);
-    if let Some(before) = before.as_ref().and_then(Value::as_str)
-        && before != now
-    {
+    let before = recalled(context, FIREWALL_KEY);
+    // Told once; over when the rules are again what they were before the first change, and not because the next run knows the new
+    // ones.
+    let first = recalled(context, BEFORE_KEY);
+    let changed = before.filter(|before| *before != now);
+    if changed.is_none() && first.as_ref() == Some(&now) {
+        report.examined(FIREWALL, "firewall");
+        if !context.attended {
+            report.remember(BEFORE_KEY, Value::Null);
+        }
+    }
+    if let Some(before) = changed {
         report.find(
             Finding::new(
                 FIREWALL,
@@ -162,6 +167,9 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
             )
             .hint("nft list ruleset, or iptables-save"),
         );
+        if !context.attended && first.is_none() {
+            report.remember(BEFORE_KEY, before);
+        }
     }
     if !context.attended && context.tells {
         report.remember(FIREWALL_KEY, now.as_str());
@@ -169,12 +177,16 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
     Ok(format!("firewall rules {now}"))
 }
 
+fn recalled(context: &Context, key: &str) -> Option<String> {
+    context.recall(key)?.as_str().map(str::to_owned)
+}
+
 /// As nft prints them, else as iptables does; `None` where neither may be asked.
 fn rules(context: &Context) -> anyhow::Result<Option<String>> {
     for line in [&["nft", "list", "ruleset"][..], &["iptables-save"][..]] {
         let mut command = process::command(Path::new(line[0]));
         command.args(&line[1..]);
-        match process::run_keeping(command, context.stop.left(PATIENCE)?, LARGEST) {
+        match process::run_keeping(command, PATIENCE, LARGEST, &context.stop) {
             Ok(output) if output.status.success() => {
                 return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
             }

@@ -177,9 +177,7 @@ impl Selection {
         let inside = |path: &PathBuf| starts.iter().any(|start| path.starts_with(start));
         let links = links.iter().filter(|link| !inside(link));
         for path in links.chain(&starts) {
-            let Some(meta) = files::link_metadata(path)
-                .with_context(|| format!("cannot look at {}", path.display()))?
-            else {
+            let Some(meta) = files::link_metadata(path)? else {
                 continue; // gone since it was followed
             };
             if skip((meta.dev(), meta.ino())) {

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -52,10 +51,7 @@ pub(super) struct About {
 impl Work<'_> {
     pub(super) fn prepare_folder(&self) -> anyhow::Result<()> {
         let folder = &self.store.folder;
-        if files::metadata(folder)
-            .with_context(|| format!("cannot look at {}", folder.display()))?
-            .is_none()
-        {
+        if files::metadata(folder)?.is_none() {
             self.run.require_root_of(folder)?;
             let step = Step {
                 kind: "create",

@@ -3,7 +3,6 @@
 
 mod renew;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::renew::{Renewal, Renewer};
+use crate::baseline::Shared;
 use crate::config::Config;
 use crate::config::sections::{App, Certs};
 use crate::context::Context;
@@ -51,7 +51,7 @@ struct Chain {
     /// True for what a server showed.
     served: bool,
     /// The private key that lies with it.
-    key_file: Option<PathBuf>,
+    key_file: Option<String>,
     /// Whether that key belongs to the first certificate; null where there is none to compare.
     key_matches: Option<bool>,
     /// In the chain's own order.
@@ -94,6 +94,7 @@ struct One {
 /// Resolved.
 pub struct Task {
     watched: Watched,
+    baseline: Shared,
     renewer: Option<Renewer>,
 }
 
@@ -113,6 +114,7 @@ impl task::Arguments for Arguments {
         };
         Ok(Task {
             watched: Watched::from_config(config)?,
+            baseline: Shared::from_config(config),
             renewer,
         })
     }
@@ -120,8 +122,8 @@ impl task::Arguments for Arguments {
 
 impl task::Task for Task {
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
-        let roots = self.watched.authorities()?;
-        let mut seen = self.watched.look(context.stop.left(PATIENCE)?)?;
+        let roots = self.watched.authorities();
+        let mut seen = self.watched.look(context.stop.left(PATIENCE)?);
         if seen.is_empty() {
             let named = self.watched.files.first();
             let at = named.map_or(String::new(), |path| format!(" at {}", path.display()));
@@ -132,11 +134,12 @@ impl task::Task for Task {
         let mut renewal = None;
         if let Some(renewer) = &self.renewer {
             renewal = Some(renewer.renew(context, report, &self.watched, &seen)?);
-            seen = self.watched.look(context.stop.left(PATIENCE)?)?;
+            seen = self.watched.look(context.stop.left(PATIENCE)?);
         }
         renew::examine(context, report, &seen);
         let now = context.now.as_second();
         let soonest = x509::judge(report, &seen, &roots, now, self.watched.renewed);
+        self.baseline.apply(context, report);
         report.document(Document::Table(table(&seen, context.now)));
         report.summarise(summary(&seen, soonest, renewal.as_ref(), context.dry_run));
         report.detail(&Detail {
@@ -220,7 +223,10 @@ fn chain(seen: &Seen, now: i64) -> Option<Chain> {
     Some(Chain {
         subject: seen.subject.clone(),
         served: matches!(seen.place, Place::Endpoint(_)),
-        key_file: seen.key.as_ref().map(|(path, _)| path.clone()),
+        key_file: seen
+            .key
+            .as_ref()
+            .map(|(path, _)| path.display().to_string()),
         key_matches: seen.key.as_ref().map(|(_, fits)| *fits),
         certificates: certificates.iter().map(|one| detail(one, now)).collect(),
     })

@@ -10,7 +10,7 @@ use crate::config::sections::{App, Certs};
 use crate::context::Context;
 use crate::error;
 use crate::report::{Finding, Reporter, Severity, Step};
-use crate::sys::process;
+use crate::sys::{Stop, process};
 use crate::text;
 use crate::units::Length;
 use crate::x509::{self, Certificate, Endpoint, Place, Seen, Stage, Watched};
@@ -53,6 +53,9 @@ pub(super) struct Renewal {
     unproven: Vec<String>,
     /// True when something of it went wrong.
     failed: bool,
+    /// Endpoints, each with a file whose certificate it served before.
+    #[serde(skip)]
+    bound: Vec<(String, String)>,
 }
 
 impl Renewal {
@@ -67,6 +70,36 @@ impl Renewal {
             (true, None) => "no renewal is due",
         }
     }
+}
+
+impl Renewal {
+    /// True when the endpoint served what the file held before.
+    fn binds(&self, endpoint: &Seen, file: &Seen) -> bool {
+        self.bound
+            .iter()
+            .any(|(one, other)| *one == endpoint.subject && *other == file.subject)
+    }
+
+    fn is_bound(&self, endpoint: &Seen) -> bool {
+        self.bound.iter().any(|(one, _)| *one == endpoint.subject)
+    }
+}
+
+/// Which endpoint serves what which file holds.
+fn bound(seen: &[Seen]) -> Vec<(String, String)> {
+    let is_file = |one: &&Seen| matches!(one.place, Place::File(_));
+    let (files, endpoints): (Vec<_>, Vec<_>) = seen.iter().partition(is_file);
+    let mut found = Vec::new();
+    for endpoint in endpoints {
+        for file in &files {
+            if let (Some(served), Some(held)) = (endpoint.leaf(), file.leaf())
+                && served.fingerprint == held.fingerprint
+            {
+                found.push((endpoint.subject.clone(), file.subject.clone()));
+            }
+        }
+    }
+    found
 }
 
 /// A certificate whose time it is, as it was before.
@@ -107,6 +140,7 @@ impl Renewer {
             proven: Vec::new(),
             unproven: Vec::new(),
             failed: false,
+            bound: bound(before),
         };
         let stale = before.iter().any(|one| is_stale(one, before));
         let wanted = !due.is_empty() || self.force;
@@ -117,7 +151,7 @@ impl Renewer {
                 self.reload(context, report, &mut renewal)?;
                 return Ok(renewal);
             }
-            let after = watched.look(context.stop.left(ANSWER_LIMIT)?)?;
+            let after = watched.look(context.stop.left(ANSWER_LIMIT)?);
             renewal.renewed = changed(before, &after);
             self.judge_files(report, &due, &after, ended, &mut renewal);
         }
@@ -146,8 +180,9 @@ impl Renewer {
                 false => format!("due: {}", subjects.join(", ")),
             },
         };
-        let limit = context.stop.left(self.command_limit)?;
-        let done = report.act(step, |_| run(&self.command, limit));
+        let done = report.act(step, |_| {
+            run(&self.command, self.command_limit, &context.stop)
+        });
         Ok(match done {
             Ok(None) => None,
             Ok(Some(())) => Some(Ok(())),
@@ -231,8 +266,7 @@ impl Renewer {
             reason: "so that the server reads the certificate".to_owned(),
         };
         report.examined(RELOAD_FAILED, RELOAD);
-        let limit = context.stop.left(RELOAD_LIMIT)?;
-        match report.act(step, |_| run(&self.reload, limit)) {
+        match report.act(step, |_| run(&self.reload, RELOAD_LIMIT, &context.stop)) {
             Ok(done) => {
                 renewal.reloaded = done.is_some();
                 Ok(())
@@ -260,7 +294,7 @@ impl Renewer {
     ) -> anyhow::Result<()> {
         let started = Instant::now();
         loop {
-            let seen = watched.look(context.stop.left(ANSWER_LIMIT)?)?;
+            let seen = watched.look(context.stop.left(ANSWER_LIMIT)?);
             let open: Vec<_> = seen
                 .iter()
                 .filter(|one| !is_served_right(one, &seen, due, renewal))
@@ -294,8 +328,8 @@ fn not_proven(report: &Reporter, seen: &[Seen], due: &[Due<'_>], renewal: &mut R
             continue;
         };
         let was_due = due.iter().any(|due| due.seen.subject == one.subject);
-        if (was_due || has_file(endpoint, served, seen)) && is_served_right(one, seen, due, renewal)
-        {
+        let has_file = has_file(endpoint, served, seen) || renewal.is_bound(one);
+        if (was_due || has_file) && is_served_right(one, seen, due, renewal) {
             renewal.proven.push(one.subject.clone());
         }
     }
@@ -307,7 +341,8 @@ fn not_proven(report: &Reporter, seen: &[Seen], due: &[Due<'_>], renewal: &mut R
             continue;
         };
         report.examined(NOT_PROVEN, &*file.subject);
-        if !seen.iter().any(|one| meant_for(one, leaf)) {
+        let is_meant = |one: &Seen| meant_for(one, leaf) || renewal.binds(one, file);
+        if !seen.iter().any(is_meant) {
             renewal.unproven.push(file.subject.clone());
             report.find(
                 Finding::new(
@@ -322,11 +357,19 @@ fn not_proven(report: &Reporter, seen: &[Seen], due: &[Due<'_>], renewal: &mut R
     }
 }
 
-/// Says for what is not due, or served as it should be, that no renewal of it has failed.
+/// Says for what is not due, or served as it should be, that no renewal of it has failed; and for what is seen to be served, that
+/// this is proven.
 pub(super) fn examine(context: &Context, report: &Reporter, seen: &[Seen]) {
     let due = due(seen, context.now.as_second());
     if due.is_empty() {
         report.examined(FAILED, COMMAND);
+    }
+    let bound = bound(seen);
+    for (_, file) in &bound {
+        report.examined(NOT_PROVEN, &**file);
+    }
+    if !bound.is_empty() && !seen.iter().any(|one| is_stale(one, seen)) {
+        report.examined(RELOAD_FAILED, RELOAD);
     }
     for one in seen {
         let is_due = due.iter().any(|due| due.seen.subject == one.subject);
@@ -391,6 +434,19 @@ fn is_served_right(one: &Seen, seen: &[Seen], due: &[Due<'_>], renewal: &Renewal
     if !matches!(one.place, Place::Endpoint(_)) {
         return true;
     }
+    // What served a renewed file before must serve what it holds now, whatever names stand in that.
+    let renewed = |file: &&Seen| renewal.renewed.contains(&file.subject);
+    let mut held = seen
+        .iter()
+        .filter(|file| renewal.binds(one, file))
+        .filter(renewed)
+        .peekable();
+    if held.peek().is_some() {
+        return one.leaf().is_some_and(|served| {
+            held.filter_map(Seen::leaf)
+                .any(|leaf| leaf.fingerprint == served.fingerprint)
+        });
+    }
     let was_due = due.iter().find(|due| due.seen.subject == one.subject);
     match (one.leaf(), was_due) {
         // It has no file: it must show another certificate than before.
@@ -420,8 +476,8 @@ fn changed(before: &[Seen], after: &[Seen]) -> Vec<String> {
         .collect()
 }
 
-fn run(list: &[String], limit: Duration) -> anyhow::Result<()> {
-    let output = process::run(process::from_list(list)?, limit)?;
+fn run(list: &[String], limit: Duration, stop: &Stop) -> anyhow::Result<()> {
+    let output = process::run(process::from_list(list)?, limit, stop)?;
     let words = [output.stderr.as_slice(), &output.stdout]
         .iter()
         .map(|stream| String::from_utf8_lossy(stream).trim().to_owned())

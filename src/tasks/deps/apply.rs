@@ -20,12 +20,12 @@ pub(super) fn run(task: &Task, context: &Context, report: &Reporter) -> anyhow::
     let lock = lock_file(task)?;
     let (folder, manifest, tested) = handover::newest(&task.reports)?;
     let project = &task.project.path;
-    if manifest.project != *project || !lock.ends_with(&manifest.lock_file) {
+    if manifest.project != project.display().to_string() || !lock.ends_with(&manifest.lock_file) {
         return Err(refused(format!(
             "{} was made for {} of {}",
             folder.display(),
             manifest.lock_file,
-            manifest.project.display()
+            manifest.project
         ))
         .hint("empire-maint deps --fix")
         .into());

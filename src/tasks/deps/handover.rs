@@ -1,5 +1,7 @@
 //! What `--fix` hands over and `--apply` takes: a folder with both files, a patch, and a manifest that comes last.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -23,7 +25,7 @@ const LARGEST: u64 = 64 << 20;
 pub(super) struct Manifest {
     pub created_at: Timestamp,
     pub run_id: String,
-    pub project: PathBuf,
+    pub project: String,
     /// package-lock.json or npm-shrinkwrap.json.
     pub lock_file: String,
     /// SHA-256 of package.json and the lock file as they were.
@@ -42,7 +44,23 @@ pub(super) struct Pair(pub [Vec<u8>; 2]);
 
 impl Pair {
     pub fn read(folder: &Path, lock_file: &str) -> anyhow::Result<Self> {
-        let read = |name: &str| files::read_small(&folder.join(name), LARGEST);
+        Self::read_by(lock_file, |name| files::open_regular(&folder.join(name)))
+    }
+
+    /// The same from files that somebody opens.
+    pub fn read_by(
+        lock_file: &str,
+        open: impl Fn(&str) -> anyhow::Result<File>,
+    ) -> anyhow::Result<Self> {
+        let read = |name: &str| -> anyhow::Result<Vec<u8>> {
+            let mut content = Vec::new();
+            open(name)?.take(LARGEST + 1).read_to_end(&mut content)?;
+            anyhow::ensure!(
+                content.len() as u64 <= LARGEST,
+                "{name} is larger than {LARGEST} bytes"
+            );
+            Ok(content)
+        };
         Ok(Self([read(PACKAGE)?, read(lock_file)?]))
     }
 

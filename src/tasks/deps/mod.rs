@@ -17,11 +17,12 @@ use serde::Serialize;
 
 use self::node::Runtime;
 use crate::archive::Store;
+use crate::baseline::Shared;
 use crate::config::Config;
 use crate::config::sections::{Audit, Deps, Reports};
 use crate::context::Context;
 use crate::error::missing;
-use crate::npm::{self, Advisory, Manager, Outdated, Project, Verdict};
+use crate::npm::{self, Advisory, Outdated, Project, Verdict};
 use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
 use crate::task;
 use crate::text;
@@ -51,12 +52,12 @@ pub struct Detail {
     verdict: &'static str,
     /// What is known against packages, each once.
     advisories: Vec<Advisory>,
-    /// Packages with newer versions.
-    outdated: Vec<Outdated>,
+    /// Packages with newer versions; null where nobody knows.
+    outdated: Option<Vec<Outdated>>,
     /// The Node that runs here.
     node: Option<Runtime>,
     /// The files that were written.
-    files: Vec<PathBuf>,
+    files: Vec<String>,
 }
 
 /// Resolved.
@@ -67,8 +68,10 @@ pub struct Task {
     level_word: &'static str,
     reports: PathBuf,
     keep: Reports,
-    /// What is never copied: databases, backups.
+    /// What is never copied: the backups and the reports, the databases with what lies beside them.
     off_limits: Vec<PathBuf>,
+    databases: Vec<PathBuf>,
+    baseline: Shared,
     what: What,
 }
 
@@ -88,17 +91,18 @@ impl task::Arguments for Arguments {
         let audit = config.get::<Audit>()?;
         let keep = config.get::<Reports>()?;
         let reports = config.path(&keep.dir)?;
-        let mut off_limits = vec![reports.clone()];
+        let (mut off_limits, mut databases) = (vec![reports.clone()], Vec::new());
         if self.fix {
             let store = Store::from_config(config)?;
             off_limits.push(store.folder.clone());
-            off_limits.extend(store.databases.iter().map(|source| source.path.clone()));
+            databases.extend(store.databases.iter().map(|source| source.path.clone()));
         }
         Ok(Task {
             project: Project {
                 path: config.path(&audit.project)?,
                 registry: audit.registry.clone(),
                 node_bin: audit.node_bin.clone(),
+                work_of: None,
             },
             deps: config.get()?,
             level: audit.npm_level.severity(),
@@ -106,6 +110,8 @@ impl task::Arguments for Arguments {
             reports,
             keep,
             off_limits,
+            databases,
+            baseline: Shared::from_config(config),
             what: match (self.fix, self.apply) {
                 (true, _) => What::Fix,
                 (_, true) => What::Apply,
@@ -122,7 +128,9 @@ impl task::Task for Task {
             What::Look => self.look(context, report),
             What::Fix => fix::run(self, context, report),
             What::Apply => apply::run(self, context, report),
-        }
+        }?;
+        self.baseline.apply(context, report);
+        Ok(())
     }
 }
 
@@ -133,9 +141,9 @@ impl Task {
             node: node::judge(self, context, report)?,
             ..Detail::default()
         };
-        let (verdict, printed) = self.project.audit_kept(context.stop.left(ASK)?)?;
+        let (verdict, printed) = self.project.audit_kept(ASK, &context.stop)?;
         npm::judge(report, &self.project.path, &verdict, self.level);
-        let files = &mut detail.files;
+        let mut files = Vec::new();
         files.extend(keep::keep(self, context, report, "npm_audit", &printed)?);
         detail.verdict = match &verdict {
             Verdict::Clean => "clean",
@@ -143,7 +151,7 @@ impl Task {
             Verdict::Unknown(_) => "unknown",
         };
         report.examined(UNKNOWN, &*subject);
-        match self.ask_outdated(context)? {
+        match self.project.outdated(ASK, &context.stop)? {
             Ok((outdated, printed)) => {
                 files.extend(keep::keep(
                     self,
@@ -153,7 +161,7 @@ impl Task {
                     &printed,
                 )?);
                 judge_outdated(report, &subject, &outdated);
-                detail.outdated = outdated;
+                detail.outdated = Some(outdated);
             }
             Err(why) => report.find(
                 Finding::new(
@@ -165,9 +173,16 @@ impl Task {
                         text::clean(&why)
                     ),
                 )
-                .hint("npm outdated, in the project's folder"),
+                .hint(format!(
+                    "{} outdated, in the project's folder",
+                    self.project.manager()?.program()
+                )),
             ),
         }
+        detail.files = files
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         judge_deprecated(self, report, &subject);
         apply::judge_deploy(self, report, &subject)?;
         keep::expire(self, context, report)?;
@@ -179,26 +194,6 @@ impl Task {
         }
         report.summarise(summary(&detail));
         report.detail(&detail)
-    }
-
-    /// The outer error is that nobody could be asked, the inner one that the answer is none.
-    #[expect(
-        clippy::type_complexity,
-        reason = "two kinds of failure, read in one place"
-    )]
-    fn ask_outdated(
-        &self,
-        context: &Context,
-    ) -> anyhow::Result<Result<(Vec<Outdated>, Vec<u8>), String>> {
-        let manager = self.project.manager()?;
-        if matches!(manager, Manager::Yarn | Manager::YarnBerry) {
-            return Ok(Err(
-                "yarn has no report of them that a program can read".to_owned()
-            ));
-        }
-        let limit = context.stop.left(ASK)?;
-        let output = self.project.run(manager, &["outdated", "--json"], limit)?;
-        Ok(npm::outdated(&output.stdout).map(|found| (found, output.stdout)))
     }
 }
 
@@ -287,7 +282,7 @@ fn tables(detail: &Detail) -> Vec<Table> {
             Cell::Text(one.fix.to_string()),
         ]
     });
-    let outdated = detail.outdated.iter().map(|one| {
+    let outdated = detail.outdated.iter().flatten().map(|one| {
         vec![
             Cell::Text(text::clean(&one.package)),
             one.current
@@ -321,10 +316,13 @@ fn summary(detail: &Detail) -> String {
         "vulnerable" => units::count(detail.advisories.len() as u64, "advisory"),
         _ => "advisories UNKNOWN".to_owned(),
     };
-    let major = detail.outdated.iter().filter(|one| one.major).count();
+    let Some(outdated) = &detail.outdated else {
+        return format!("{advisories}; which packages are outdated is UNKNOWN");
+    };
+    let major = outdated.iter().filter(|one| one.major).count();
     format!(
         "{advisories}; {} outdated, {major} of them by a major version",
-        units::count(detail.outdated.len() as u64, "package")
+        units::count(outdated.len() as u64, "package")
     )
 }
 

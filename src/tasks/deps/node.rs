@@ -58,8 +58,8 @@ pub(super) fn judge(
 ) -> anyhow::Result<Option<Runtime>> {
     let mut command = task.project.command("node", &task.project.path)?;
     command.arg("--version");
-    let limit = context.stop.left(Duration::from_secs(30))?;
-    let Ok(output) = process::run(command, limit) else {
+    let Ok(output) = process::run(command, Duration::from_secs(30), &context.stop) else {
+        context.stop.check()?;
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

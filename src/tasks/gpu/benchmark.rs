@@ -69,8 +69,8 @@ fn command(settings: &Gpu, batch: Option<u32>) -> Vec<String> {
 
 fn measure(context: &Context, settings: &Gpu, batch: Option<u32>) -> anyhow::Result<f64> {
     let words = command(settings, batch);
-    let limit = context.stop.left(settings.benchmark_limit.0)?;
-    let output = process::run(process::from_list(&words)?, limit)?;
+    let limit = settings.benchmark_limit.0;
+    let output = process::run(process::from_list(&words)?, limit, &context.stop)?;
     let failed = |text: String| Failure::new(Kind::Failed, format!("the benchmark {text}"));
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

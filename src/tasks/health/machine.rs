@@ -152,8 +152,8 @@ pub fn system(_: &Scene, context: &Context, report: &Reporter) -> anyhow::Result
 fn synchronised(context: &Context) -> anyhow::Result<Option<bool>> {
     let mut command = process::command(Path::new("timedatectl"));
     command.args(["show", "--property=NTPSynchronized", "--value"]);
-    let limit = context.stop.left(Duration::from_secs(5))?;
-    let Ok(output) = process::run(command, limit) else {
+    let Ok(output) = process::run(command, Duration::from_secs(5), &context.stop) else {
+        context.stop.check()?;
         return Ok(None); // no systemd here
     };
     Ok(match output.stdout.trim_ascii() {

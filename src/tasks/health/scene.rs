@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::archive::Store;
+use crate::baseline::Shared;
 use crate::calendar::Here;
 use crate::config::sections::{App, Audit, Backup, Health, Logs, Redis};
 use crate::config::{Config, Origin};
@@ -45,6 +46,8 @@ pub struct Scene {
     pub redis: (Redis, bool),
     /// `[certs]`.
     pub certs: Watched,
+    /// What was accepted in audits.
+    pub baseline: Shared,
     /// `[audit] access_log`.
     pub access_log: Named,
     /// Which requests are what.
@@ -110,6 +113,7 @@ impl Scene {
                 named("redis", "url") || named("redis", "password_file"),
             ),
             certs,
+            baseline: Shared::from_config(config),
             access_log: Named {
                 path: config.path(&audit.access_log)?,
                 named: named("audit", "access_log"),

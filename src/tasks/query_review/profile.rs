@@ -216,7 +216,7 @@ fn profile(plan: &Plan, context: &Context) -> anyhow::Result<Profile> {
     for (_, log) in logs.iter().rev().take(MOST_LOGS) {
         let mut command = plan.node(folder.path())?;
         command.arg("--prof-process").arg(log);
-        let output = process::run(command, context.stop.left(READING)?)?;
+        let output = process::run(command, READING, &context.stop)?;
         anyhow::ensure!(
             output.status.success(),
             "node --prof-process ended with {}: {}",

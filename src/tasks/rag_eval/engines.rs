@@ -89,8 +89,8 @@ impl Command<'_> {
             process::as_owner(&mut command, &root);
         }
         let text = query.text.clone().unwrap_or_default();
-        let limit = self.context.stop.left(LIMIT)?;
-        let output = process::run_with_input(command, text.into_bytes(), limit)
+        let stop = &self.context.stop;
+        let output = process::run_with_input(command, text.into_bytes(), LIMIT, stop)
             .with_context(|| format!("{program}, asked for '{}'", query.id))?;
         anyhow::ensure!(
             output.status.success(),

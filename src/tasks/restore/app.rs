@@ -120,7 +120,7 @@ impl Application<'_> {
 
 /// Has a limit of its own: once the application is going down, a time limit of the run must not keep it down.
 fn command(list: &[String]) -> anyhow::Result<()> {
-    let output = process::run(process::from_list(list)?, COMMAND)?;
+    let output = process::run_to_the_end(process::from_list(list)?, COMMAND)?;
     anyhow::ensure!(
         output.status.success(),
         "{} ended with {}: {}",

@@ -57,9 +57,7 @@ pub fn place(
 
 /// A link is followed when root, we, or the owner of the application's root made it; nobody else may point us elsewhere.
 fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
-    let Some(meta) = files::link_metadata(target)
-        .with_context(|| format!("cannot look at {}", target.display()))?
-    else {
+    let Some(meta) = files::link_metadata(target)? else {
         let folder = files::parent(target);
         if !folder.is_dir() {
             return Err(missing(format!("there is no folder {}", folder.display()))

@@ -77,7 +77,7 @@ pub struct Runbook {
     /// Its first heading.
     title: String,
     /// The file, for one's own.
-    file: Option<PathBuf>,
+    file: Option<String>,
 }
 
 /// Resolved.
@@ -148,7 +148,11 @@ impl Task {
                 Err(error) => format!("cannot be read: {error:#}"),
             };
             runbooks.push(Runbook {
-                file: own.contains(&name).then(|| self.file(&name)).flatten(),
+                file: own
+                    .contains(&name)
+                    .then(|| self.file(&name))
+                    .flatten()
+                    .map(|path| path.display().to_string()),
                 title,
                 name,
             });
@@ -159,7 +163,7 @@ impl Task {
             rows: runbooks
                 .iter()
                 .map(|one| {
-                    let file = one.file.as_ref().map(|file| file.display().to_string());
+                    let file = one.file.clone();
                     vec![
                         Cell::Text(one.name.clone()),
                         Cell::Text(one.title.clone()),

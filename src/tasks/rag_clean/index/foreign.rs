@@ -181,7 +181,7 @@ impl Work<'_> {
         if let Some(meta) = files::metadata(&foreign.path)? {
             process::as_owner(&mut command, &meta);
         }
-        let output = process::run(command, self.context.stop.left(foreign.limit)?)?;
+        let output = process::run(command, foreign.limit, &self.context.stop)?;
         let words = [output.stderr.as_slice(), &output.stdout]
             .iter()
             .map(|stream| String::from_utf8_lossy(stream).trim().to_owned())

@@ -1,18 +1,22 @@
 //! Findings that somebody has accepted: who, why, and until when. They stay in the report as info, so that the weekly mail holds
-//! only news; after their day they count again.
+//! only news; after their day they count again. It is one file for all tasks that make such a finding: what `audit` may be quiet
+//! about, `deps`, `certs` and `health` do not bring up again.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 use serde::Deserialize;
 
+use crate::config::Config;
+use crate::config::sections::Audit;
 use crate::context::Context;
 use crate::error::config;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::files;
 use crate::text::fits;
 
+const UNREADABLE: &str = "baseline.unreadable";
 const EXPIRED: &str = "baseline.expired";
 const UNUSED: &str = "baseline.unused";
 const LARGEST: u64 = 4 << 20;
@@ -47,6 +51,40 @@ struct Accepted {
 pub struct Baseline {
     path: String,
     entries: Vec<(Accepted, Date)>,
+}
+
+/// `[audit] baseline`, for tasks that `audit` shares findings with.
+pub struct Shared(Option<PathBuf>);
+
+impl Shared {
+    /// Where it is. That section is another task's own: one that is broken costs the acceptance and nothing else.
+    pub fn from_config(config: &Config) -> Self {
+        let audit = config.peek::<Audit>().unwrap_or_default();
+        Self(audit.baseline.and_then(|path| config.path(&path).ok()))
+    }
+
+    /// Accepts what was found so far.
+    pub fn apply(&self, context: &Context, report: &Reporter) {
+        if let Some(baseline) = self.read(report) {
+            report.revise(|finding| {
+                baseline.accept(finding, context);
+            });
+        }
+    }
+
+    /// What was accepted. A file that cannot be read accepts nothing, and is a finding: what was looked at is worth more.
+    pub fn read(&self, report: &Reporter) -> Option<Baseline> {
+        let path = self.0.as_ref()?;
+        let subject = path.display().to_string();
+        report.examined(UNREADABLE, &*subject);
+        let told = |error: anyhow::Error| {
+            report.find(
+                Finding::new(UNREADABLE, Severity::Medium, subject, format!("{error:#}"))
+                    .hint("mend it: until then nothing counts as accepted"),
+            );
+        };
+        read(path).map_err(told).ok()
+    }
 }
 
 /// Reads the file; a mistake in it is no reason to leave findings out.
@@ -106,7 +144,9 @@ impl Baseline {
         }
         finding.set_severity(Severity::Info);
         finding.hint = None;
-        finding.message += &format!(" (accepted by {} until {until}: {})", entry.who, entry.why);
+        let accepted = format!("accepted by {} until {until}: {}", entry.who, entry.why);
+        finding.message += &format!(" ({accepted})");
+        finding.accepted = Some(accepted);
         true
     }
 
