@@ -1,6 +1,7 @@
 //! The one road, from the command line to the exit code:
 //! cli → config → resolve → journal.begin → locks → run → alerts → journal.finish → output → exit.
 
+mod scope;
 mod tell;
 mod watch;
 
@@ -33,6 +34,7 @@ use crate::sys::{Stop, files, machine};
 use crate::task::{Entry, Task};
 use crate::tasks::TASKS;
 use crate::text::shorten;
+use scope::in_part;
 use watch::{take_locks, watch};
 
 /// Runs the program and says what to exit with.
@@ -323,42 +325,6 @@ impl<'a> Road<'a> {
         }
     }
 
-    /// A lock that somebody else holds is normal once; the third time in a row it is not.
-    fn severity_of(&self, error: &anyhow::Error) -> Severity {
-        match error::kind_of(error) {
-            Kind::Locked if !self.locked_before() => Severity::Low,
-            kind if kind.could_not_start() => Severity::High,
-            _ => self.severity,
-        }
-    }
-
-    /// A run of the same command does now what the one that was killed did not.
-    fn severity_of_killed(&self, task: &str) -> Severity {
-        let guards_data = |entry: &Entry| entry.name == task && entry.guards_data;
-        match task != self.entry.name && TASKS.iter().any(guards_data) {
-            true => Severity::High,
-            false => Severity::Medium,
-        }
-    }
-
-    fn locked_before(&self) -> bool {
-        let filter = journal::Filter {
-            task: Some(self.entry.name.to_owned()),
-            most: 3,
-            ..journal::Filter::default()
-        };
-        let runs = journal::runs(&self.state, &filter).unwrap_or_default();
-        let ended: Vec<_> = runs.iter().filter(|run| run.state == "finished").collect();
-        ended.len() >= 2
-            && ended[..2].iter().all(|run| {
-                run.status.as_deref() == Some("unknown")
-                    && run
-                        .summary
-                        .as_deref()
-                        .is_some_and(|text| text.contains("is in use by"))
-            })
-    }
-
     /// A run that never started is written down all the same.
     fn refuse(&mut self, mut report: Report, error: &anyhow::Error) -> Report {
         self.code = self.stop.signal().map(Code::Signal);
@@ -378,25 +344,6 @@ impl<'a> Road<'a> {
     fn spare_others(&mut self, error: &anyhow::Error) {
         if error::kind_of(error) == Kind::Usage && output::is_typed() {
             self.desk = None;
-        }
-    }
-
-    /// What the run was about, as the one that finds it well again names it too: its line of the plan, or a part.
-    fn scope(&self) -> String {
-        match (self.part, self.known_as()) {
-            (false, Some(name)) => name.to_owned(),
-            _ => in_part(self.entry.name),
-        }
-    }
-
-    /// True when no other run of this command does more.
-    fn is_all(&self) -> bool {
-        let task = self.entry.name;
-        let bare = |line: &Line| line.task() == Some(task) && line.is_bare();
-        match self.line {
-            _ if self.part => false,
-            Some(line) => line.is_bare() || !calendar::LINES.iter().any(bare),
-            None => self.known_as().is_some(),
         }
     }
 
@@ -562,11 +509,6 @@ fn person(style: Style) -> Option<Arc<dyn Ask>> {
 }
 
 /// Puts an error into the report, with the finding that monitoring and alerts go by.
-/// What failed where a run was about some of it only.
-fn in_part(task: &str) -> String {
-    format!("{task}, in part")
-}
-
 fn fail(mut report: Report, scope: &str, error: &anyhow::Error, severity: Severity) -> Report {
     let failure = FailureReport::from_error(error);
     let mut finding = Finding::new(TASK_FAILED, severity, scope, format!("{error:#}"));

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::{Road, memory_beside, unwritable};
 use crate::alert::{self, Desk, Switch};
-use crate::calendar::LINES;
 use crate::journal;
 use crate::output;
 use crate::report::{Examined, Finding, Permit, Report, Reporter, Severity, Step};
@@ -69,17 +68,6 @@ impl Road<'_> {
                     self.seal(report);
                 }
             }
-        }
-    }
-
-    /// What the figures and the dead-man switch call this run: the line of the plan that it answers, or its task where the plan has
-    /// none. Nothing for a run that does a part of what a line asks for: it must not be taken for the whole.
-    pub(super) fn known_as(&self) -> Option<&'static str> {
-        let task = self.entry.name;
-        let planned = || LINES.iter().any(|line| line.task() == Some(task));
-        match self.line {
-            Some(line) => Some(line.name),
-            None => (!planned()).then_some(task),
         }
     }
 

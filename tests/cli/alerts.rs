@@ -402,6 +402,35 @@ fn what_is_gone_for_good_can_be_closed() {
     assert_ne!(again[0]["number"], number, "found again, it is a new one");
 }
 
+/// Of a run that was about some of it nobody learns that all of it is well again.
+#[test]
+fn a_part_that_went_well_resolves_nothing_of_the_whole() {
+    let server = Server::new();
+    let open = || -> Vec<String> {
+        let (_, list) = server.json("alerts list");
+        let open = list["data"]["incidents"].as_array().unwrap().iter();
+        let failed = open.filter(|one| one["finding"] == "task.failed");
+        failed
+            .map(|one| one["subject"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    fs::write(server.backups(), "a file where the folder should be").unwrap();
+    assert!(server.run("backup").code >= 2);
+    assert!(server.run("health --check jobs --timeout 1ms").code >= 2);
+    assert_eq!(open(), ["backup", "health, in part"]);
+    fs::remove_file(server.backups()).unwrap();
+    server.run("backup --database app_db").expect(0);
+    let name = server.list("app_db")[0].file_name().unwrap().to_owned();
+    server
+        .run(&format!("backup pin {}", name.display()))
+        .expect(0);
+    assert_eq!(open(), ["backup", "health, in part"]);
+    server.run("backup").expect(0);
+    assert_eq!(open(), ["health, in part"]);
+    server.run("health --check disk");
+    assert!(open().is_empty(), "{:?}", open());
+}
+
 fn hooked(web: &WebServer) -> Server {
     let server = Server::new();
     let url = server.path().join("hook");

@@ -401,7 +401,7 @@ fn what_is_being_verified_is_not_pruned_meanwhile() {
     let (code, report) =
         server.json("backup --database app_db --lock-wait 0s --now 2026-11-02T03:00:00Z");
     assert_eq!(code, 3, "{report:#}");
-    let said = message(&report, "backup.failed", "app_db");
+    let said = message(&report, "task.failed", "backup, in part");
     let holder = format!(
         "in use by empire-maint verify-backup (process {})",
         verify.id()
