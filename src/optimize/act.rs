@@ -242,7 +242,7 @@ impl Work<'_> {
                     return Err(Undone::NoSpace(lacking).into());
                 }
             }
-            let budget = pace.wait()?;
+            let budget = pace.wait(writer.connection())?;
             let done = writer.change(limit, limit, |connection| {
                 let (began, mut given) = (Instant::now(), 0);
                 while given < left && (given == 0 || began.elapsed() < budget) {

@@ -1,7 +1,7 @@
 //! Long work in short write transactions, so that the application's own writers never wait long. SQLite has one write lock and no
 //! queue for it: whoever waits looks again after 1, 2, 5, 10, 15, 20 and then 25 ms, later less often still
-//! (`sqliteDefaultBusyCallback`), so 1, 3, 8, 18, 33 and 53 ms after the first time. The lock is held and left alone in a beat that
-//! these moments do not fit into: whoever waits alone gets in after 33 ms at most.
+//! (`sqliteDefaultBusyCallback`). So the lock is not only held shortly, it is also left alone, at short intervals, for longer than
+//! any of these steps. Of two who look at the same moment one gets in; where anybody did, the rest lasts one more step for the other.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,21 +15,18 @@ use crate::sys::Stop;
 pub const LONGEST_LOCK: Duration = Duration::from_millis(50);
 
 const FIRST: Duration = Duration::from_millis(4);
-const MOST: Duration = Duration::from_millis(11);
+const MOST: Duration = Duration::from_millis(22);
 const LEAST: Duration = Duration::from_micros(500);
 /// A transaction that took longer with its commit makes the next ones shorter.
 const FINE: Duration = Duration::from_millis(30);
 const BREATH: Duration = Duration::from_millis(1);
-/// So much time in transactions, then a rest: together 21 ms, in which the moments above fall on 0, 1, 3, 8, 12 and 18.
-const ROUND: Duration = Duration::from_millis(12);
-const REST: Duration = Duration::from_millis(9);
-/// As much longer a round may be.
-const LATE: Duration = Duration::from_millis(2);
-/// Where transactions take longer than that: longer than any step between two looks.
-const LONG_REST: Duration = Duration::from_millis(27);
+/// So much time at most in short transactions, then a rest in which everybody who waits gets in.
+const ROUND: Duration = Duration::from_millis(52);
+const REST: Duration = Duration::from_millis(27);
+const ONE_MORE_STEP: Duration = Duration::from_millis(26);
 
 /// After so many transactions what they wrote into the log is folded in, in the next rest: its syncs hold up the others' commits.
-const CHECKPOINT: u64 = 32;
+const CHECKPOINT: u64 = 16;
 
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
@@ -46,6 +43,8 @@ pub struct Pace {
     round: Duration,
     /// Nothing is locked before.
     free: Instant,
+    /// What `data_version` was when this rest began: it changes with others' commits.
+    version: Option<i64>,
     /// What the last transaction took.
     last: Duration,
     /// So many items of one that is announced.
@@ -64,6 +63,7 @@ impl Pace {
             folded: 0,
             round: Duration::ZERO,
             free: Instant::now(),
+            version: None,
             last: Duration::ZERO,
             share: FIRST_SHARE,
         }
@@ -103,7 +103,7 @@ impl Pace {
         mut work: impl FnMut(&T) -> anyhow::Result<()>,
         prove: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
-        let budget = self.wait()?;
+        let budget = self.wait(connection)?;
         self.execute(connection, "BEGIN IMMEDIATE")?;
         let began = Instant::now();
         let mut done = 0;
@@ -129,18 +129,26 @@ impl Pace {
     }
 
     /// The beat for a transaction that somebody else makes: returns when it may begin, with how long its work should take.
-    pub fn wait(&self) -> anyhow::Result<Duration> {
+    pub fn wait(&mut self, connection: &Connection) -> anyhow::Result<Duration> {
         self.stop.check()?;
         std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
+        if self
+            .version
+            .take()
+            .is_some_and(|before| version(connection) != Some(before))
+        {
+            std::thread::sleep(ONE_MORE_STEP);
+        }
         Ok(self.budget)
     }
 
     /// The lock was held so long, with the commit. Folds the log in, if it is time for it.
     pub fn ended(&mut self, connection: &Connection, held: Duration) -> anyhow::Result<()> {
-        match self.took(held) {
-            true => self.fold(connection),
-            false => Ok(()),
+        if !self.took(held) {
+            return Ok(());
         }
+        self.version = version(connection);
+        self.fold(connection)
     }
 
     /// Folds the log in, if it is time for it.
@@ -197,22 +205,14 @@ impl Pace {
         self.last = held;
         self.longest = self.longest.max(held);
         self.budget = next_budget(self.budget, held);
-        self.round += held;
+        self.round += held + BREATH;
         // Not even begun where it would not end in time.
-        let rests = self.round + BREATH + self.budget > ROUND;
-        let pause = match rests {
-            true => rest_after(std::mem::take(&mut self.round)),
-            false => BREATH,
-        };
-        self.free = Instant::now() + pause;
+        let rests = self.round + self.budget > ROUND;
+        if rests {
+            self.round = Duration::ZERO;
+        }
+        self.free = Instant::now() + if rests { REST } else { BREATH };
         rests
-    }
-}
-
-fn rest_after(round: Duration) -> Duration {
-    match round <= ROUND + LATE {
-        true => REST,
-        false => LONG_REST,
     }
 }
 
@@ -226,23 +226,27 @@ pub fn require_open(connection: &Connection) -> anyhow::Result<()> {
     }
 }
 
+/// What changes with others' commits. Nothing where it cannot be told: what was committed counts nevertheless, and a rest is only shorter
+/// or longer for it.
+fn version(connection: &Connection) -> Option<i64> {
+    connection
+        .query_row("PRAGMA main.data_version", [], |row| row.get(0))
+        .ok()
+}
+
 /// As many as would have taken the time that was wanted, and never more than twice as many as were tried.
 fn next_share(share: usize, wanted: Duration, took: Duration) -> usize {
     let factor = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
     ((share as f64 * factor.min(2.0)) as usize).max(1)
 }
 
-/// Shorter by as much as the last one was too long, longer step by step: until work and commit fill a round, or, where a commit alone
-/// takes half of it, until the work takes as long as that.
+/// Shorter by as much as the last one was too long, longer step by step.
 fn next_budget(budget: Duration, held: Duration) -> Duration {
     let next = if held > FINE {
         let over = FINE.as_secs_f64() / held.as_secs_f64();
         budget.mul_f64(over * over)
     } else {
-        let commit = held.saturating_sub(budget);
-        budget
-            .mul_f64(1.25)
-            .min(commit.max(ROUND.saturating_sub(commit)))
+        budget.mul_f64(1.25)
     };
     next.clamp(LEAST, MOST)
 }
@@ -255,10 +259,7 @@ mod tests {
     fn the_budget_follows_what_the_disk_does() {
         let ms = Duration::from_millis;
         assert_eq!(next_budget(ms(4), ms(5)), ms(5));
-        assert_eq!(next_budget(ms(11), ms(12)), MOST);
-        assert_eq!(next_budget(ms(11), ms(15)), ms(8));
-        // A slow disk.
-        assert_eq!(next_budget(ms(10), ms(20)), ms(10));
+        assert_eq!(next_budget(ms(20), ms(21)), MOST);
         assert_eq!(next_budget(ms(20), ms(60)), ms(5));
         assert_eq!(next_budget(LEAST, ms(500)), LEAST);
     }
@@ -330,24 +331,29 @@ mod tests {
         assert_eq!((sum, pace.turns()), (11, 2));
     }
 
-    /// Wherever in the beat somebody begins to wait.
     #[test]
-    fn whoever_waits_alone_gets_in_soon() {
-        let looks = [0, 1000, 3000, 8000, 18_000, 33_000];
-        for held in [
-            ROUND,
-            ROUND + BREATH,
-            ROUND + LATE,
-            Duration::from_millis(31),
-        ] {
-            let beat = held + rest_after(held);
-            let micros = |time: Duration| u64::try_from(time.as_micros()).expect("short");
-            for start in (0..micros(beat)).step_by(100) {
-                let free = |look: &u64| (start + look) % micros(beat) >= micros(held);
-                let looks = looks.iter().chain(&[53_000]);
-                let first = looks.copied().find(free).expect("gets in");
-                assert!(first <= 33_000 || held > ROUND + LATE, "{start} {held:?}");
-            }
-        }
+    fn a_rest_in_which_somebody_commits_lasts_longer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.db");
+        let connection = Connection::open(&path).expect("opens");
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE t(x)")
+            .expect("creates");
+        let other = Connection::open(&path).expect("opens");
+        let stop = Stop::after(Duration::from_secs(60));
+        let mut pace = Pace::new(&path, &stop);
+        let slow = |_: &i64| -> anyhow::Result<()> {
+            connection.execute("INSERT INTO t VALUES (1)", [])?;
+            std::thread::sleep(ROUND);
+            Ok(())
+        };
+        pace.turn(&connection, &[1], slow).expect("commits");
+        assert!(pace.rests());
+        let began = Instant::now();
+        other
+            .execute_batch("INSERT INTO t VALUES (2)")
+            .expect("gets in");
+        pace.turn(&connection, &[1], |_| Ok(())).expect("commits");
+        assert!(began.elapsed() >= REST + ONE_MORE_STEP - BREATH);
     }
 }
