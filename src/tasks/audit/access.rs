@@ -1,6 +1,8 @@
 //! `access-log`: who asked for what in the last week, and how it was answered; rotated logs too. The status is the field of that
 //! name: 401 in a byte count or a path is no refusal.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::Looked;
@@ -106,6 +108,22 @@ fn measure(seen: &Survey, report: &Reporter) {
     );
 }
 
+/// What a rotated log that cannot be read had to tell is not known.
+pub(super) fn tell_broken(broken: &[(PathBuf, String)], subject: &str, report: &Reporter) {
+    let Some((file, why)) = broken.first() else {
+        return;
+    };
+    let message = format!(
+        "{} could not be read to the end; the first is {}: {why}",
+        units::count(broken.len() as u64, "rotated log"),
+        file.display()
+    );
+    report.find(
+        Finding::new(SKIPPED, Severity::Info, subject, message)
+            .hint(format!("gzip -t '{}'", file.display())),
+    );
+}
+
 /// A filter that matches nothing any more would stay quiet for ever.
 fn judge_log(seen: &Survey, subject: &str, report: &Reporter) {
     let parsed = seen.requests + seen.elsewhen;
@@ -141,21 +159,7 @@ fn judge_log(seen: &Survey, subject: &str, report: &Reporter) {
             ),
         );
     }
-    if let Some((file, why)) = seen.broken.first() {
-        report.find(
-            Finding::new(
-                SKIPPED,
-                Severity::Info,
-                subject,
-                format!(
-                    "{} could not be read to the end; the first is {}: {why}",
-                    units::count(seen.broken.len() as u64, "rotated log"),
-                    file.display()
-                ),
-            )
-            .hint(format!("gzip -t '{}'", file.display())),
-        );
-    }
+    tell_broken(&seen.broken, subject, report);
 }
 
 fn judge_errors(scene: &Scene, seen: &Survey, subject: &str, report: &Reporter) {

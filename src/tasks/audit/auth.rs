@@ -10,7 +10,7 @@ use jiff::{Timestamp, Unit};
 use serde_json::json;
 
 use super::Looked;
-use super::access::{SKIPPED, STALE, UNPARSED};
+use super::access::{SKIPPED, STALE, UNPARSED, tell_broken};
 use super::scene::Scene;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
@@ -397,21 +397,7 @@ fn judge_log(seen: &Seen, history: &History, subject: &str, context: &Context, r
             .hint("does rsyslog run, and write there? [audit] auth_log says which file is read"),
         );
     }
-    if let Some((file, why)) = history.broken.first() {
-        report.find(
-            Finding::new(
-                SKIPPED,
-                Severity::Info,
-                subject,
-                format!(
-                    "{} could not be read to the end; the first is {}: {why}",
-                    units::count(history.broken.len() as u64, "rotated log"),
-                    file.display()
-                ),
-            )
-            .hint(format!("gzip -t '{}'", file.display())),
-        );
-    }
+    tell_broken(&history.broken, subject, report);
 }
 
 fn judge(scene: &Scene, seen: &Seen, subject: &str, report: &Reporter) {
