@@ -60,6 +60,11 @@ impl Context {
         }
     }
 
+    /// True where what is found new may be known from here on: somebody hears of it, and not only who watches.
+    pub fn learns(&self) -> bool {
+        self.tells && !self.attended
+    }
+
     /// Takes a lock unless this is a dry run, which changes nothing and so needs none.
     pub fn take(&self, lock: &Lock, patience: Duration) -> anyhow::Result<Option<Held>> {
         if self.dry_run {

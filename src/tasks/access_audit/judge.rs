@@ -183,7 +183,7 @@ impl All<'_> {
                 );
             }
         }
-        if !context.attended && context.tells && !accounts.too_many_admins {
+        if context.learns() && !accounts.too_many_admins {
             report.remember(key, serde_json::to_value(&since)?);
         }
         Ok(())

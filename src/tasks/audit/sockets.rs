@@ -62,7 +62,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             }
         }
     }
-    if !context.attended && context.tells {
+    if context.learns() {
         let names: BTreeSet<String> = open.iter().map(|one| one.name.clone()).collect();
         report.remember(KEY, json!(names));
     }
@@ -153,7 +153,7 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
     let changed = before.filter(|before| *before != now);
     if changed.is_none() && first.as_ref() == Some(&now) {
         report.examined(FIREWALL, "firewall");
-        if !context.attended {
+        if context.learns() {
             report.remember(BEFORE_KEY, Value::Null);
         }
     }
@@ -167,11 +167,11 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
             )
             .hint("nft list ruleset, or iptables-save"),
         );
-        if !context.attended && first.is_none() {
+        if context.learns() && first.is_none() {
             report.remember(BEFORE_KEY, before);
         }
     }
-    if !context.attended && context.tells {
+    if context.learns() {
         report.remember(FIREWALL_KEY, now.as_str());
     }
     Ok(format!("firewall rules {now}"))

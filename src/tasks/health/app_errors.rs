@@ -139,7 +139,7 @@ fn one(
             .hint(format!("tail -50 '{subject}'")),
         );
     }
-    if !context.attended {
+    if context.learns() {
         report.remember(key, serde_json::to_value(&known)?);
     }
     Ok(format!(

@@ -122,7 +122,7 @@ pub fn system(_: &Scene, context: &Context, report: &Reporter) -> anyhow::Result
             .hint("last -x reboot shutdown | head; journalctl -b -1 -n 50"),
         );
     }
-    if !context.attended {
+    if context.learns() {
         report.remember(BOOT, boot);
     }
     let in_step = synchronised(context)?;

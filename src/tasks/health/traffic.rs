@@ -181,7 +181,7 @@ fn read(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<O
             "not all new lines could be read: there were too many, or the rotated log was gone",
         ));
     }
-    if !context.attended {
+    if context.learns() {
         report.remember(key, serde_json::to_value(&reading)?);
     }
     Ok(Some(reading))
