@@ -252,6 +252,10 @@ fn new_kinds_of_errors_of_the_application() {
         &log,
         "2026-11-24T11:57:00.000Z TypeError: \u{1b}[31mx is not a function\n",
     );
+    // A run that tells nobody does not use up the news.
+    let (_, report) =
+        server.json("health --check app-errors,memory --no-alert --now 2026-11-24T11:57:30Z");
+    finding(&report, "app-errors.new");
     let (code, report) = look("11:58");
     assert_eq!(code, 0);
     let new = finding(&report, "app-errors.new");

@@ -291,6 +291,69 @@ fn files_and_the_journal_go_to_a_new_place_only() {
     }));
 }
 
+/// An archive that somebody else made holds a file behind a link of its own: that one is told, the others are there.
+#[test]
+fn one_entry_that_cannot_be_unpacked_costs_no_other() {
+    let server = Server::new();
+    let made = server.path().join("made");
+    for folder in ["a/link", "b"] {
+        fs::create_dir_all(made.join(folder)).unwrap();
+    }
+    fs::write(made.join("a/link/behind"), "behind").unwrap();
+    fs::write(made.join("b/whole"), "whole").unwrap();
+    std::os::unix::fs::symlink("nowhere", made.join("b/link")).unwrap();
+    let archive = server.path().join("files_20261101T030000Z.tar.gz");
+    let script = format!(
+        "cd '{0}' && tar cf t -C b link && tar rf t -C a link/behind && tar rf t -C b whole && gzip -c t >'{1}'",
+        made.display(),
+        archive.display()
+    );
+    let made = std::process::Command::new("sh")
+        .args(["-ec", &script])
+        .status();
+    assert!(made.unwrap().success());
+    let out = server.path().join("out");
+    let line = format!(
+        "restore --file {} --to {}",
+        archive.display(),
+        out.display()
+    );
+    let (code, report) = server.json(&line);
+    assert_eq!(code, 2, "{report:#}");
+    let left = finding(&report, "restore.not-unpacked");
+    let said = left["message"].as_str().unwrap();
+    assert!(
+        said.starts_with("1 entry of the archive") && said.contains("link/behind"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(out.join("whole")).unwrap(), "whole");
+}
+
+/// A slip in `--to`, and what SQLite would wait for without end.
+#[test]
+fn own_files_and_pipes_are_refused() {
+    let server = Server::new();
+    server.run("backup --database app_db").expect(0);
+    let backup = server.list("app_db").pop().unwrap();
+    let before = fs::read(&backup).unwrap();
+    for own in [&backup, &server.state().join("journal.db")] {
+        let line = format!("restore app_db --force --to {}", own.display());
+        refused(&server.run(&line), "one of our own files");
+    }
+    assert_eq!(fs::read(&backup).unwrap(), before);
+    let pipe = beside(&server.database(), "-journal");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 2, "{report:#}");
+    assert!(report.to_string().contains("is not a file"), "{report:#}");
+    let ran = server.run("restore app_db --force --timeout 20s");
+    assert!(
+        ran.code >= 2 && ran.err.contains("is not a file"),
+        "{ran:?}"
+    );
+}
+
 /// A clock that was wrong once must not decide for years what is the newest.
 #[test]
 fn a_backup_of_the_future_is_not_the_latest() {
