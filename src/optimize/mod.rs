@@ -281,7 +281,7 @@ impl Work<'_> {
             return true;
         }
         let (folder, limit) = (&self.task.store.folder, self.task.settings.backup_max_age.0);
-        match archive::require_younger(folder, name, self.context.now, limit) {
+        match archive::require_younger(folder, name, self.context.moment(), limit) {
             Ok(()) => true,
             Err(error) => {
                 let mut finding = Finding::new(

@@ -100,26 +100,20 @@ impl Run {
         let mut outcomes = Vec::new();
         let wanted = |name: &str| self.only.is_empty() || self.only.iter().any(|only| only == name);
         for source in store.databases.iter().filter(|source| wanted(&source.name)) {
-            let done = match work.database(source) {
-                // Nothing else was asked for, and nothing has begun.
-                Err(error) if self.only.len() == 1 && kind_of(&error) == Kind::Locked => {
-                    return Err(error);
-                }
-                done => report.attempt(FAILED, &source.name, || done)?,
-            };
+            let done = self.attempt(report, &source.name, work.database(source))?;
             examined(report, &source.name, done.is_some());
             outcomes.extend(done.flatten());
         }
         let journal = work.journal();
         if wanted(archive::JOURNAL) && files::metadata(&journal.path)?.is_some() {
-            let done = report.attempt(FAILED, archive::JOURNAL, || work.database(&journal))?;
+            let done = self.attempt(report, archive::JOURNAL, work.database(&journal))?;
             examined(report, archive::JOURNAL, done.is_some());
             outcomes.extend(done.flatten());
         } else if wanted(archive::JOURNAL) && context.dry_run {
             work.plan_first_journal()?;
         }
         if wanted(archive::FILES) && !self.files.is_empty() {
-            let done = report.attempt(FAILED, archive::FILES, || work.files())?;
+            let done = self.attempt(report, archive::FILES, work.files())?;
             examined(report, archive::FILES, done.is_some());
             outcomes.extend(done.flatten());
         }
@@ -135,6 +129,19 @@ impl Run {
 }
 
 impl Run {
+    /// One series that fails does not stop the next. Where it alone was asked for and its lock was not had, nothing has begun.
+    fn attempt(
+        &self,
+        report: &Reporter,
+        series: &str,
+        done: anyhow::Result<Option<Outcome>>,
+    ) -> anyhow::Result<Option<Option<Outcome>>> {
+        match done {
+            Err(error) if self.only.len() == 1 && kind_of(&error) == Kind::Locked => Err(error),
+            done => report.attempt(FAILED, series, || done),
+        }
+    }
+
     /// A mistyped root, or one whose file system is not mounted, is nothing to create a backup folder in.
     pub(super) fn require_root_of(&self, folder: &Path) -> anyhow::Result<()> {
         match files::metadata(&self.root)? {

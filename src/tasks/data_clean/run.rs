@@ -210,7 +210,7 @@ impl Work<'_> {
     fn has_backup(&self) -> anyhow::Result<bool> {
         let name = &self.source.name;
         self.report.examined(NO_BACKUP, name);
-        match archive::require_recent(self.folder, name, self.context.now) {
+        match archive::require_recent(self.folder, name, self.context.moment()) {
             Err(error) if error::kind_of(&error) == Kind::Refused => {
                 self.refuse(NO_BACKUP, name, &error);
                 Ok(false)

@@ -119,7 +119,7 @@ fn away(scene: &Scene<'_>, wanted: &Wanted, audit: &mut Audit) -> anyhow::Result
     }
     let (name, folder) = (&scene.memory.source.name, &scene.task.store.folder);
     if scene.task.backup_check {
-        match archive::require_recent(folder, name, scene.context.now) {
+        match archive::require_recent(folder, name, scene.context.moment()) {
             Err(error) if error::kind_of(&error) == Kind::Refused => {
                 refuse(scene, NO_BACKUP, &error);
                 return Ok("nothing was changed".to_owned());
