@@ -162,7 +162,7 @@ for ((round = 1; round <= rounds; round++)); do
     sleep 10
     idle+=("$began $(date +%s%N)")
 
-    rm -rf root/backups unchecked/* restored.db* peer
+    rm -rf root/backups state unchecked/* restored.db* peer
     measure "ours first" "$program" -c config.toml backup --database app_db --json
     note_checks "SQL checks, first"
     sizes["ours first"]=$(bytes "$(newest root/backups)")

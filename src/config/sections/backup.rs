@@ -37,7 +37,7 @@ pub struct Backup {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// libdeflate level 1
+    /// level 1 of ISA-L, or of libdeflate where ISA-L would cost over 4% in size
     #[default]
     Fast,
 }
