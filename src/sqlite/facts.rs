@@ -101,19 +101,28 @@ impl Facts {
     }
 }
 
-/// quick_check, foreign_key_check, schema hash, row counts and data age, on a connection that stands in a read transaction.
-/// A corrupt database is an error; a foreign-key violation is a figure.
+/// quick_check, foreign_key_check, schema hash, row counts and data age, on connections that all see one state: where there are two,
+/// the rows are counted while the first checks. A corrupt database is an error; a foreign-key violation is a figure.
 pub fn facts(
-    connection: &Connection,
+    connections: &mut [&mut Connection],
     path: &Path,
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    let verdict = integrity::quick(connection).map_err(|error| explain(error, path, stop))?;
-    judged(verdict, (connection, None), path, freshness, stop)
+    let (one, counts, verdict) = match connections {
+        [] => anyhow::bail!("no connection to look at {} with", path.display()),
+        [one] => (&**one, None, integrity::quick(one)),
+        [one, other, ..] => {
+            let (verdict, counts) = beside(|| integrity::quick(one), move || Counts::on(other));
+            (&**one, Some(counts), verdict)
+        }
+    };
+    let verdict = verdict.map_err(|error| explain(error, path, stop))?;
+    let counts = || counts.unwrap_or_else(|| Counts::on(one));
+    judged(verdict, counts, one, path, freshness, stop)
 }
 
-/// The same with the full integrity_check, which compares every index with its table, on connections that all see one state.
+/// The same with the full integrity_check, which compares every index with its table.
 pub fn full_check(
     connections: &mut [&mut Connection],
     path: &Path,
@@ -121,17 +130,40 @@ pub fn full_check(
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
     let verdict = integrity::full(connections, path, stop)?;
-    let both = match connections {
+    let (one, other) = match connections {
         [] => anyhow::bail!("no connection to look at {} with", path.display()),
         [one] => (&**one, None),
         [one, other, ..] => (&**one, Some(&mut **other)),
     };
-    judged(verdict, both, path, freshness, stop)
+    let counts = || match other {
+        None => Counts::on(one),
+        Some(other) => {
+            let (keys, tables) = beside(|| ForeignKeys::on(one), move || row_counts(other));
+            Ok(Counts {
+                tables: tables?,
+                keys: keys?,
+            })
+        }
+    };
+    judged(verdict, counts, one, path, freshness, stop)
+}
+
+/// Both at once: the second one on a thread of its own.
+fn beside<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let first = first();
+        let second = second
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (first, second)
+    })
 }
 
 fn judged(
     verdict: Verdict,
-    both: (&Connection, Option<&mut Connection>),
+    counts: impl FnOnce() -> rusqlite::Result<Counts>,
+    connection: &Connection,
     path: &Path,
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
@@ -139,12 +171,9 @@ fn judged(
     if !verdict.problems.is_empty() {
         return Err(integrity::damage(path, &verdict.problems).into());
     }
-    let facts = look(both, verdict.unchecked, freshness);
-    let facts = facts.map_err(|error| explain(error, path, stop))?;
-    Ok(Facts {
-        constraint_violations: verdict.violations,
-        ..facts
-    })
+    counts()
+        .and_then(|counts| look(connection, counts, verdict, freshness))
+        .map_err(|error| explain(error, path, stop))
 }
 
 /// The same of a copy that nobody else can be writing, which has to have these tables.
@@ -163,36 +192,38 @@ pub fn check_copy(
     full_check(&mut connections, copy, freshness, stop)
 }
 
-/// On a second connection, where there is one, the rows are counted meanwhile.
+/// What takes a walk through the tables.
+struct Counts {
+    tables: BTreeMap<String, u64>,
+    keys: ForeignKeys,
+}
+
+impl Counts {
+    fn on(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            tables: row_counts(connection)?,
+            keys: ForeignKeys::on(connection)?,
+        })
+    }
+}
+
 fn look(
-    (connection, other): (&Connection, Option<&mut Connection>),
-    mut unchecked: BTreeMap<String, String>,
+    connection: &Connection,
+    Counts { tables, keys }: Counts,
+    verdict: Verdict,
     freshness: &BTreeMap<String, String>,
 ) -> rusqlite::Result<Facts> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let (tables, keys) = match other {
-        None => (
-            row_counts(connection)?,
-            foreign_keys(connection, &mut unchecked)?,
-        ),
-        Some(other) => std::thread::scope(|scope| {
-            let tables = scope.spawn(move || row_counts(other));
-            let keys = foreign_keys(connection, &mut unchecked);
-            let tables = tables
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok::<_, rusqlite::Error>((tables?, keys?))
-        })?,
-    };
-    let (foreign_key_violations, foreign_key_mismatches) = keys;
+    let mut unchecked = keys.unchecked;
+    unchecked.extend(verdict.unchecked);
     Ok(Facts {
         page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
         page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
         schema_hash: schema_hash(connection)?,
         tables,
-        foreign_key_violations,
-        constraint_violations: 0,
-        foreign_key_mismatches,
+        foreign_key_violations: keys.violations,
+        constraint_violations: verdict.violations,
+        foreign_key_mismatches: keys.mismatches,
         unchecked,
         data_as_of: data_as_of(connection, freshness)?,
         freshness: freshness.clone(),
@@ -216,36 +247,49 @@ fn count_rows(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
     Ok(number)
 }
 
-/// Rows without a parent, and the keys that cannot be checked. One such key ends the check of all tables, so that each is then asked
-/// for itself: an application that never turned foreign keys on may live with it for years, and wants its backup all the same.
-fn foreign_keys(
-    connection: &Connection,
-    unchecked: &mut BTreeMap<String, String>,
-) -> rusqlite::Result<(u64, Vec<String>)> {
-    let mismatch = |error: &rusqlite::Error| {
-        let message = error.to_string();
-        let at = message.find("foreign key mismatch")?;
-        Some(message[at..].to_owned())
-    };
-    match count_rows(connection, "PRAGMA main.foreign_key_check") {
-        Err(error) if mismatch(&error).is_some() || is_the_applications(&error).is_some() => {}
-        other => return Ok((other?, Vec::new())),
-    }
-    let (mut violations, mut mismatches) = (0, Vec::new());
-    for table in table_names(connection)? {
-        let sql = format!("PRAGMA main.foreign_key_check({})", quote(&table));
-        match count_rows(connection, &sql) {
-            Ok(rows) => violations += rows,
-            Err(error) => match (mismatch(&error), is_the_applications(&error)) {
-                (Some(message), _) => mismatches.push(message),
-                (None, Some(reason)) => {
-                    unchecked.entry(table).or_insert(reason);
-                }
-                (None, None) => return Err(error),
-            },
+/// What foreign_key_check says.
+#[derive(Default)]
+struct ForeignKeys {
+    /// Rows without a parent.
+    violations: u64,
+    /// Keys that cannot be checked, in SQLite's words.
+    mismatches: Vec<String>,
+    /// Tables that only the application can check, and why.
+    unchecked: BTreeMap<String, String>,
+}
+
+impl ForeignKeys {
+    /// One key that cannot be checked ends the check of all tables, so that each is then asked for itself: an application that never
+    /// turned foreign keys on may live with it for years, and wants its backup all the same.
+    fn on(connection: &Connection) -> rusqlite::Result<Self> {
+        let mismatch = |error: &rusqlite::Error| {
+            let message = error.to_string();
+            let at = message.find("foreign key mismatch")?;
+            Some(message[at..].to_owned())
+        };
+        let mut keys = Self::default();
+        match count_rows(connection, "PRAGMA main.foreign_key_check") {
+            Err(error) if mismatch(&error).is_some() || is_the_applications(&error).is_some() => {}
+            other => {
+                keys.violations = other?;
+                return Ok(keys);
+            }
         }
+        for table in table_names(connection)? {
+            let sql = format!("PRAGMA main.foreign_key_check({})", quote(&table));
+            match count_rows(connection, &sql) {
+                Ok(rows) => keys.violations += rows,
+                Err(error) => match (mismatch(&error), is_the_applications(&error)) {
+                    (Some(message), _) => keys.mismatches.push(message),
+                    (None, Some(reason)) => {
+                        keys.unchecked.insert(table, reason);
+                    }
+                    (None, None) => return Err(error),
+                },
+            }
+        }
+        Ok(keys)
     }
-    Ok((violations, mismatches))
 }
 
 fn schema_hash(connection: &Connection) -> rusqlite::Result<String> {

@@ -33,8 +33,8 @@ pub use listing::LISTING;
 pub use moment::moment;
 pub use open::{
     explain, header_size, is_constraint, is_constraint_in, is_disk_full, open_memory, open_private,
-    open_readonly, open_writable, open_writer, require_database_file, require_plain_side_files,
-    side_files,
+    open_private_at_once, open_readonly, open_writable, open_writer, require_database_file,
+    require_plain_side_files, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace, require_open};
 pub use rowids::{BareTable, bare_tables, column_digest, rowid_digest};

@@ -69,7 +69,7 @@ pub fn open_private(path: &Path, stop: &Stop) -> anyhow::Result<Connection> {
 }
 
 /// The same several times, to check it on several threads.
-pub(super) fn open_private_at_once(
+pub fn open_private_at_once(
     path: &Path,
     threads: usize,
     stop: &Stop,

@@ -1,5 +1,5 @@
-//! A consistent view of a live database: one read transaction that streams the pages, and beside it a second one that sees
-//! exactly the same state, so that the SQL checks run while the pages are compressed.
+//! A consistent view of a live database: one read transaction that streams the pages, and beside it two that see exactly the same
+//! state, so that the SQL checks run while the pages are compressed.
 
 use std::fs::File;
 use std::io::Write;
@@ -79,8 +79,8 @@ impl HoldsWriters {
 /// One state of a database, held until dropped.
 pub struct Snapshot {
     reader: Connection,
-    /// Absent where writers never paused long enough to open two equal views: the checks then run on the reader.
-    checker: Option<Connection>,
+    /// None where writers never paused long enough to open equal views: the checks then run on the reader.
+    checkers: Vec<Connection>,
     path: PathBuf,
     wal: PathBuf,
     wal_before: u64,
@@ -115,7 +115,7 @@ impl Snapshot {
     }
 
     fn view(path: &Path, options: &SnapshotOptions<'_>) -> anyhow::Result<Self> {
-        let (reader, checker) = pair(path, options.stop)?;
+        let (reader, checkers) = views(path, options.stop)?;
         let (page_size, page_count) = pages_of(&reader, path, options.stop)?;
         let [wal, ..] = side_files(path);
         anyhow::ensure!(page_count > 0, "{} has no pages", path.display());
@@ -123,7 +123,7 @@ impl Snapshot {
             page_size,
             page_count,
             reader,
-            checker,
+            checkers,
             path: path.to_owned(),
             wal_before: wal_size(&wal)?,
             wal,
@@ -140,7 +140,7 @@ impl Snapshot {
         super::require_tables(&self.reader, &self.path, expected, &self.stop)
     }
 
-    /// One of the two connections, to look through while nothing is split.
+    /// One of the connections, to look through while nothing is split.
     pub fn connection(&self) -> &Connection {
         &self.reader
     }
@@ -148,7 +148,7 @@ impl Snapshot {
     /// All connections that see this state, to check it with.
     pub fn connections(&mut self) -> Vec<&mut Connection> {
         std::iter::once(&mut self.reader)
-            .chain(&mut self.checker)
+            .chain(&mut self.checkers)
             .collect()
     }
 
@@ -169,9 +169,9 @@ impl Snapshot {
 
     /// The two halves, to be used on two threads.
     pub fn split(&mut self) -> (Pages<'_>, Checks<'_>) {
-        let checks = match &mut self.checker {
-            Some(checker) => Checks::Beside(checker),
-            None => Checks::Afterwards,
+        let checks = match self.checkers.is_empty() {
+            false => Checks::Beside(self.checkers.iter_mut().collect()),
+            true => Checks::Afterwards,
         };
         let pages = Pages {
             connection: &mut self.reader,
@@ -195,8 +195,8 @@ impl Snapshot {
 
 /// Where the SQL checks run.
 pub enum Checks<'a> {
-    /// On a second connection that sees the same state, at the same time.
-    Beside(&'a mut Connection),
+    /// On further connections that see the same state, at the same time.
+    Beside(Vec<&'a mut Connection>),
     /// On the reader, once the pages are through.
     Afterwards,
 }
@@ -252,7 +252,7 @@ impl Pages<'_> {
     }
 
     /// The connection, once the pages are through.
-    pub fn connection(&self) -> &Connection {
+    pub fn connection(&mut self) -> &mut Connection {
         self.connection
     }
 }
@@ -315,27 +315,27 @@ fn stream(
     Ok(())
 }
 
-/// Two read transactions on one state. A third connection proves it: `data_version` changes with every commit of somebody else
-/// (<https://sqlite.org/pragma.html#pragma_data_version>), so where it is the same before and after both began, nothing came between.
-fn pair(path: &Path, stop: &Stop) -> anyhow::Result<(Connection, Option<Connection>)> {
-    let witness = open_readonly(path, stop, PATIENCE)?;
-    let reader = open_readonly(path, stop, PATIENCE)?;
-    let checker = open_readonly(path, stop, PATIENCE)?;
+/// Read transactions on one state. A further connection proves it: `data_version` changes with every commit of somebody else
+/// (<https://sqlite.org/pragma.html#pragma_data_version>), so where it is the same before and after all began, nothing came between.
+fn views(path: &Path, stop: &Stop) -> anyhow::Result<(Connection, Vec<Connection>)> {
+    let open = || open_readonly(path, stop, PATIENCE);
+    let (witness, reader, checkers) = (open()?, open()?, vec![open()?, open()?]);
     let wrong = |error| explain(error, path, stop);
     let version = || witness.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
     let started = Instant::now();
     loop {
         let before = version().map_err(wrong)?;
-        begin(&reader).map_err(wrong)?;
-        begin(&checker).map_err(wrong)?;
+        for connection in checkers.iter().chain([&reader]) {
+            begin(connection).map_err(wrong)?;
+        }
         if version().map_err(wrong)? == before {
-            return Ok((reader, Some(checker)));
+            return Ok((reader, checkers));
         }
         if started.elapsed() > PAIRING {
-            return Ok((reader, None));
+            return Ok((reader, Vec::new()));
         }
         stop.check()?;
-        for connection in [&reader, &checker] {
+        for connection in checkers.iter().chain([&reader]) {
             connection.execute_batch("ROLLBACK").map_err(wrong)?;
         }
     }
@@ -481,18 +481,22 @@ mod tests {
             });
             let mut paired = 0;
             for _ in 0..200 {
-                let (reader, checker) = pair(&path, &stop).expect("pairs");
-                let Some(checker) = checker else { continue };
+                let (reader, checkers) = views(&path, &stop).expect("opens");
+                if checkers.is_empty() {
+                    continue;
+                }
                 let value = |connection: &Connection| {
                     connection
                         .query_row("SELECT n FROM t", [], |row| row.get::<_, i64>(0))
                         .expect("reads")
                 };
-                assert_eq!(value(&reader), value(&checker));
+                for checker in &checkers {
+                    assert_eq!(value(&reader), value(checker));
+                }
                 paired += 1;
             }
             done.store(true, Ordering::Relaxed);
-            assert!(paired > 100, "only {paired} of 200 could be paired");
+            assert!(paired > 100, "only {paired} of 200 saw one state");
         });
     }
 

@@ -209,6 +209,28 @@ fn who_holds_no_lock_is_refused_until_it_is_allowed() {
     reader.wait().unwrap();
 }
 
+/// A second name goes on to be the old database, and whoever opens that one should be told.
+#[test]
+fn another_name_of_the_file_that_was_replaced_is_told() {
+    let server = server();
+    let other = server.root().join("data/other name.db");
+    fs::hard_link(server.database(), &other).unwrap();
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!((users(&server.database()), users(&other)), (500, 600));
+    let told = finding(&report, "restore.other-names");
+    let hint = told["hint"].as_str().unwrap();
+    let found = Command::new("sh")
+        .args(["-c", hint.strip_prefix("find them: ").unwrap()])
+        .output()
+        .unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    assert!(found.contains("other name.db"), "{hint}: {found}");
+    fs::remove_file(&other).unwrap();
+    let (code, _) = server.json("restore app_db --force");
+    assert_eq!(code, 0);
+}
+
 fn mode(database: &Path) -> String {
     let connection = Connection::open(database).unwrap();
     connection

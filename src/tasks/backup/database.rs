@@ -172,15 +172,15 @@ fn compress_and_check(
     let stop = writing.stop;
     let path = snapshot.path().to_owned();
     let (mut pages, checks) = snapshot.split();
-    let timed = |connection: &rusqlite::Connection| {
+    let timed = |connections: &mut [&mut rusqlite::Connection]| {
         let started = Instant::now();
-        let facts = sqlite::facts(connection, &path, &source.freshness, stop)?;
+        let facts = sqlite::facts(connections, &path, &source.freshness, stop)?;
         anyhow::Ok((facts, started.elapsed()))
     };
     let (verified, checked) = match checks {
-        sqlite::SnapshotChecks::Beside(connection) => std::thread::scope(|scope| {
+        sqlite::SnapshotChecks::Beside(mut connections) => std::thread::scope(|scope| {
             let timed = &timed;
-            let checking = scope.spawn(move || timed(connection));
+            let checking = scope.spawn(move || timed(&mut connections));
             let verified = archive::write(permit, writing, |sink| {
                 pages.write_to(sink)?;
                 pages.release()
@@ -193,7 +193,7 @@ fn compress_and_check(
         }),
         sqlite::SnapshotChecks::Afterwards => {
             let written = archive::write(permit, writing, |sink| pages.write_to(sink));
-            let checked = timed(pages.connection());
+            let checked = timed(&mut [pages.connection()]);
             let released = pages.release();
             let verified = written.and_then(|written| {
                 released.inspect_err(|_| written.draft.discard(permit))?;

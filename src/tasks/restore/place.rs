@@ -1,6 +1,7 @@
 //! From a backup to a database in its place: refuse early, restore beside the target, check, swap, check again.
 
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use crate::error::{self, Kind, damaged, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::{Held, Lock};
+use crate::sys::process::shell_word;
 use crate::sys::{Stop, files, machine, space, steady};
+use crate::units;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a look at the database waits for those who work with it.
@@ -141,6 +144,7 @@ impl Work<'_> {
         let kept = swapped?;
         if let Some(kept) = &kept {
             self.tell_still_open(kept);
+            self.tell_other_names(kept)?;
         }
         Ok(restored.map(|_| Placed { plain, kept }))
     }
@@ -164,6 +168,29 @@ impl Work<'_> {
             Finding::new(ID, Severity::High, subject, message)
                 .hint("restart them now: what they write is not in the restored database"),
         );
+    }
+
+    /// Whoever opens the database by another name of the same file has the old one.
+    fn tell_other_names(&self, kept: &Path) -> anyhow::Result<()> {
+        const ID: &str = "restore.other-names";
+        let subject = self.target.display().to_string();
+        self.report.examined(ID, &subject);
+        let Some(meta) = files::link_metadata(kept)?.filter(|meta| meta.nlink() > 1) else {
+            return Ok(());
+        };
+        let message = format!(
+            "the old database ({}) has {} (hard links): whoever opens it there does not see the restored one",
+            kept.display(),
+            units::count(meta.nlink() - 1, "more name")
+        );
+        let hint = format!(
+            "find them: find {} -xdev -samefile {}",
+            shell_word(&self.task.root.display().to_string()),
+            shell_word(&kept.display().to_string())
+        );
+        let finding = Finding::new(ID, Severity::Medium, subject, message);
+        self.report.find(finding.hint(hint));
+        Ok(())
     }
 
     fn app(&self) -> Application<'_> {
@@ -278,7 +305,6 @@ impl Work<'_> {
 
     /// Only root can give the new file to the owner of the old one, and an application that cannot read its database is down.
     fn require_owner(&self, old: &std::fs::Metadata) -> anyhow::Result<()> {
-        use std::os::unix::fs::MetadataExt as _;
         if machine::is_root() || machine::is_own(old) {
             return Ok(());
         }
@@ -456,13 +482,19 @@ impl Work<'_> {
     /// The database as it lies there, opened without locks and side files: nobody else knows of it yet.
     fn check(&self, part: &Path) -> anyhow::Result<Facts> {
         let stop = &self.context.stop;
-        let connection = sqlite::open_private(part, stop)?;
+        let mut connections = sqlite::open_private_at_once(part, machine::threads(0), stop)?;
         let promised = self
             .backup
             .manifest()
             .and_then(|manifest| manifest.database.as_ref());
         let freshness = promised.map(|promised| promised.freshness.clone());
-        let facts = sqlite::facts(&connection, part, &freshness.unwrap_or_default(), stop)?;
+        let freshness = freshness.unwrap_or_default();
+        let facts = sqlite::facts(
+            &mut connections.iter_mut().collect::<Vec<_>>(),
+            part,
+            &freshness,
+            stop,
+        )?;
         if let Some(promised) = promised {
             let differs = promised.differs(&facts);
             anyhow::ensure!(
@@ -474,18 +506,16 @@ impl Work<'_> {
             );
         }
         // What is known to be a backup of this very database may be older than a table; anything else has to look like it.
-        if let Some(live) = self.live()
+        if let (Some(live), Some(first)) = (self.live(), connections.first())
             && (promised.is_none() || self.backup.name.series != live.name)
         {
-            sqlite::require_tables(&connection, part, &live.expect_tables, stop).with_context(
-                || {
-                    format!(
-                        "{} is no backup of {}",
-                        self.backup.path.display(),
-                        live.name
-                    )
-                },
-            )?;
+            sqlite::require_tables(first, part, &live.expect_tables, stop).with_context(|| {
+                format!(
+                    "{} is no backup of {}",
+                    self.backup.path.display(),
+                    live.name
+                )
+            })?;
         }
         Ok(facts)
     }
@@ -526,13 +556,13 @@ impl Work<'_> {
     /// Under its final name.
     fn check_again(&self, access: Access, facts: Option<&Facts>) -> anyhow::Result<()> {
         let stop = Stop::after(self.context.stop.limit());
-        let connection = match access {
+        let mut connection = match access {
             Access::Alone => sqlite::open_private(self.target, &stop)?,
             Access::Shared => sqlite::open_readonly(self.target, &stop, BUSY)?,
         };
         let freshness = facts.map(|facts| facts.freshness.clone());
         let now = sqlite::facts(
-            &connection,
+            &mut [&mut connection],
             self.target,
             &freshness.unwrap_or_default(),
             &stop,
