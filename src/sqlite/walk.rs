@@ -164,6 +164,11 @@ impl Walk<'_> {
                 let row: Row = values
                     .map(|at| match row.get_ref(at)? {
                         ValueRef::Text(bytes) if self.bytes => Ok(text_or_bytes(bytes)),
+                        ValueRef::Text(bytes) if std::str::from_utf8(bytes).is_err() => {
+                            let mut names = places.iter().chain(&self.columns);
+                            let column = names.nth(at).map_or("", String::as_str);
+                            Err(no_utf8(column, &places, &last))
+                        }
                         _ => row.get(at),
                     })
                     .collect::<rusqlite::Result<_>>()?;
@@ -222,6 +227,26 @@ fn take(place: &mut Value, value: ValueRef<'_>) -> rusqlite::Result<()> {
         (own, value) => *own = value.try_into()?,
     }
     Ok(())
+}
+
+/// Which value that is: SQLite itself would only say in which column of a statement that nobody knows.
+fn no_utf8(column: &str, places: &[String], row: &[Value]) -> rusqlite::Error {
+    let pairs: Vec<_> = places
+        .iter()
+        .zip(row)
+        .map(|(name, value)| match value {
+            Value::Integer(number) => format!("{name} = {number}"),
+            Value::Real(number) => format!("{name} = {number}"),
+            Value::Text(text) => format!("{name} = '{}'", text.replace('\'', "''")),
+            Value::Blob(bytes) => format!("{name} = a BLOB of {} bytes", bytes.len()),
+            Value::Null => format!("{name} IS NULL"),
+        })
+        .collect();
+    let message = format!(
+        "{column} holds text that is no UTF-8, in the row with {}",
+        pairs.join(" AND ")
+    );
+    rusqlite::Error::UserFunctionError(message.into())
 }
 
 fn text_or_bytes(bytes: &[u8]) -> Value {

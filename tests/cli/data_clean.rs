@@ -981,6 +981,36 @@ fn files_come_back_into_a_table_that_changed() {
     );
 }
 
+/// JSON has no place for it, so its row has to be found and mended by somebody.
+#[test]
+fn text_that_is_no_utf_8_is_found_by_what_is_said_of_it() {
+    let server = Server::new().config(&rule(
+        "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"archive\"\ninto = \"file:archive\"",
+    ));
+    let database = server.database();
+    sql(&database, TABLES);
+    sql(
+        &database,
+        "UPDATE logs SET message = CAST(x'ff41' AS TEXT) WHERE id = 17",
+    );
+    back_up(&server);
+    let (code, report) = clean(&server, "");
+    assert_eq!((code, rows(&database, "logs")), (2, 100), "{report:#}");
+    let failed = finding(&report, "data-clean.failed");
+    let said = failed["message"].as_str().unwrap();
+    assert!(said.contains("\"message\" holds text"), "{said}");
+    let which = said.rsplit_once("in the row with ").unwrap().1;
+    sql(
+        &database,
+        &format!("UPDATE logs SET message = CAST(message AS BLOB) WHERE {which}"),
+    );
+    let (code, report) = clean(&server, "");
+    assert_eq!((code, rows(&database, "logs")), (0, 60), "{report:#}");
+    server.run("data-clean restore-archive the-rule").expect(0);
+    let mended = "SELECT count(*) FROM logs WHERE id = 17 AND message = x'ff41'";
+    assert_eq!(number(&database, mended), 1);
+}
+
 /// A foreign key that is looked at only when a transaction ends refuses one row and not those beside it.
 #[test]
 fn a_row_whose_parent_is_gone_stays_archived_alone() {
