@@ -349,6 +349,8 @@ fn an_archive_that_lacks_a_column_costs_no_row() {
         .to_owned();
     let status = Command::new("sh").args(["-c", &hint]).status().unwrap();
     assert!(status.success(), "{hint}");
+    let keys = "SELECT count(*) FROM pragma_table_info('archived_trades') WHERE pk > 0";
+    assert_eq!(number(&database, keys), 1, "{hint}");
     let (code, report) = clean(&server, "--rule old-trades");
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(
@@ -376,9 +378,13 @@ fn a_row_that_the_archive_has_already_is_not_removed() {
     let told = finding(&report, "data-clean.conflict");
     assert_eq!(
         told["message"],
-        "1 row of trades stay: strict_archive does not take them. The first is id = 30: UNIQUE constraint failed: strict_archive.id"
+        "1 row of trades left where they are: strict_archive does not take them. The first is id = 30: UNIQUE constraint failed: strict_archive.id"
     );
     assert!(!report["findings"].to_string().contains("data-clean.kept"));
+    let hint = told["hint"].as_str().unwrap();
+    let compare = hint.rsplit_once("compare: ").unwrap().1;
+    let both = format!("SELECT count(*) FROM ({compare})");
+    assert_eq!(number(&database, &both), 1, "{hint}");
     let outcome = &report["data"]["rules"][0];
     let counts = ["chosen", "done", "conflicts"].map(|one| outcome[one].as_u64().unwrap());
     assert_eq!(counts, [40, 39, 1]);
@@ -891,6 +897,70 @@ fn a_filter_that_says_something_else_takes_nothing() {
         assert!(message.contains("is no condition on logs"), "{refused}");
         assert_eq!(rows(&server.database(), "logs"), 100, "{filter}");
     }
+}
+
+/// With each row that goes such a filter would mean another one, and nobody has counted that.
+#[test]
+fn a_filter_that_looks_at_other_rows_of_its_table_takes_nothing() {
+    for (filter, fine) in [
+        (
+            "id = (SELECT min(id) FROM logs AS l WHERE l.id % 10 = logs.id % 10)",
+            false,
+        ),
+        (
+            "NOT EXISTS (SELECT 1 FROM LOGS l WHERE l.id = logs.id - 1)",
+            false,
+        ),
+        ("timestamp < (SELECT max(timestamp) FROM seen)", false),
+        ("id NOT IN (SELECT id FROM trades WHERE id < 11)", true),
+        ("length(message) > 3 AND id > 10", true),
+    ] {
+        let server = Server::new().config(&rule(&format!(
+            "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"delete\"\nwhere = '''{filter}'''"
+        )));
+        sql(&server.database(), TABLES);
+        sql(
+            &server.database(),
+            "CREATE VIEW seen AS SELECT timestamp FROM logs",
+        );
+        back_up(&server);
+        let (code, report) = clean(&server, "");
+        if fine {
+            let left = rows(&server.database(), "logs");
+            assert_eq!((code, left), (0, 70), "{filter}: {report:#}");
+            continue;
+        }
+        assert_eq!(code, 2, "{filter}: {report:#}");
+        let refused = finding(&report, "data-clean.refused");
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains("looks at other rows of logs"), "{refused}");
+        assert_eq!(rows(&server.database(), "logs"), 100, "{filter}");
+    }
+}
+
+/// The plan's own rules find no fault with a server that never needed an archive.
+#[test]
+fn an_archive_is_asked_for_once_there_is_something_to_put_into_it() {
+    let server = Server::new();
+    let database = server.database();
+    sql(&database, TABLES);
+    sql(
+        &database,
+        "DROP TABLE archived_trades; DELETE FROM trades WHERE id <= 40",
+    );
+    back_up(&server);
+    for line in ["--dry-run", ""] {
+        let (code, report) = clean(&server, line);
+        assert_eq!(code, 0, "{report:#}");
+    }
+    sql(
+        &database,
+        "INSERT INTO trades VALUES (7, '2024-01-01 00:00:00')",
+    );
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 2, "{report:#}");
+    let refused = finding(&report, "data-clean.refused");
+    assert_eq!(refused["subject"], "old-trades");
 }
 
 /// A statement's own word on how many rows it moved is not what happened.

@@ -191,6 +191,20 @@ impl Section for DataClean {
                 (CleanAction::Archive, Some(into)) if into.eq_ignore_ascii_case(&rule.table) => {
                     return Err(wrong("into is the table itself".into()));
                 }
+                (CleanAction::Archive, Some(into)) if !into.starts_with("file:") => {
+                    let shares = |other: &&Rule| {
+                        let into_same = other.into.as_deref();
+                        other.database == rule.database
+                            && into_same.is_some_and(|other| other.eq_ignore_ascii_case(into))
+                            && !other.table.eq_ignore_ascii_case(&rule.table)
+                    };
+                    if let Some(other) = self.rule[..at].iter().find(shares) {
+                        return Err(wrong(format!(
+                            "'{}' archives another table into {into}: what is in there could not be told apart any more",
+                            other.name
+                        )));
+                    }
+                }
                 _ => {}
             }
         }
@@ -220,6 +234,19 @@ mod tests {
             assert!(error.message.contains(told), "{lines}: {error}");
         }
         assert!(DataClean::default().check().is_ok());
+        // Two tables in one archive; two rules on one table may share it.
+        let two = |table: &str, into: &str| {
+            let rule = |name: &str, table: &str, into: &str| {
+                format!(
+                    "[[rule]]\nname = '{name}'\ndatabase = 'a'\ntable = '{table}'\ncolumn = 'c'\nolder_than = '90d'\naction = 'archive'\ninto = '{into}'\n"
+                )
+            };
+            let text = rule("x", "t", "kept") + &rule("y", table, into);
+            toml::from_str::<DataClean>(&text).expect("reads").check()
+        };
+        let error = two("u", "KEPT").expect_err("one archive");
+        assert!(error.message.contains("another table"), "{error}");
+        assert!(two("T", "kept").is_ok() && two("u", "kept_u").is_ok());
         assert!(toml::from_str::<DataClean>("[[rule]]\nname = '../x'").is_err());
     }
 }

@@ -121,6 +121,28 @@ impl TimeColumn<'_> {
             .map_err(|error| explain(error, path, stop))?
     }
 
+    /// Refuses a filter that looks at other rows of its own table: with each row that goes it would mean others than were counted.
+    pub fn require_own_row(
+        &self,
+        connection: &Connection,
+        path: &Path,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
+        let Some(filter) = self.filter else {
+            return Ok(());
+        };
+        let reads = reads_itself(connection, self.table, filter);
+        if !reads.map_err(|error| explain(error, path, stop))? {
+            return Ok(());
+        }
+        Err(refused(format!(
+            "where = '{filter}' looks at other rows of {}: with each row that goes it would mean others than were counted",
+            self.table
+        ))
+        .hint("mark the rows that are meant in a column of their own, and ask for that column")
+        .into())
+    }
+
     fn compiles(&self, connection: &Connection) -> rusqlite::Result<anyhow::Result<()>> {
         let Some(filter) = self.filter else {
             return Ok(Ok(()));
@@ -143,6 +165,27 @@ impl TimeColumn<'_> {
             .into()
         }))
     }
+}
+
+/// How SQLite would carry the filter out says which tables it opens: the table itself once, and again where a subquery reads it.
+fn reads_itself(connection: &Connection, table: &str, filter: &str) -> rusqlite::Result<bool> {
+    let pages: Vec<i64> = connection
+        .prepare("SELECT rootpage FROM main.sqlite_schema WHERE tbl_name = ?1 COLLATE NOCASE AND rootpage > 0")?
+        .query_map([table], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let sql = format!(
+        "EXPLAIN SELECT 1 FROM main.{} NOT INDEXED WHERE (\n{filter}\n)",
+        quote(table)
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut opened = 0;
+    while let Some(row) = rows.next()? {
+        let (opcode, page, schema): (String, i64, i64) =
+            (row.get("opcode")?, row.get("p2")?, row.get("p3")?);
+        opened += u32::from(opcode == "OpenRead" && schema == 0 && pages.contains(&page));
+    }
+    Ok(opened > 1)
 }
 
 /// What was seen of one form.

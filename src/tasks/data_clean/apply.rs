@@ -94,6 +94,10 @@ pub fn apply(
             )?;
             done.add(&turn);
             scene.progress(done.rows, plan);
+            // Whatever came since, or was freed by what went, is the next run's: no more goes than was counted and allowed.
+            if done.rows >= plan.chosen {
+                return Ok(());
+            }
         }
     }
 }

@@ -3,6 +3,36 @@
 use crate::error::refused;
 use crate::sqlite::{Column, Table, quote};
 
+/// The statement that makes an archive for a table: its columns and its key. Without the key a row could be archived twice, and
+/// VACUUM would renumber the rows.
+pub fn archive_table(table: &Table, into: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_ (),".contains(c);
+    let mut parts: Vec<_> = table
+        .written()
+        .map(|column| {
+            let name = quote(&column.name);
+            match column.declared.as_str() {
+                declared if !declared.is_empty() && declared.chars().all(plain) => {
+                    format!("{name} {declared}")
+                }
+                _ => name,
+            }
+        })
+        .collect();
+    let key = primary_key(table);
+    if !key.is_empty() {
+        parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
+    }
+    format!("CREATE TABLE {} ({})", quote(into), parts.join(", "))
+}
+
+/// The columns of the key that the schema declares, quoted.
+pub fn primary_key(table: &Table) -> Vec<String> {
+    let mut columns: Vec<_> = table.written().filter(|column| column.key > 0).collect();
+    columns.sort_by_key(|column| column.key);
+    columns.iter().map(|column| quote(&column.name)).collect()
+}
+
 /// The columns that are copied from one to the other, quoted. Refuses where a value would be lost or changed on the way.
 pub fn shared(table: &Table, archive: &Table) -> anyhow::Result<Vec<String>> {
     let mut missing = Vec::new();

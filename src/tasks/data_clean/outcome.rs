@@ -79,7 +79,7 @@ impl Outcome {
             done: 0,
             conflicts: 0,
             archive: match &plan.target {
-                Target::Nothing => None,
+                Target::Nothing | Target::Missing(_) => None,
                 Target::Table { archive, .. } => Some(archive.name.clone()),
                 Target::Folder(folder) => Some(folder.display().to_string()),
             },
@@ -172,7 +172,7 @@ pub fn reason(plan: &Plan) -> String {
         plan.format()
     );
     match &plan.target {
-        Target::Nothing => {}
+        Target::Nothing | Target::Missing(_) => {}
         Target::Table { archive, .. } => text.push_str(&format!("; into {}", archive.name)),
         Target::Folder(folder) => text.push_str(&format!("; into {}", folder.display())),
     }

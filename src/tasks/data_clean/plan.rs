@@ -63,6 +63,8 @@ pub enum Target {
     },
     /// Files in this folder.
     Folder(PathBuf),
+    /// A table that is not there, and what to do about it.
+    Missing(anyhow::Error),
 }
 
 impl Plan {
@@ -89,6 +91,7 @@ impl Plan {
         };
         let filter = rule.filter.as_deref();
         column(filter).require_filter(connection, path, stop)?;
+        column(filter).require_own_row(connection, path, stop)?;
         let left = gone.not(&table.name, &quote(&table.name));
         let wanted: Vec<_> = rule.filter.iter().cloned().chain(left).collect();
         let both = wanted.join("\n) AND (\n");
@@ -246,19 +249,16 @@ fn target(
     };
     let (path, stop) = (&source.path, &context.stop);
     let Some(archive) = Table::find(connection, into, path, stop)? else {
-        let (from, to) = (quote(&table.name), quote(into));
-        return Err(refused(format!(
+        let missing = refused(format!(
             "there is no table {into} to archive {} into",
             table.name
         ))
         .hint(format!(
             "sqlite3 {} {}",
             shell_word(&path.display().to_string()),
-            shell_word(&format!(
-                "CREATE TABLE {to} AS SELECT * FROM {from} WHERE 0"
-            ))
-        ))
-        .into());
+            shell_word(&columns::archive_table(table, into))
+        ));
+        return Ok(Target::Missing(missing.into()));
     };
     Ok(Target::Table {
         columns: columns::shared(table, &archive)?,

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::outcome::{Outcome, Size, reason, summarise};
 use super::plan::{Plan, Target};
-use super::{Detail, PATIENCE, apply, into_file, space};
+use super::{Detail, PATIENCE, apply, columns, into_file, space};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{CleanAction, Rule};
 use crate::context::Context;
@@ -271,6 +271,13 @@ impl Work<'_> {
     }
 
     fn act(&self, plan: &Plan, hands: &mut Hands<'_>, done: &mut Done) -> anyhow::Result<()> {
+        // The plan's own rule asks for a table only once there is something to put into it.
+        if let Target::Missing(why) = &plan.target
+            && (plan.chosen > 0 || !self.run.planned)
+        {
+            self.refuse(REFUSED, &plan.rule.name, why);
+            return Ok(());
+        }
         if plan.chosen == 0 {
             return self.told_kept(plan, plan.referenced);
         }
@@ -320,15 +327,22 @@ impl Work<'_> {
         };
         let [from, to] = [&plan.table.name, &archive.name];
         let message = format!(
-            "{} of {from} stay: {to} does not take them. The first is {first}",
+            "{} of {from} left where they are: {to} does not take them. The first is {first}",
             units::count(done.conflicts, "row")
         );
-        let hint = format!(
-            "are they there already? compare: SELECT * FROM {} JOIN {} USING ({})",
-            quote(from),
-            quote(to),
-            plan.table.key.join(", ")
-        );
+        let pairs: Vec<_> = columns::primary_key(&plan.table)
+            .iter()
+            .map(|name| format!("one.{name} = other.{name}"))
+            .collect();
+        let hint = match pairs.is_empty() {
+            true => format!("sqlite3 '.schema {to}' shows what it demands"),
+            false => format!(
+                "are they there already? compare: SELECT * FROM {} AS one JOIN {} AS other ON {}",
+                quote(from),
+                quote(to),
+                pairs.join(" AND ")
+            ),
+        };
         self.report
             .find(Finding::new(CONFLICT, Severity::Medium, &plan.rule.name, message).hint(hint));
     }
