@@ -176,9 +176,11 @@ pub fn require_plain_side_files(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files that SQLite keeps beside a database.
+/// The files that SQLite keeps beside a database: beside the file itself, where the path is a link to it.
 pub fn side_files(path: &Path) -> [PathBuf; 3] {
-    ["-wal", "-shm", "-journal"].map(|suffix| files::with_suffix(path, suffix))
+    let real = path.is_symlink().then(|| std::fs::canonicalize(path).ok());
+    let real = real.flatten().unwrap_or_else(|| path.to_owned());
+    ["-wal", "-shm", "-journal"].map(|suffix| files::with_suffix(&real, suffix))
 }
 
 /// The size of the database that a header announces; `None` where the bytes are no SQLite header, 0 where it does not say, as after

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -82,9 +84,8 @@ pub struct Snapshot {
     /// None where writers never paused long enough to open equal views: the checks then run on the reader.
     checkers: Vec<Connection>,
     path: PathBuf,
-    wal: PathBuf,
-    wal_before: u64,
-    max_wal: Bytes,
+    log: Arc<Log>,
+    /// Ends what reads where the log grows too far.
     stop: Stop,
     page_size: usize,
     page_count: u64,
@@ -115,9 +116,12 @@ impl Snapshot {
     }
 
     fn view(path: &Path, options: &SnapshotOptions<'_>) -> anyhow::Result<Self> {
-        let (reader, checkers) = views(path, options.stop)?;
-        let (page_size, page_count) = pages_of(&reader, path, options.stop)?;
         let [wal, ..] = side_files(path);
+        let log = Arc::new(Log::new(wal, options.max_wal)?);
+        let watched = Arc::clone(&log);
+        let stop = options.stop.unless(move || watched.grown());
+        let (reader, checkers) = views(path, &stop)?;
+        let (page_size, page_count) = pages_of(&reader, path, &stop)?;
         anyhow::ensure!(page_count > 0, "{} has no pages", path.display());
         Ok(Self {
             page_size,
@@ -125,10 +129,8 @@ impl Snapshot {
             reader,
             checkers,
             path: path.to_owned(),
-            wal_before: wal_size(&wal)?,
-            wal,
-            max_wal: options.max_wal,
-            stop: options.stop.clone(),
+            log,
+            stop,
             journal_mode: String::new(),
             held: None,
             _scratch: None,
@@ -176,15 +178,22 @@ impl Snapshot {
         let pages = Pages {
             connection: &mut self.reader,
             path: &self.path,
-            wal: &self.wal,
-            max_wal: self.max_wal,
             stop: &self.stop,
             page_size: self.page_size,
             page_count: self.page_count,
-            wal_before: self.wal_before,
-            wal_peak: 0,
         };
         (pages, checks)
+    }
+
+    /// What ends the reading: of the run, and a log that grows too far, since nothing can be folded in while this state is held.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// The largest that the write-ahead log was seen at, bytes.
+    pub fn wal_peak(&self) -> u64 {
+        self.log.grown();
+        self.log.peak.load(Ordering::Relaxed)
     }
 
     /// The file that SQLite reads, for messages.
@@ -205,22 +214,16 @@ pub enum Checks<'a> {
 pub struct Pages<'a> {
     connection: &'a mut Connection,
     path: &'a Path,
-    wal: &'a Path,
-    max_wal: Bytes,
     stop: &'a Stop,
     page_size: usize,
     page_count: u64,
-    wal_before: u64,
-    wal_peak: u64,
 }
 
 impl Pages<'_> {
     /// Writes every page in order; errs when one is missing, or when the reader makes the write-ahead log grow too far.
     pub fn write_to(&mut self, sink: &mut dyn Write) -> anyhow::Result<()> {
+        self.stop.check()?;
         let mut looked = Instant::now();
-        let before = self.wal_before;
-        let peak = &mut self.wal_peak;
-        *peak = require_small_wal(self.wal, before, self.max_wal)?;
         stream(
             self.connection,
             self.path,
@@ -231,17 +234,11 @@ impl Pages<'_> {
                 if looked.elapsed() >= Duration::from_secs(1) {
                     looked = Instant::now();
                     self.stop.check()?;
-                    *peak = (*peak).max(require_small_wal(self.wal, before, self.max_wal)?);
                 }
                 sink.write_all(page)?;
                 Ok(())
             },
         )
-    }
-
-    /// The largest that the write-ahead log was seen at, bytes.
-    pub fn wal_peak(&self) -> u64 {
-        self.wal_peak
     }
 
     /// Ends this half of the view, once nothing is to be read from it any more.
@@ -257,27 +254,45 @@ impl Pages<'_> {
     }
 }
 
-fn wal_size(wal: &Path) -> std::io::Result<u64> {
-    Ok(files::metadata(wal)?.map_or(0, |meta| meta.len()))
+/// The write-ahead log while a state is held.
+struct Log {
+    wal: PathBuf,
+    /// It never shrinks while the application runs: one that was large before is not ours to answer for.
+    before: u64,
+    most: Bytes,
+    peak: AtomicU64,
 }
 
-/// The log never shrinks while the app runs: one that was large before is not ours to answer for.
-fn require_small_wal(wal: &Path, before: u64, most: Bytes) -> anyhow::Result<u64> {
-    let size = wal_size(wal)?;
-    if size > most.0.max(before) {
-        return Err(Failure::new(
+impl Log {
+    fn new(wal: PathBuf, most: Bytes) -> anyhow::Result<Self> {
+        let before = files::metadata(&wal)?.map_or(0, |meta| meta.len());
+        Ok(Self {
+            wal,
+            before,
+            most,
+            peak: AtomicU64::new(before),
+        })
+    }
+
+    /// Why the reading has to end. A log that cannot be looked at is no reason: SQLite itself has it open.
+    fn grown(&self) -> Option<Failure> {
+        let size = files::metadata(&self.wal).ok()??.len();
+        self.peak.fetch_max(size, Ordering::Relaxed);
+        if size <= self.most.0.max(self.before) {
+            return None;
+        }
+        let failure = Failure::new(
             Kind::Failed,
             format!(
-                "{} grew from {} to {} while the backup read the database (limit {most})",
-                wal.display(),
-                Bytes(before),
-                Bytes(size)
+                "{} grew from {} to {} while the database was read (limit {})",
+                self.wal.display(),
+                Bytes(self.before),
+                Bytes(size),
+                self.most
             ),
-        )
-        .hint("run the backup in a quieter hour, or raise [backup] max_wal")
-        .into());
+        );
+        Some(failure.hint("run the backup in a quieter hour, or raise [backup] max_wal"))
     }
-    Ok(size)
 }
 
 fn stream(

@@ -48,11 +48,13 @@ impl Stop {
         }
     }
 
-    /// The same, and ends what it is given to as soon as there is a `reason`, which is asked often: for one step of a run that
-    /// gives way to something else. It takes the place of an earlier one.
+    /// The same, and ends what it is given to as soon as there is a `reason` too, which is asked often: for one step of a run that
+    /// gives way to something else.
     pub fn unless(&self, reason: impl Fn() -> Option<Failure> + Send + Sync + 'static) -> Self {
+        let before = self.also.clone();
+        let both = move || before.as_ref().and_then(|before| before()).or_else(&reason);
         Self {
-            also: Some(Arc::new(reason)),
+            also: Some(Arc::new(both)),
             ..self.clone()
         }
     }

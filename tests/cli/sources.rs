@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -69,6 +70,82 @@ fn a_log_that_grows_while_we_read_stops_that_backup_and_says_so() {
         .unwrap();
     assert_eq!(busy, 0);
     server.run("backup").expect(0);
+}
+
+/// The pages are through at once, and the checks hold the state for much longer.
+#[test]
+fn a_log_that_grows_while_the_checks_run_stops_them() {
+    let server = Server::new().config("[backup]\nmax_wal = \"2MiB\"");
+    server.run("backup").expect(0);
+    let before = server.list("app_db");
+    let app = Connection::open(server.database()).unwrap();
+    let keys: Vec<_> = (0..30)
+        .map(|n| format!("c{n} TEXT REFERENCES p(id)"))
+        .collect();
+    let values = vec!["'key ' || (n % 1000)"; 30].join(", ");
+    app.execute_batch(&format!(
+        "CREATE TABLE p(id TEXT PRIMARY KEY) WITHOUT ROWID;
+         CREATE TABLE s({});
+         WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < 999) INSERT INTO p SELECT 'key ' || n FROM c;
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 40000) INSERT INTO s SELECT {values} FROM c;
+         PRAGMA wal_checkpoint(TRUNCATE)",
+        keys.join(", ")
+    ))
+    .unwrap();
+    let mut backup = server.command(["backup", "--json"]);
+    let running = backup.stdout(Stdio::piped()).spawn().unwrap();
+    // Whenever the run looks, the log has grown past the limit: as soon as it has begun to hold a state.
+    let part = || {
+        leftovers(&server)
+            .iter()
+            .any(|name| name.ends_with(".part"))
+    };
+    while !part() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    grow_log(&app, 4);
+    let ran = running.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{report:#}");
+    let said = message(&report, "backup.failed", "app_db");
+    assert_eq!(said.matches("app.db-wal grew from").count(), 1, "{said}");
+    assert_eq!(server.list("app_db"), before);
+    assert_eq!(leftovers(&server), Vec::<String>::new());
+}
+
+/// The log of a database that is configured through a link lies beside the file, not beside the link.
+#[test]
+fn side_files_of_a_linked_database_are_its_own() {
+    let server = Server::new().config(
+        "[[database]]\nname = \"rag_db\"\npath = \"data/rag.db\"\n[[backup.file]]\npath = \"real\"\n[backup]\nmax_wal = \"2MiB\"",
+    );
+    let real = server.root().join("real");
+    fs::create_dir(&real).unwrap();
+    fs::write(real.join("notes.txt"), "kept").unwrap();
+    fill(&real.join("rag.db"), 10);
+    std::os::unix::fs::symlink("../real/rag.db", server.root().join("data/rag.db")).unwrap();
+    let app = Connection::open(real.join("rag.db")).unwrap();
+    grow_log(&app, 1);
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 0, "{report:#}");
+    let peak = report["metrics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|metric| {
+            metric["name"] == "backup_wal_peak_bytes" && metric["labels"]["database"] == "rag_db"
+        })
+        .unwrap();
+    assert!(peak["value"].as_u64().unwrap() > 1 << 20, "{peak}");
+    let archive = server.list("files").remove(0);
+    let listed = Command::new("tar")
+        .arg("-tzf")
+        .arg(&archive)
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("real/notes.txt"), "{listed}");
+    assert!(!listed.contains("rag.db-"), "{listed}");
 }
 
 /// A log never shrinks while the app has the database open. One that was large once must not stop every later backup.

@@ -169,18 +169,24 @@ fn compress_and_check(
     snapshot: &mut Snapshot,
     source: &Source,
 ) -> anyhow::Result<Checked> {
-    let stop = writing.stop;
-    let path = snapshot.path().to_owned();
+    let (path, stop) = (snapshot.path().to_owned(), snapshot.stop().clone());
     let (mut pages, checks) = snapshot.split();
     let timed = |connections: &mut [&mut rusqlite::Connection]| {
         let started = Instant::now();
-        let facts = sqlite::facts(connections, &path, &source.freshness, stop)?;
+        let facts = sqlite::facts(connections, &path, &source.freshness, &stop)?;
         anyhow::Ok((facts, started.elapsed()))
     };
     let (verified, checked) = match checks {
         sqlite::SnapshotChecks::Beside(mut connections) => std::thread::scope(|scope| {
             let timed = &timed;
-            let checking = scope.spawn(move || timed(&mut connections));
+            let checking = scope.spawn(move || {
+                let checked = timed(&mut connections)?;
+                // From here on nothing of the log is held for the checks.
+                for connection in connections {
+                    connection.execute_batch("ROLLBACK")?;
+                }
+                Ok(checked)
+            });
             let verified = archive::write(permit, writing, |sink| {
                 pages.write_to(sink)?;
                 pages.release()
@@ -207,7 +213,7 @@ fn compress_and_check(
         verified,
         facts,
         took,
-        wal_peak: pages.wal_peak(),
+        wal_peak: snapshot.wal_peak(),
     })
 }
 
@@ -221,6 +227,10 @@ fn keep_if_sound(
         (Ok(verified), Ok(checked)) => Ok((verified, checked)),
         (Ok(verified), Err(error)) => {
             verified.discard(permit);
+            Err(error)
+        }
+        // One reason ended both.
+        (Err(error), Err(check)) if format!("{check:#}").ends_with(&format!("{error:#}")) => {
             Err(error)
         }
         (Err(error), Err(check)) if !error::ends_the_run(&error) => {
