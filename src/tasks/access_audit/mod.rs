@@ -10,7 +10,7 @@ mod show;
 mod tables;
 mod values;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -26,7 +26,7 @@ use crate::context::Context;
 use crate::error::{self, missing};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite::{self, TimeColumn, TimeFormat};
-use crate::sys::Stop;
+use crate::sys::{Stop, files};
 use crate::task;
 use accounts::{Account, Accounts};
 use actions::{Action, Actions};
@@ -142,6 +142,7 @@ struct ByActor {
 /// Resolved.
 pub struct Task {
     source: Source,
+    root: PathBuf,
     settings: AccessAudit,
     hours: WorkingHours,
 }
@@ -164,6 +165,7 @@ impl task::Arguments for Arguments {
         };
         Ok(Task {
             source,
+            root: config.app_root()?,
             hours: settings.working()?,
             settings,
         })
@@ -189,6 +191,7 @@ impl task::Task for Task {
 impl Task {
     fn look(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let (path, stop) = (self.source.path.as_path(), &context.stop);
+        files::require_own_links(path, &self.root)?;
         let live = sqlite::open_readonly(path, stop, PATIENCE)?;
         sqlite::require_tables(&live, path, &[], stop)?;
         let now = context.now.to_zoned(context.zone.clone());

@@ -66,6 +66,7 @@ pub struct Detail {
 /// Resolved.
 pub struct Task {
     databases: Vec<Source>,
+    root: PathBuf,
     /// The databases that only a default names may be absent.
     named: bool,
     settings: QueryReview,
@@ -108,6 +109,7 @@ impl task::Arguments for Arguments {
         };
         Ok(Task {
             databases,
+            root: config.app_root()?,
             named,
             settings: config.get()?,
             profile,
@@ -135,6 +137,7 @@ impl task::Task for Task {
             }
             report.examined(UNREADABLE, &*source.name);
             let one = report.attempt(UNREADABLE, &source.name, || {
+                files::require_own_links(&source.path, &self.root)?;
                 review::database(source, &place, &self.settings, &context.stop, report)
             })?;
             whole &= one.is_some();
