@@ -4,6 +4,7 @@
 mod accounts;
 mod actions;
 mod bursts;
+mod called;
 mod events;
 mod judge;
 mod show;
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -38,6 +40,8 @@ const NO_TABLE: &str = "access.no-table";
 const UNFIT: &str = "access.unfit";
 const TIME_FORMAT: &str = "access.time-format";
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A time that was written in another zone may be so far ahead of the clock.
+const SKEW: SignedDuration = SignedDuration::from_hours(24);
 
 /// Audit who has access: active, idle and admin accounts, logins, failed logins, admin actions
 #[derive(Args)]
@@ -201,6 +205,7 @@ impl Task {
             stop,
             report,
             settings: &self.settings,
+            until: context.now.checked_add(SKEW).unwrap_or(Timestamp::MAX),
             since: self.settings.period.before(&now)?.timestamp(),
             idle_since: self.settings.idle_after.before(&now)?.timestamp(),
         };
@@ -225,11 +230,17 @@ struct Scene<'a> {
     stop: &'a Stop,
     report: &'a Reporter,
     settings: &'a AccessAudit,
+    until: Timestamp,
     since: Timestamp,
     idle_since: Timestamp,
 }
 
 impl Scene<'_> {
+    /// A moment; one that is still to come is none.
+    fn moment(&self, format: Option<TimeFormat>, value: ValueRef<'_>) -> Option<Timestamp> {
+        format?.read(value).filter(|at| *at <= self.until)
+    }
+
     /// The table, or `None` with a finding that says why not.
     fn table(&self, usual: &Usual) -> anyhow::Result<Option<Found>> {
         let wrong = |error| sqlite::explain(error, self.path, self.stop);
