@@ -248,13 +248,19 @@ fn indices_that_are_needless_or_unused_and_statistics_that_are_stale() {
         .execute_batch("COMMIT; DELETE FROM orders WHERE id > 5000")
         .unwrap();
     let (_, report) = server.json("query-review");
+    // What optimize-db would leave alone is not told.
+    assert!(all(&report, "query.statistics").is_empty(), "{report:#}");
+    connection
+        .execute_batch("DELETE FROM orders WHERE id > 1500")
+        .unwrap();
+    let (_, report) = server.json("query-review");
     let unused = finding(&report, "query.index-unused");
     assert_eq!(unused["subject"], "app_db: idle", "{report:#}");
     let statistics = finding(&report, "query.statistics")["message"]
         .as_str()
         .unwrap();
     assert!(
-        statistics.contains("orders has 5000 rows, they say 20000"),
+        statistics.contains("orders has 1500 rows, they say 20000"),
         "{statistics}"
     );
     // A change is explained too, on the copy: it uses an index.
@@ -274,6 +280,11 @@ fn indices_that_are_needless_or_unused_and_statistics_that_are_stale() {
         statistics.contains("no statistics for orders"),
         "{statistics}"
     );
+    // The hint is true.
+    server.run("backup --database app_db").expect(0);
+    server.json("optimize-db app_db");
+    let (_, report) = server.json("query-review");
+    assert!(all(&report, "query.statistics").is_empty(), "{report:#}");
 }
 
 /// Each of these indices is used by something that one plan a shape does not show.
