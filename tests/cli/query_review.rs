@@ -580,6 +580,11 @@ fn bad_usage_and_configuration_start_nothing() {
         code, 2,
         "a database that the configuration names must be there: {report:#}"
     );
+    let summary = report["summary"].as_str().unwrap();
+    assert!(
+        summary.ends_with("1 database could not be read"),
+        "{summary}"
+    );
     let server = Server::empty().raw_config("[app]\nroot = \"/nonexistent\"");
     server.run("query-review").expect(3);
 }
@@ -699,4 +704,32 @@ fn a_program_that_fails_is_said_to_have() {
         "{message}"
     );
     assert_eq!(report["actions"][0]["outcome"], "failed");
+    // The review is there all the same.
+    assert_eq!(report["data"]["databases"][0]["database"], "app_db");
+    fs::write(server.root().join("silent.js"), "process.exit(3)").unwrap();
+    let line = ["query-review", "--json", "--for", "5s", "--profile"];
+    let report = server
+        .run_args(line.iter().chain(&["node silent.js"]))
+        .expect(2)
+        .json();
+    assert_eq!(
+        report["failure"]["message"],
+        "node silent.js ended by itself with exit status: 3 and said nothing"
+    );
+}
+
+#[test]
+fn a_program_that_does_not_end_when_asked_is_killed_and_said_to_be() {
+    let server = Server::new();
+    fs::write(
+        server.root().join("server.js"),
+        "process.on('SIGTERM', () => {}); setInterval(() => { for (let i = 0; i < 1e6; i++); }, 5);",
+    )
+    .unwrap();
+    let line = ["query-review", "--for", "1s", "--profile", "node server.js"];
+    let text = server.run_args(line).expect(0).out;
+    assert!(
+        text.contains("node server.js did not end on SIGTERM and was killed 10.0 s later"),
+        "{text}"
+    );
 }
