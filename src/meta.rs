@@ -386,8 +386,14 @@ pub fn usage_failure(error: &clap::Error) -> crate::error::Failure {
     let text = error.to_string();
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let first = lines.next().unwrap_or("bad usage");
-    let message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let mut message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
     let rest: Vec<_> = lines.map(str::trim).collect();
+    if message.ends_with(':') {
+        // What it is about stands on lines of its own.
+        let named = |line: &&&str| !line.starts_with("tip: ") && !line.starts_with("Usage: ");
+        let named: Vec<_> = rest.iter().take_while(named).copied().collect();
+        message = format!("{message} {}", named.join(", "));
+    }
     let tip = rest.iter().find_map(|line| line.strip_prefix("tip: "));
     // A value that looks like an option is never what was meant here.
     let is_misleading = |tip: &&str| tip.starts_with("to pass ");

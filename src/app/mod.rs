@@ -30,6 +30,7 @@ use crate::report::{
     Ask, Examined, FailureReport, Finding, Progress, Report, Reporter, Severity, Status,
     TASK_FAILED,
 };
+use crate::sys::process::shell_path;
 use crate::sys::{Stop, files, machine};
 use crate::task::{Entry, Task};
 use crate::tasks::TASKS;
@@ -438,13 +439,13 @@ fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
         true => (
             why,
             format!(
-                "mv '{0}' '{0}.damaged': the next run begins a new one; its backups: empire-maint backup list journal",
-                journal::path(state).display()
+                "mv {0} {0}.damaged: the next run begins a new one; its backups: empire-maint backup list journal",
+                shell_path(&journal::path(state))
             ),
         ),
         false if journal::is_disk_full(error, state) => (
             format!("the disk is full ({why})"),
-            format!("free some space: df -h '{}'", state.display()),
+            format!("free some space: df -h {}", shell_path(state)),
         ),
         false => (
             why,

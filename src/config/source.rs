@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error;
+use crate::sys::process::shell_path;
 use crate::sys::{files, machine};
 
 /// The environment variable that names the configuration file.
@@ -76,7 +77,10 @@ fn require_ours(path: &Path, meta: &std::fs::Metadata) -> anyhow::Result<()> {
                 "{} belongs to somebody else or can be written by others, so root does not use it",
                 path.display()
             ))
-            .hint(format!("chown root {0} && chmod go-w {0}", path.display()))
+            .hint(format!(
+                "chown root {0} && chmod go-w {0}",
+                shell_path(path)
+            ))
             .into());
         }
     }

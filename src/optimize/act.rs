@@ -11,6 +11,7 @@ use super::{
 use crate::error::{self, Failure, Kind};
 use crate::report::{Finding, Severity, Step};
 use crate::sqlite::{Held, Pace, Rehearsal, Writer, quote};
+use crate::sys::process::shell_path;
 use crate::units::{self, Bytes, Length};
 
 /// Rows of each index that `ANALYZE` looks at.
@@ -301,7 +302,7 @@ impl Work<'_> {
                     ),
                 )
                 .measured(size as f64, "bytes", LARGE_LOG as f64)
-                .hint(format!("who has it open: fuser -v '{}'", self.source.path.display())),
+                .hint(format!("who has it open: fuser -v {}", shell_path(&self.source.path))),
             );
         }
         Ok(done.into())

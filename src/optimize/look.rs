@@ -9,6 +9,7 @@ use super::{CORRUPT, FOREIGN_KEYS, Outcome, State, UNCHECKED, Work, millis};
 use crate::error::{self, Kind};
 use crate::report::{Finding, Severity};
 use crate::sqlite::{self, BareTable, Snapshot, Stale};
+use crate::sys::process::shell_path;
 use crate::sys::{Stop, files};
 use crate::units;
 
@@ -111,7 +112,7 @@ impl Work<'_> {
                 self.report.find(
                     Finding::new(CORRUPT, Severity::Critical, name, message)
                         .measured(violations as f64, "", 0.0)
-                        .hint(format!("sqlite3 '{}' 'PRAGMA quick_check'", path.display())),
+                        .hint(format!("sqlite3 {} 'PRAGMA quick_check'", shell_path(path))),
                 );
                 Ok(None)
             }
@@ -129,8 +130,8 @@ impl Work<'_> {
                     )
                     .measured(violations as f64, "", 0.0)
                     .hint(format!(
-                        "sqlite3 -readonly '{}' 'PRAGMA foreign_key_check'",
-                        path.display()
+                        "sqlite3 -readonly {} 'PRAGMA foreign_key_check'",
+                        shell_path(path)
                     )),
                 );
                 Ok(None)

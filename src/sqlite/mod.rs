@@ -40,7 +40,7 @@ pub use pace::{LONGEST_LOCK, Pace, require_open};
 pub use rowids::{BareTable, bare_tables, column_digest, rowid_digest};
 pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
 pub use snapshot::{Checks as SnapshotChecks, HoldsWriters, Snapshot, SnapshotOptions};
-pub use statistics::{Stale, stale_statistics};
+pub use statistics::{Stale, is_stale, stale_statistics};
 pub use table::{Reference, Table};
 pub use time_format::{Resolution, TimeColumn, TimeFormat, Times, Unit, Zone};
 pub use vacuum::{Rehearsal, rehearse};

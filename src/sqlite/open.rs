@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::integrity::is_the_applications;
 use crate::error::{Failure, Kind, missing, refused};
+use crate::sys::process::shell_path;
 use crate::sys::{Stop, files, space};
 
 const STEPS_BETWEEN_CHECKS: i32 = 20_000;
@@ -227,27 +228,27 @@ pub fn is_disk_full(error: &rusqlite::Error, path: &Path) -> bool {
 
 /// An SQLite error in the operator's words, with the next step. An interruption is the stop that caused it.
 pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
-    let shown = path.display();
+    let (shown, word) = (path.display(), shell_path(path));
     let code = error.sqlite_error_code();
     let extended = error.sqlite_error().map(|error| error.extended_code);
     let full = is_disk_full(&error, path);
     let hint = match code {
         _ if extended == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Some(format!(
-            "a transaction was cut short and has to be rolled back first: start the application, or: sqlite3 '{shown}' .tables"
+            "a transaction was cut short and has to be rolled back first: start the application, or: sqlite3 {word} .tables"
         )),
-        _ if full => Some(format!("free some space: df -h '{}'", files::parent(path).display())),
+        _ if full => Some(format!("free some space: df -h {}", shell_path(files::parent(path)))),
         Some(ErrorCode::OperationInterrupted) => match stop.check() {
             Err(stopped) => return stopped.context(format!("reading {shown}")),
             Ok(()) => None,
         },
         Some(ErrorCode::DatabaseCorrupt) => Some(format!(
-            "restore the newest verified backup: empire-maint restore; look first: sqlite3 -readonly '{shown}' 'PRAGMA integrity_check'"
+            "restore the newest verified backup: empire-maint restore; look first: sqlite3 -readonly {word} 'PRAGMA integrity_check'"
         )),
         Some(ErrorCode::NotADatabase) => {
-            Some(format!("look at it: head -c 16 '{shown}'; encrypted databases are not supported"))
+            Some(format!("look at it: head -c 16 {word}; encrypted databases are not supported"))
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            Some(format!("another process holds a lock: try again in a quiet minute, or find it with: fuser -v '{shown}'"))
+            Some(format!("another process holds a lock: try again in a quiet minute, or find it with: fuser -v {word}"))
         }
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Some(
             "run as root or as the application's user: reading a WAL database needs write access to its directory"

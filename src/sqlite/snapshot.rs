@@ -13,6 +13,7 @@ use rusqlite::Connection;
 
 use super::{explain, open_readonly, side_files};
 use crate::error::{Failure, Kind, damaged};
+use crate::sys::process::shell_path;
 use crate::sys::scratch::Scratch;
 use crate::sys::{Stop, files};
 use crate::units::{self, Bytes, Length};
@@ -72,8 +73,8 @@ impl HoldsWriters {
     /// The command after which nobody waits.
     pub fn remedy(&self) -> String {
         format!(
-            "sqlite3 '{}' 'PRAGMA journal_mode=WAL' once",
-            self.path.display()
+            "sqlite3 {} 'PRAGMA journal_mode=WAL' once",
+            shell_path(&self.path)
         )
     }
 }

@@ -15,8 +15,13 @@ pub struct Stale {
     pub reason: String,
 }
 
-/// Tables with an index that has entries and no statistics, or whose rows became ten times more or less since: the rule of
-/// SQLite's own `PRAGMA optimize` (<https://sqlite.org/pragma.html#pragma_optimize>). `rows` are the rows of each table, `empty` are
+/// True where a table of `now` rows had so many more or less when it was analyzed that its statistics mislead the planner: ten times,
+/// the rule of SQLite's own `PRAGMA optimize` (<https://sqlite.org/pragma.html#pragma_optimize>).
+pub fn is_stale(now: u64, then: u64) -> bool {
+    now / 10 > then || then / 10 > now
+}
+
+/// Tables with an index that has entries and no statistics, or whose rows became many more or less since. `rows` are the rows of each table, `empty` are
 /// indexes without entries, of which there is nothing to know.
 pub fn stale_statistics(
     connection: &Connection,
@@ -44,7 +49,7 @@ pub fn stale_statistics(
             None => format!("index {index} has no statistics"),
             // Of a partial index the entries were counted, not the rows.
             Some(_) if partial => continue,
-            Some(then) if now / 10 > *then || then / 10 > now => {
+            Some(then) if is_stale(now, *then) => {
                 format!("{now} rows, {then} when it was analyzed")
             }
             Some(_) => continue,

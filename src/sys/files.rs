@@ -11,6 +11,7 @@ use rustix::fs::{Advice, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 
 use crate::error::{Failure, Kind};
 use crate::report::Permit;
+use crate::sys::process::shell_path;
 
 const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
@@ -314,7 +315,7 @@ pub fn require_trusted_directory(path: &Path) -> anyhow::Result<()> {
             Kind::Refused,
             format!("{} is writable by everybody", path.display()),
         )
-        .hint(format!("chmod o-w {}", path.display()))
+        .hint(format!("chmod o-w {}", shell_path(path)))
         .into());
     }
     Ok(())
@@ -333,7 +334,7 @@ pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
                 Kind::Refused,
                 format!("{} is a link that somebody else made", part.display()),
             )
-            .hint(format!("chown -h root '{}'", part.display()))
+            .hint(format!("chown -h root {}", shell_path(part)))
             .into());
         }
     }

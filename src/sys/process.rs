@@ -108,6 +108,11 @@ pub fn shell_word(word: &str) -> String {
     }
 }
 
+/// The same of a path.
+pub fn shell_path(path: &Path) -> String {
+    shell_word(&path.display().to_string())
+}
+
 /// A command line taken apart as `/bin/sh` would: blanks, quotes and backslashes. What only a shell could do is refused.
 pub fn words(line: &str) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();

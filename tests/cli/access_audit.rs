@@ -145,9 +145,20 @@ fn any_table_may_be_missing() {
             assert_eq!(missing, !there.contains(&at), "{what}: {report:#}");
         }
     }
+    // Nothing to audit is no failure each month, but where the configuration says that there is something.
     let server = server(&["CREATE TABLE other(x);"]);
     let (code, report) = server.json("access-audit");
-    assert_eq!(code, 3, "nothing to audit is not well: {report:#}");
+    assert_eq!((code, &report["status"]), (0, &"ok".into()), "{report:#}");
+    assert_eq!(
+        report["summary"],
+        "no accounts to look at; no login events to count; no actions to look at"
+    );
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&format!(
+        "{text}\n[access_audit.users]\ntable = \"people\"\n"
+    ));
+    let (code, report) = server.json("access-audit");
+    assert_eq!(code, 3, "{report:#}");
     assert!(
         report["failure"]["message"]
             .as_str()
@@ -618,4 +629,81 @@ fn accounts_are_known_by_any_of_their_names() {
     assert_eq!(report["data"]["logins"], Value::Null, "{report:#}");
     let told = report["findings"].to_string();
     assert!(told.contains("how an attempt ended"), "{told}");
+}
+
+/// Names that are the ids or the addresses of others, in tables that call accounts by id, by name, by address, or by any of them.
+#[test]
+fn a_name_takes_no_others_place() {
+    const NAMES: &str = "
+        INSERT INTO users VALUES (0, '7', 'x@x', 'user'), (1, 'chief', 'chief@x', 'admin'), (7, '1', 'y@x', 'user'),
+          (8, 'chief@x', 'z@x', 'user'), (9, '99', 'w@x', 'user');";
+    for (kind, column, word) in [
+        ("an id", "user_id INTEGER", "1"),
+        ("an id as text", "user_id TEXT", "'1'"),
+        ("an address", "email TEXT", "'Chief@x'"),
+        ("a name", "username TEXT", "'chief'"),
+        ("anything", "user TEXT", "'1'"),
+    ] {
+        let server = server(&[
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, email TEXT, role TEXT);",
+            NAMES,
+            &format!(
+                "CREATE TABLE login_events ({column}, success INTEGER, created_at TEXT);
+                 WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 30)
+                   INSERT INTO login_events SELECT {word}, 0, datetime('now', '-1 day', 'start of day', n || ' seconds') FROM c;
+                 INSERT INTO login_events VALUES ({word}, 1, datetime('now', '-1 day', 'start of day', '1 minute'));
+                 CREATE TABLE audit_log ({column}, type TEXT, timestamp TEXT);
+                 INSERT INTO audit_log VALUES ({word}, 'admin.delete', datetime('now', '-1 day')),
+                   ({word}, 'admin.delete', datetime('now', '-1 day'));"
+            ),
+        ]);
+        let (code, report) = server.json("access-audit");
+        assert_eq!(code, 2, "{kind}: {report:#}");
+        let attack = finding(&report, "access.burst-succeeded");
+        assert_eq!(attack["subject"], "user chief", "{kind}");
+        let accounts = &report["data"]["accounts"];
+        assert_eq!(names(&accounts["listed_active"]), ["chief"], "{kind}");
+        let actors = &report["data"]["actions"]["by_actor"];
+        assert_eq!(actors, &json!([{"actor": "chief", "actions": 2}]), "{kind}");
+        let ids = finding_ids(&report, "");
+        let wrong = "access.action-without-right".to_owned();
+        assert!(!ids.contains(&wrong), "{kind}: {report:#}");
+    }
+    // A column of names means the one who is called so, and the id of one who is gone is nobody's name.
+    let server = server(&[
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, email TEXT, role TEXT);",
+        NAMES,
+        "CREATE TABLE logins (username TEXT, at TEXT); INSERT INTO logins VALUES ('1', datetime('now', '-1 day'));
+         CREATE TABLE admin_actions (user_id INTEGER, kind TEXT, created_at TEXT);
+         INSERT INTO admin_actions VALUES (99, 'x', datetime('now', '-1 day'));",
+    ]);
+    let (_, report) = server.json("access-audit");
+    assert_eq!(
+        names(&report["data"]["accounts"]["listed_active"]),
+        ["1"],
+        "{report:#}"
+    );
+    let stranger = finding(&report, "access.action-without-right")["message"].to_string();
+    assert!(
+        stranger.contains("99 did") && stranger.contains("no account"),
+        "{stranger}"
+    );
+}
+
+/// Whoever may write its own last login does not stay active for ever.
+#[test]
+fn a_login_that_is_still_to_come_is_none() {
+    let server = server(&[
+        USERS,
+        "UPDATE users SET last_login = '2099-01-01 00:00:00' WHERE id = 3;
+         UPDATE users SET last_login = datetime('now', '+14 hours') WHERE id = 2;",
+    ]);
+    let (_, report) = server.json("access-audit");
+    let accounts = &report["data"]["accounts"];
+    assert_eq!(
+        names(&accounts["listed_active"]),
+        ["bob", "alice"],
+        "{report:#}"
+    );
+    assert_eq!(names(&accounts["listed_idle"]), ["carol"]);
 }

@@ -209,6 +209,40 @@ fn rows_without_their_parent_stop_it() {
     );
 }
 
+/// A hint is pasted into a shell, whatever the folder is called.
+#[test]
+fn a_hint_about_a_path_with_an_apostrophe_runs_as_it_is() {
+    let server = Server::new();
+    fs::create_dir(server.root().join("it's")).unwrap();
+    let path = server.root().join("it's/app.db");
+    fs::rename(server.database(), &path).unwrap();
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replace("data/app.db", "it's/app.db"));
+    sql(
+        &path,
+        "PRAGMA foreign_keys=OFF;
+         CREATE TABLE child(id INTEGER PRIMARY KEY, user INTEGER REFERENCES users(id));
+         INSERT INTO child(user) VALUES (100000);",
+    );
+    let pasted = |report: &Value, id: &str| {
+        let hint = finding(report, id)["hint"].as_str().unwrap().to_owned();
+        let output = Command::new("sh").args(["-c", &hint]).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), hint)
+    };
+    let (_, report) = server.json("backup");
+    let (said, hint) = pasted(&report, "backup.foreign-keys");
+    assert_eq!(said, "child|1|users|0\n", "{hint}");
+    let (_, report) = server.json("optimize-db");
+    let (said, hint) = pasted(&report, "optimize.foreign-keys");
+    assert_eq!(said, "child|1|users|0\n", "{hint}");
+    fs::write(&path, "this is no database, and is long enough for one").unwrap();
+    let (_, report) = server.json("query-review");
+    let hint = finding(&report, "database.unreadable")["hint"]
+        .as_str()
+        .unwrap();
+    assert!(hint.contains(r"/it'\''s/app.db'; encrypted"), "{hint}");
+}
+
 #[test]
 fn what_is_no_database_or_has_a_broken_schema_is_an_error_and_no_panic() {
     for (name, schema) in [

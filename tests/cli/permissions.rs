@@ -196,12 +196,13 @@ fn a_link_to_a_database_is_followed_when_the_right_people_made_it() {
     chown(server.root(), Some(APP), None).unwrap();
     for (owner, code) in [(0, 0), (APP, 0), (THIRD, 2)] {
         lchown(server.database(), Some(owner), None).unwrap();
-        let ran = server.run("backup --database app_db").expect(code);
-        if code != 0 {
-            assert!(
-                ran.out.contains("is a link that somebody else made"),
-                "{}",
-                ran.out
+        for line in ["backup --database app_db", "access-audit", "query-review"] {
+            let ran = server.run(line).expect(code);
+            let said = ran.out + &ran.err;
+            assert_eq!(
+                said.contains("is a link that somebody else made"),
+                code != 0,
+                "{line}: {said}"
             );
         }
     }

@@ -248,13 +248,19 @@ fn indices_that_are_needless_or_unused_and_statistics_that_are_stale() {
         .execute_batch("COMMIT; DELETE FROM orders WHERE id > 5000")
         .unwrap();
     let (_, report) = server.json("query-review");
+    // What optimize-db would leave alone is not told.
+    assert!(all(&report, "query.statistics").is_empty(), "{report:#}");
+    connection
+        .execute_batch("DELETE FROM orders WHERE id > 1500")
+        .unwrap();
+    let (_, report) = server.json("query-review");
     let unused = finding(&report, "query.index-unused");
     assert_eq!(unused["subject"], "app_db: idle", "{report:#}");
     let statistics = finding(&report, "query.statistics")["message"]
         .as_str()
         .unwrap();
     assert!(
-        statistics.contains("orders has 5000 rows, they say 20000"),
+        statistics.contains("orders has 1500 rows, they say 20000"),
         "{statistics}"
     );
     // A change is explained too, on the copy: it uses an index.
@@ -274,6 +280,11 @@ fn indices_that_are_needless_or_unused_and_statistics_that_are_stale() {
         statistics.contains("no statistics for orders"),
         "{statistics}"
     );
+    // The hint is true.
+    server.run("backup --database app_db").expect(0);
+    server.json("optimize-db app_db");
+    let (_, report) = server.json("query-review");
+    assert!(all(&report, "query.statistics").is_empty(), "{report:#}");
 }
 
 /// Each of these indices is used by something that one plan a shape does not show.
@@ -569,6 +580,11 @@ fn bad_usage_and_configuration_start_nothing() {
         code, 2,
         "a database that the configuration names must be there: {report:#}"
     );
+    let summary = report["summary"].as_str().unwrap();
+    assert!(
+        summary.ends_with("1 database could not be read"),
+        "{summary}"
+    );
     let server = Server::empty().raw_config("[app]\nroot = \"/nonexistent\"");
     server.run("query-review").expect(3);
 }
@@ -688,4 +704,32 @@ fn a_program_that_fails_is_said_to_have() {
         "{message}"
     );
     assert_eq!(report["actions"][0]["outcome"], "failed");
+    // The review is there all the same.
+    assert_eq!(report["data"]["databases"][0]["database"], "app_db");
+    fs::write(server.root().join("silent.js"), "process.exit(3)").unwrap();
+    let line = ["query-review", "--json", "--for", "5s", "--profile"];
+    let report = server
+        .run_args(line.iter().chain(&["node silent.js"]))
+        .expect(2)
+        .json();
+    assert_eq!(
+        report["failure"]["message"],
+        "node silent.js ended by itself with exit status: 3 and said nothing"
+    );
+}
+
+#[test]
+fn a_program_that_does_not_end_when_asked_is_killed_and_said_to_be() {
+    let server = Server::new();
+    fs::write(
+        server.root().join("server.js"),
+        "process.on('SIGTERM', () => {}); setInterval(() => { for (let i = 0; i < 1e6; i++); }, 5);",
+    )
+    .unwrap();
+    let line = ["query-review", "--for", "1s", "--profile", "node server.js"];
+    let text = server.run_args(line).expect(0).out;
+    assert!(
+        text.contains("node server.js did not end on SIGTERM and was killed 10.0 s later"),
+        "{text}"
+    );
 }

@@ -306,11 +306,13 @@ fn every_line_of_the_plan_is_on_the_board() {
     }
     let idle = Server::empty().raw_config("database = []\n");
     let (_, report) = idle.json("schedule show");
-    assert_eq!(row(&report, "backup")["standing"], "idle");
-    assert_eq!(
-        row(&report, "backup")["reason"],
-        "no [[database]] is configured"
-    );
+    for name in ["backup", "access-audit", "query-review"] {
+        assert_eq!(row(&report, name)["standing"], "idle", "{name}");
+        assert_eq!(
+            row(&report, name)["reason"],
+            "no [[database]] is configured"
+        );
+    }
     let text = idle.run("schedule crontab").expect(0).out;
     assert!(
         text.contains("nothing to do here, no [[database]] is configured.\n# 7 3 * * * "),

@@ -93,4 +93,15 @@ fn json_is_one_object_whatever_is_wrong_with_the_command_line() {
         assert_eq!(report["failure"]["kind"], "usage", "{line}");
         assert_eq!(report["findings"][0]["id"], "task.failed");
     }
+    // What is missing, or does not go together, is named.
+    for (line, named) in [
+        ("data-clean restore-archive", "not provided: <RULE>"),
+        ("query-review --for 3s", "not provided: --profile <COMMAND>"),
+        ("restore --at x --latest", "--latest"),
+    ] {
+        let report = server.run(&format!("{line} --json")).expect(3).json();
+        let message = report["failure"]["message"].as_str().unwrap();
+        assert!(message.contains(named), "{line}: {message}");
+        assert!(!message.ends_with(':'), "{line}: {message}");
+    }
 }

@@ -40,7 +40,7 @@ pub struct AccessAudit {
 }
 
 /// The table of accounts and its columns.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserTable {
     /// its name
@@ -74,7 +74,7 @@ pub struct UserTable {
 }
 
 /// The table of login events and its columns.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoginTable {
     /// its name
@@ -100,7 +100,7 @@ pub struct LoginTable {
 }
 
 /// The table of actions and its columns.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActionTable {
     /// its name
@@ -171,6 +171,14 @@ impl WorkingHours {
 }
 
 impl AccessAudit {
+    /// True where it names a database, a table or a column: somebody says that they are there.
+    pub fn names_any(&self) -> bool {
+        self.database.is_some()
+            || self.users != UserTable::default()
+            || self.logins != LoginTable::default()
+            || self.actions != ActionTable::default()
+    }
+
     /// `working_hours` and `working_days`, read.
     pub fn working(&self) -> Result<WorkingHours, Failure> {
         const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];

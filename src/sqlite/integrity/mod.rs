@@ -26,6 +26,7 @@ use self::partial::partial;
 use super::{explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
+use crate::sys::process::shell_path;
 
 /// As many problems as the pragma itself lists.
 const MOST: usize = 100;
@@ -178,8 +179,8 @@ pub(super) fn damage(path: &Path, problems: &[String]) -> Failure {
         ),
     )
     .hint(format!(
-        "keep the file; the newest verified backup: empire-maint backup list; look: sqlite3 -readonly '{}' 'PRAGMA integrity_check'",
-        path.display()
+        "keep the file; the newest verified backup: empire-maint backup list; look: sqlite3 -readonly {} 'PRAGMA integrity_check'",
+        shell_path(path)
     ))
 }
 

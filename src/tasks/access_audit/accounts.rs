@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Scene;
 use super::actions::Actions;
+use super::called::{Called, Calls, calls};
 use super::events::{Events, Tally};
 use super::tables::USERS;
 use super::values;
@@ -63,8 +64,10 @@ pub struct Accounts {
     pub admins: Vec<Account>,
     /// There were more administrators than are kept.
     pub too_many_admins: bool,
-    /// What other tables call an account, to its name.
-    pub names: BTreeMap<String, String>,
+    /// What login events call them.
+    pub users: Called,
+    /// What actions call them.
+    pub actors: Called,
     /// Actors that are accounts and no administrators.
     pub actors_without_right: Vec<String>,
     /// Actors by their names in lower case, as far as no account was found for them.
@@ -98,7 +101,8 @@ impl Accounts {
             listed_idle: Vec::new(),
             admins: Vec::new(),
             too_many_admins: false,
-            names: BTreeMap::new(),
+            users: Called::by(events.map(|events| &events.found), "user", &found),
+            actors: Called::by(actions.map(|actions| &actions.found), "actor", &found),
             actors_without_right: Vec::new(),
             strangers: BTreeMap::new(),
         };
@@ -109,12 +113,12 @@ impl Accounts {
         let wanted = [
             "id",
             "name",
+            "email",
             "last_login",
             "created",
             "admin",
             "status",
             "admin_flag",
-            "email",
         ]
         .map(|what| found.short(what));
         let column = |what: &str| found.column(what).unwrap_or_default().to_owned();
@@ -124,6 +128,15 @@ impl Accounts {
             Some(_) => String::new(),
             None => column("admin_flag"),
         };
+        let (live, table, path) = (scene.live, &found.table, scene.path);
+        scroll(live, table, &wanted[..3], path, scene.stop, |row| {
+            let calls = calls(row)?;
+            let in_events = |word: &str| events.is_some_and(|events| events.knows(word));
+            all.users.note(&calls, in_events);
+            let strangers = &all.strangers;
+            all.actors.note(&calls, |word| strangers.contains_key(word));
+            Ok(())
+        })?;
         scroll(
             scene.live,
             &found.table,
@@ -135,15 +148,9 @@ impl Accounts {
                 let name = values::word(row.get_ref(1)?)
                     .or_else(|| id.as_ref().map(|id| format!("account {id}")))
                     .unwrap_or_else(|| "an account without a name".to_owned());
-                let (seen, made) = (row.get_ref(2)?, row.get_ref(3)?);
-                let seen = last_login.and_then(|format| format.read(seen));
-                let email = values::word(row.get_ref(7)?);
-                let keys: Vec<_> = [Some(&name), id.as_ref(), email.as_ref()]
-                    .into_iter()
-                    .flatten()
-                    .map(|key| key.to_lowercase())
-                    .collect();
-                let tally = events.map(|events| tally(events, &keys));
+                let seen = scene.moment(last_login, row.get_ref(3)?);
+                let calls = calls(row)?;
+                let tally = events.map(|events| tally(events, &all.users.words(&calls)));
                 let roles = &scene.settings.admin_values;
                 let account = Account {
                     key: match &id {
@@ -152,13 +159,13 @@ impl Accounts {
                     },
                     logins: tally.map(|tally| tally.logins),
                     last_login: seen.max(tally.and_then(|tally| tally.last)),
-                    created: created.and_then(|format| format.read(made)),
-                    admin: values::is_admin(&admin, row.get_ref(4)?, roles)
-                        || (!flag.is_empty() && values::is_admin(&flag, row.get_ref(6)?, roles)),
+                    created: scene.moment(created, row.get_ref(4)?),
+                    admin: values::is_admin(&admin, row.get_ref(5)?, roles)
+                        || (!flag.is_empty() && values::is_admin(&flag, row.get_ref(7)?, roles)),
                     name,
                 };
-                let disabled = !status.is_empty() && values::is_disabled(&status, row.get_ref(5)?);
-                all.note_names(&keys, &account, events);
+                let disabled = !status.is_empty() && values::is_disabled(&status, row.get_ref(6)?);
+                all.note_names(&calls, &account);
                 all.add(account, disabled, scene);
                 Ok(())
             },
@@ -206,15 +213,16 @@ impl Accounts {
     }
 
     /// Remembers what the other tables call this account, where they do, and whether it may do what it did.
-    fn note_names(&mut self, keys: &[String], account: &Account, events: Option<&Events>) {
+    fn note_names(&mut self, calls: &Calls, account: &Account) {
+        for word in self.users.words(calls) {
+            let names = &mut self.users.names;
+            names.insert(word.to_owned(), account.name.clone());
+        }
         let mut acted = false;
-        for key in keys {
-            if events.is_some_and(|events| events.by_user.knows(key)) {
-                self.names.insert(key.clone(), account.name.clone());
-            }
-            for actor in self.strangers.remove(key).unwrap_or_default() {
+        for word in self.actors.words(calls) {
+            for actor in self.strangers.remove(word).unwrap_or_default() {
                 acted = true;
-                self.names.insert(actor, account.name.clone());
+                self.actors.names.insert(actor, account.name.clone());
             }
         }
         if acted && self.knows_admins && !account.admin && self.actors_without_right.len() < LISTED
@@ -234,8 +242,7 @@ impl Account {
     }
 }
 
-/// Events name an account by its name, its id or its address.
-fn tally(events: &Events, keys: &[String]) -> Tally {
-    let found = keys.iter().find_map(|key| events.accounts.get(key));
+fn tally(events: &Events, words: &[&str]) -> Tally {
+    let found = words.iter().find_map(|word| events.accounts.get(*word));
     found.copied().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Scene;
-use super::tables::ACTIONS;
+use super::tables::{ACTIONS, Found};
 use super::values;
 use crate::config::sections::WorkingHours;
 use crate::sqlite::scroll;
@@ -36,8 +36,8 @@ pub struct Action {
 
 /// All of the period.
 pub struct Actions {
-    /// The table.
-    pub table: String,
+    /// Where they are.
+    pub found: Found,
     /// How many.
     pub total: u64,
     /// How many were outside working hours.
@@ -71,7 +71,7 @@ impl Actions {
             .collect();
         let all = found.table.to_ascii_lowercase().contains("admin");
         let mut actions = Self {
-            table: found.table.clone(),
+            found: found.clone(),
             total: 0,
             outside: 0,
             newest: BTreeSet::new(),
@@ -92,7 +92,7 @@ impl Actions {
                     return Ok(());
                 }
                 let value = row.get_ref(0)?;
-                let at = format.and_then(|format| format.read(value));
+                let at = scene.moment(format, value);
                 let Some(at) = at.filter(|at| *at >= scene.since) else {
                     return Ok(());
                 };

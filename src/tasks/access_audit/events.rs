@@ -78,6 +78,11 @@ impl Events {
         Ok(Some(events))
     }
 
+    /// True for what an event calls an account.
+    pub fn knows(&self, word: &str) -> bool {
+        self.accounts.contains_key(word) || self.by_user.knows(word)
+    }
+
     fn add(&mut self, event: Option<Event>, since: Timestamp) {
         let Some(event) = event else {
             self.left_out += 1;
@@ -166,9 +171,7 @@ fn scan(
         scene.path,
         scene.stop,
         |row| {
-            let at =
-                format.and_then(|format| row.get_ref(1).ok().and_then(|value| format.read(value)));
-            each(match at {
+            each(match scene.moment(format, row.get_ref(1)?) {
                 None => None,
                 Some(at) => Some(Event {
                     user: values::word(row.get_ref(0)?).map(|user| user.to_lowercase()),

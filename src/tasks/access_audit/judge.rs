@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::accounts::{Account, Accounts};
 use super::actions::Actions;
 use super::bursts::{Burst, Failures};
+use super::called::Called;
 use super::events::Events;
 use super::{AccountsDetail, ActionsDetail, ByActor, Detail, Failed, LoginsDetail, Scene, show};
 use crate::context::Context;
@@ -46,7 +47,9 @@ pub struct All<'a> {
 impl All<'_> {
     /// Judges, shows, remembers.
     pub fn report(self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
-        if self.accounts.is_none() && self.events.is_none() && self.actions.is_none() {
+        let nothing = self.accounts.is_none() && self.events.is_none() && self.actions.is_none();
+        // A server without accounts of its own has nothing to audit; findings say what was looked for.
+        if nothing && self.scene.settings.names_any() {
             return Err(missing(format!(
                 "{} has neither accounts nor login events nor actions that could be audited",
                 self.database
@@ -79,9 +82,10 @@ impl All<'_> {
         report.detail(&detail)
     }
 
-    fn names(&self) -> BTreeMap<String, String> {
+    /// Accounts by what the words of a column call them.
+    fn names(&self, of: impl Fn(&Accounts) -> &Called) -> BTreeMap<String, String> {
         let accounts = self.accounts.as_ref();
-        accounts.map_or_else(BTreeMap::new, |accounts| accounts.names.clone())
+        accounts.map_or_else(BTreeMap::new, |accounts| of(accounts).names.clone())
     }
 
     fn idle(&self, accounts: &Accounts, report: &Reporter) {
@@ -191,7 +195,7 @@ impl All<'_> {
 
     fn logins(&self, events: &Events, report: &Reporter) -> anyhow::Result<LoginsDetail> {
         let settings = self.scene.settings;
-        let names = self.names();
+        let names = self.names(|accounts| &accounts.users);
         report.measure("access_logins", events.succeeded as f64, "", []);
         report.measure("access_logins_failed", events.failed as f64, "", []);
         for id in [BURST, SUCCEEDED] {
@@ -256,12 +260,12 @@ impl All<'_> {
             let message = format!(
                 "none of the {} of {} is an account of {}: who may do that cannot be told",
                 units::count(strangers.len() as u64, "actor"),
-                actions.table,
+                actions.found.table,
                 accounts.table
             );
             let hint =
                 "[access_audit.actions] actor names the column with the account's name or id";
-            return find(&actions.table, message, hint);
+            return find(&actions.found.table, message, hint);
         }
         for actor in strangers.into_iter().take(MOST) {
             let shown = shorten(actor, 100);
@@ -322,7 +326,7 @@ impl All<'_> {
             "",
             [],
         );
-        let names = self.names();
+        let names = self.names(|accounts| &accounts.actors);
         if let Some(accounts) = self
             .accounts
             .as_ref()
@@ -346,7 +350,7 @@ impl All<'_> {
             action
         };
         ActionsDetail {
-            table: actions.table.clone(),
+            table: actions.found.table.clone(),
             total: actions.total,
             outside_hours: actions.outside,
             by_actor: actions

@@ -4,18 +4,20 @@
 mod accounts;
 mod actions;
 mod bursts;
+mod called;
 mod events;
 mod judge;
 mod show;
 mod tables;
 mod values;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,7 +28,7 @@ use crate::context::Context;
 use crate::error::{self, missing};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite::{self, TimeColumn, TimeFormat};
-use crate::sys::Stop;
+use crate::sys::{Stop, files};
 use crate::task;
 use accounts::{Account, Accounts};
 use actions::{Action, Actions};
@@ -38,6 +40,8 @@ const NO_TABLE: &str = "access.no-table";
 const UNFIT: &str = "access.unfit";
 const TIME_FORMAT: &str = "access.time-format";
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A time that was written in another zone may be so far ahead of the clock.
+const SKEW: SignedDuration = SignedDuration::from_hours(24);
 
 /// Audit who has access: active, idle and admin accounts, logins, failed logins, admin actions
 #[derive(Args)]
@@ -142,6 +146,7 @@ struct ByActor {
 /// Resolved.
 pub struct Task {
     source: Source,
+    root: PathBuf,
     settings: AccessAudit,
     hours: WorkingHours,
 }
@@ -164,6 +169,7 @@ impl task::Arguments for Arguments {
         };
         Ok(Task {
             source,
+            root: config.app_root()?,
             hours: settings.working()?,
             settings,
         })
@@ -189,6 +195,7 @@ impl task::Task for Task {
 impl Task {
     fn look(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let (path, stop) = (self.source.path.as_path(), &context.stop);
+        files::require_own_links(path, &self.root)?;
         let live = sqlite::open_readonly(path, stop, PATIENCE)?;
         sqlite::require_tables(&live, path, &[], stop)?;
         let now = context.now.to_zoned(context.zone.clone());
@@ -198,6 +205,7 @@ impl Task {
             stop,
             report,
             settings: &self.settings,
+            until: context.now.checked_add(SKEW).unwrap_or(Timestamp::MAX),
             since: self.settings.period.before(&now)?.timestamp(),
             idle_since: self.settings.idle_after.before(&now)?.timestamp(),
         };
@@ -222,11 +230,17 @@ struct Scene<'a> {
     stop: &'a Stop,
     report: &'a Reporter,
     settings: &'a AccessAudit,
+    until: Timestamp,
     since: Timestamp,
     idle_since: Timestamp,
 }
 
 impl Scene<'_> {
+    /// A moment; one that is still to come is none.
+    fn moment(&self, format: Option<TimeFormat>, value: ValueRef<'_>) -> Option<Timestamp> {
+        format?.read(value).filter(|at| *at <= self.until)
+    }
+
     /// The table, or `None` with a finding that says why not.
     fn table(&self, usual: &Usual) -> anyhow::Result<Option<Found>> {
         let wrong = |error| sqlite::explain(error, self.path, self.stop);

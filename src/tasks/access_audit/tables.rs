@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use crate::config::sections::AccessAudit;
-use crate::sqlite::{self, TableKind, quote};
+use crate::sqlite::{self, Column, TableKind, quote};
 
 /// A longer value is none: names, addresses and kinds are short.
 const LONGEST: u32 = 1_024;
@@ -261,13 +261,19 @@ pub const ACTIONS: Usual = Usual {
 pub struct Found {
     /// As it was declared.
     pub table: String,
-    columns: BTreeMap<&'static str, String>,
+    columns: BTreeMap<&'static str, Column>,
 }
 
 impl Found {
     /// The column that holds this, if there is one.
     pub fn column(&self, what: &str) -> Option<&str> {
-        self.columns.get(what).map(String::as_str)
+        self.columns.get(what).map(|column| column.name.as_str())
+    }
+
+    /// True for a column of whole numbers, by SQLite's own rule for its affinity.
+    pub fn is_whole(&self, what: &str) -> bool {
+        let column = self.columns.get(what);
+        column.is_some_and(|column| column.declared.to_ascii_uppercase().contains("INT"))
     }
 
     /// An SQL expression for it; NULL where there is none, or where its value is too long for what it should hold.
@@ -326,7 +332,7 @@ pub fn find(
         let found = columns
             .iter()
             .find(|column| column.name.eq_ignore_ascii_case(wanted));
-        found.map(|column| column.name.clone())
+        found.cloned()
     };
     let mut found = Found {
         table: name,

@@ -9,6 +9,7 @@ use super::Looked;
 use super::scene::Scene;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
+use crate::sys::process::{shell_path, shell_word};
 use crate::sys::{files, machine};
 use crate::text::{clean, shorten};
 use crate::units;
@@ -120,7 +121,7 @@ pub(super) fn tell_broken(broken: &[(PathBuf, String)], subject: &str, report: &
     );
     report.find(
         Finding::new(SKIPPED, Severity::Info, subject, message)
-            .hint(format!("gzip -t '{}'", file.display())),
+            .hint(format!("gzip -t {}", shell_path(file))),
     );
 }
 
@@ -134,11 +135,16 @@ fn judge_log(seen: &Survey, subject: &str, report: &Reporter) {
                 UNPARSED,
                 Severity::Medium,
                 subject,
-                format!("{} of {} were not understood: figures from this log mean nothing", seen.unparsed, units::count(lines, "line")),
+                format!(
+                    "{} of {} were not understood: figures from this log mean nothing",
+                    seen.unparsed,
+                    units::count(lines, "line")
+                ),
             )
             .measured(units::percent(seen.unparsed, lines), "%", 50.0)
             .hint(format!(
-                "tail -3 '{subject}': common, combined, morgan, nginx's JSON and pino's are understood"
+                "tail -3 {}: common, combined, morgan, nginx's JSON and pino's are understood",
+                shell_word(subject)
             )),
         );
     }
@@ -182,7 +188,10 @@ fn judge_errors(scene: &Scene, seen: &Survey, subject: &str, report: &Reporter) 
                 ),
             )
             .measured(share, "%", limit)
-            .hint(format!("grep '\" 5[0-9][0-9] ' '{subject}' | tail")),
+            .hint(format!(
+                "grep '\" 5[0-9][0-9] ' {} | tail",
+                shell_word(subject)
+            )),
         );
     }
 }
@@ -202,7 +211,10 @@ fn judge_logins(scene: &Scene, seen: &Survey, subject: &str, report: &Reporter) 
                 ),
             )
             .measured(peak as f64, "", limit)
-            .hint(format!("grep '\" 40[13] ' '{subject}' | grep login | tail")),
+            .hint(format!(
+                "grep '\" 40[13] ' {} | grep login | tail",
+                shell_word(subject)
+            )),
         );
     }
 }
@@ -275,8 +287,9 @@ fn judge_denied(scene: &Scene, addresses: &[Row<Address>], subject: &str, report
         )
         .measured(worst.counts.denied_peak as f64, "", limit as f64)
         .hint(format!(
-            "grep -F '{} ' '{subject}' | tail",
-            shown(&worst.name).replace('\'', "")
+            "grep -F {} {} | tail",
+            shell_word(&format!("{} ", shown(&worst.name))),
+            shell_word(subject)
         )),
     );
 }

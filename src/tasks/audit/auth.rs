@@ -14,6 +14,7 @@ use super::access::{SKIPPED, STALE, UNPARSED, tell_broken};
 use super::scene::Scene;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
+use crate::sys::process::shell_word;
 use crate::sys::{files, process};
 use crate::text::{clean, shorten};
 use crate::units;
@@ -376,7 +377,8 @@ fn judge_log(seen: &Seen, history: &History, subject: &str, context: &Context, r
             )
             .measured(units::percent(seen.undated, seen.all_lines), "%", 50.0)
             .hint(format!(
-                "tail -3 '{subject}': rsyslog's usual form and RFC 3339 are understood"
+                "tail -3 {}: rsyslog's usual form and RFC 3339 are understood",
+                shell_word(subject)
             )),
         );
     } else if seen
@@ -466,7 +468,11 @@ fn judge_sudo(user: &str, sudo: &Sudo, subject: &str, report: &Reporter) {
                 user,
                 format!("{user} {}", told.join(" and ")),
             )
-            .hint(format!("grep 'sudo.*{user}' {subject}")),
+            .hint(format!(
+                "grep {} {}",
+                shell_word(&format!("sudo.*{user}")),
+                shell_word(subject)
+            )),
         );
     }
 }

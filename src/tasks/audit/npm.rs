@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::npm::{Advisory, Verdict};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::files;
+use crate::sys::process::shell_path;
 
 const VULNERABLE: &str = "npm.vulnerable";
 const UNKNOWN: &str = "npm.unknown";
@@ -36,7 +37,8 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
                     format!("nobody knows whether the packages are sound: {why}"),
                 )
                 .hint(format!(
-                    "cd '{subject}' && {} audit",
+                    "cd {} && {} audit",
+                    shell_path(&project.path),
                     project.manager()?.program()
                 )),
             );

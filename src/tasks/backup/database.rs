@@ -12,6 +12,7 @@ use crate::journal;
 use crate::report::{Finding, Permit, Severity, Step};
 use crate::sqlite::{self, Facts, HoldsWriters, Snapshot, SnapshotOptions};
 use crate::sys::files;
+use crate::sys::process::shell_path;
 use crate::units::Length;
 
 const SAME_DEVICE: &str = "backup.same-device";
@@ -75,8 +76,8 @@ impl Work<'_> {
                             ),
                         )
                         .hint(format!(
-                            "sqlite3 '{}' 'PRAGMA journal_mode=WAL'",
-                            source.path.display()
+                            "sqlite3 {} 'PRAGMA journal_mode=WAL'",
+                            shell_path(&source.path)
                         )),
                     );
                 }

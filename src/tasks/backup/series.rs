@@ -14,6 +14,7 @@ use crate::config::sections::Backup as Settings;
 use crate::context::Context;
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
+use crate::sys::process::{shell_path, shell_word};
 use crate::sys::{files, scratch, space};
 use crate::units::{self, Bytes};
 
@@ -165,7 +166,7 @@ impl Work<'_> {
                     folder.display()
                 ),
             )
-            .hint(format!("is the disk mounted? findmnt -T '{}'", folder.display())),
+            .hint(format!("is the disk mounted? findmnt -T {}", shell_path(folder))),
         );
     }
 
@@ -253,8 +254,8 @@ impl Work<'_> {
                 ),
             )
             .hint(format!(
-                "empire-maint verify-backup --file '{}'; check the disk",
-                backup.path.display()
+                "empire-maint verify-backup --file {}; check the disk",
+                shell_path(&backup.path)
             )),
         );
         let Some(mut manifest) = backup.manifest().cloned() else {
@@ -392,8 +393,8 @@ impl Work<'_> {
                 )
                 .measured(facts.foreign_key_violations as f64, "", 0.0)
                 .hint(format!(
-                    "sqlite3 -readonly '{}' 'PRAGMA foreign_key_check'",
-                    manifest.source
+                    "sqlite3 -readonly {} 'PRAGMA foreign_key_check'",
+                    shell_word(&manifest.source)
                 )),
             );
         }
@@ -411,7 +412,7 @@ impl Work<'_> {
                     ),
                 )
                 .measured(facts.constraint_violations as f64, "", 0.0)
-                .hint(format!("sqlite3 '{}' 'PRAGMA quick_check'", manifest.source)),
+                .hint(format!("sqlite3 {} 'PRAGMA quick_check'", shell_word(&manifest.source))),
             );
         }
         if let Some(facts) = &manifest.database

@@ -14,6 +14,7 @@ use super::scene::Scene;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::files;
+use crate::sys::process::shell_word;
 use crate::units;
 use crate::weblog::{self, Lines, Position, clock};
 
@@ -124,7 +125,7 @@ fn one(
                     units::count(fresh.len() as u64, "kind of error")
                 ),
             )
-            .hint(format!("tail -50 '{subject}'")),
+            .hint(format!("tail -50 {}", shell_word(subject))),
         );
     }
     if let Some((severity, limit)) = scene.limits.app_errors_per_minute.judge(peak as f64) {
@@ -136,7 +137,7 @@ fn one(
                 format!("{peak} errors in one minute of the last hour (limit {limit:.0})"),
             )
             .measured(peak as f64, "", limit)
-            .hint(format!("tail -50 '{subject}'")),
+            .hint(format!("tail -50 {}", shell_word(subject))),
         );
     }
     if context.learns() {

@@ -12,6 +12,7 @@ use crate::journal::{self, Sample};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite;
 use crate::sys::files;
+use crate::sys::process::shell_path;
 use crate::units::{self, Bytes};
 
 const UNREADABLE: &str = "database.unreadable";
@@ -70,7 +71,7 @@ fn one(
                 ),
             )
             .measured(wal as f64, "bytes", scene.limits.max_wal.0 as f64)
-            .hint(format!("fuser -v '{}'", source.path.display())),
+            .hint(format!("fuser -v {}", shell_path(&source.path))),
         );
     }
     let facts = match ask(source, context) {

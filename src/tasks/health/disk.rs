@@ -12,6 +12,7 @@ use crate::error::{self, Kind};
 use crate::report::Severity;
 use crate::report::{Finding, Reporter};
 use crate::sys::mounts::{self, Mount, Usage, Wanted};
+use crate::sys::process::{shell_path, shell_word};
 use crate::units::{self, Bytes};
 
 const USAGE: &str = "disk.usage";
@@ -143,7 +144,7 @@ fn lost_ones(all: &[Mount], wanted: &[Wanted], limits: &Health) -> Vec<Finding> 
                 &*subject,
                 format!("nothing is mounted at {subject}{source}"),
             )
-            .hint(format!("mount '{subject}'; dmesg | tail -50")),
+            .hint(format!("mount {}; dmesg | tail -50", shell_path(path))),
         );
     }
     let mut known: Vec<&Mount> = Vec::new();
@@ -203,7 +204,8 @@ fn judge(scene: &Scene, report: &Reporter, subject: &str, mount: &Mount, usage: 
             )
             .measured(share, "%", limit)
             .hint(format!(
-                "du -xh --max-depth=2 {subject} | sort -h | tail -20"
+                "du -xh --max-depth=2 {} | sort -h | tail -20",
+                shell_word(subject)
             )),
         );
     }
@@ -223,7 +225,8 @@ fn judge(scene: &Scene, report: &Reporter, subject: &str, mount: &Mount, usage: 
                 )
                 .measured(share, "%", limit)
                 .hint(format!(
-                    "du -x --inodes --max-depth=2 {subject} | sort -n | tail -20"
+                    "du -x --inodes --max-depth=2 {} | sort -n | tail -20",
+                    shell_word(subject)
                 )),
             );
         }

@@ -6,6 +6,7 @@ use super::Looked;
 use super::scene::Scene;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
+use crate::sys::process::shell_word;
 use crate::sys::{files, machine};
 use crate::units;
 use crate::weblog::{self, Reading};
@@ -45,7 +46,10 @@ pub fn errors(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Re
                 ),
             )
             .measured(share, "%", limit)
-            .hint(format!("grep '\" 5[0-9][0-9] ' '{subject}' | tail")),
+            .hint(format!(
+                "grep '\" 5[0-9][0-9] ' {} | tail",
+                shell_word(&subject)
+            )),
         );
     }
     let peak = reading.rates.peak(|minute| minute.api_errors);
@@ -60,7 +64,10 @@ pub fn errors(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Re
                 format!("{peak} API errors in one minute of the last hour (limit {limit:.0})"),
             )
             .measured(peak as f64, "", limit)
-            .hint(format!("grep '\" [45][0-9][0-9] ' '{subject}' | tail")),
+            .hint(format!(
+                "grep '\" [45][0-9][0-9] ' {} | tail",
+                shell_word(&subject)
+            )),
         );
     }
     Ok(Looked::At(format!(
@@ -92,7 +99,7 @@ pub fn logins(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Re
                 ),
             )
             .measured(peak as f64, "", limit)
-            .hint(format!("grep '\" 40[13] ' '{subject}' | grep login | tail")),
+            .hint(format!("grep '\" 40[13] ' {} | grep login | tail", shell_word(&subject))),
         );
     }
     Ok(Looked::At(format!(
@@ -169,7 +176,8 @@ fn read(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Result<O
                 ),
             )
             .hint(format!(
-                "tail -3 '{subject}': common, combined, morgan, nginx's JSON and pino's are understood"
+                "tail -3 {}: common, combined, morgan, nginx's JSON and pino's are understood",
+                shell_word(subject)
             )),
         );
     }

@@ -66,6 +66,7 @@ pub struct Detail {
 /// Resolved.
 pub struct Task {
     databases: Vec<Source>,
+    root: PathBuf,
     /// The databases that only a default names may be absent.
     named: bool,
     settings: QueryReview,
@@ -108,6 +109,7 @@ impl task::Arguments for Arguments {
         };
         Ok(Task {
             databases,
+            root: config.app_root()?,
             named,
             settings: config.get()?,
             profile,
@@ -128,19 +130,20 @@ impl task::Task for Task {
             since,
         };
         let mut reviewed = Vec::new();
-        let mut whole = true;
+        let mut failed_to_read = 0;
         for source in &self.databases {
             if files::metadata(&source.path)?.is_none() && !self.named {
                 continue; // the plan's own layout, which this server need not have
             }
             report.examined(UNREADABLE, &*source.name);
             let one = report.attempt(UNREADABLE, &source.name, || {
+                files::require_own_links(&source.path, &self.root)?;
                 review::database(source, &place, &self.settings, &context.stop, report)
             })?;
-            whole &= one.is_some();
+            failed_to_read += usize::from(one.is_none());
             reviewed.extend(one);
         }
-        if reviewed.is_empty() && whole && self.profile.is_none() {
+        if reviewed.is_empty() && failed_to_read == 0 && self.profile.is_none() {
             let paths: Vec<PathBuf> = self.databases.iter().map(|one| one.path.clone()).collect();
             let shown: Vec<_> = paths
                 .iter()
@@ -153,7 +156,7 @@ impl task::Task for Task {
             );
         }
         // What a database that could not be read would have had is not known to be gone.
-        if whole && self.databases.len() == reviewed.len() {
+        if self.databases.len() == reviewed.len() {
             tell::examined(&reviewed, report);
         }
         for one in reviewed.iter().filter(|one| !one.slow.is_empty()) {
@@ -163,24 +166,33 @@ impl task::Task for Task {
         if !notes.is_empty() {
             report.document(Document::Text(notes));
         }
-        let profile = match &self.profile {
-            None => None,
-            Some(plan) => profile::run(plan, context, report)?,
+        // A program that cannot be profiled takes nothing away from the review.
+        let (profile, failed) = match &self.profile {
+            None => (None, None),
+            Some(plan) => match profile::run(plan, context, report) {
+                Ok(profile) => (profile, None),
+                Err(error) => (None, Some(error)),
+            },
         };
         report.document(Document::Text(format!(
             "{}\n",
             CACHE.replace(": ", ":\n  ")
         )));
-        report.summarise(summary(&reviewed, profile.as_ref()));
+        report.summarise(summary(&reviewed, failed_to_read, profile.as_ref()));
         report.detail(&Detail {
             databases: reviewed,
             cache_hits: CACHE,
             profile,
-        })
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 }
 
-fn summary(reviewed: &[review::Reviewed], profile: Option<&profile::Profile>) -> String {
+fn summary(
+    reviewed: &[review::Reviewed],
+    failed_to_read: usize,
+    profile: Option<&profile::Profile>,
+) -> String {
     let sum =
         |of: &dyn Fn(&review::Reviewed) -> usize| reviewed.iter().map(of).sum::<usize>() as u64;
     let mut parts = vec![
@@ -198,6 +210,10 @@ fn summary(reviewed: &[review::Reviewed], profile: Option<&profile::Profile>) ->
             units::count(sum(&|one| one.needless_indices.len()), "index")
         ),
     ];
+    if failed_to_read > 0 {
+        let number = units::count(failed_to_read as u64, "database");
+        parts.push(format!("{number} could not be read"));
+    }
     if let Some(profile) = profile {
         parts.push(format!(
             "a profile of {}",

@@ -41,7 +41,7 @@ pub struct Profile {
     command: String,
     /// For how long it was to run, ms.
     for_ms: u64,
-    /// It was killed, since it did not end when it was asked.
+    /// It was killed, since it did not end when it was asked: the ticks of the ten seconds that it had for that count too.
     killed: bool,
     /// Samples, about one a millisecond of work.
     pub ticks: u64,
@@ -172,6 +172,13 @@ pub fn run(plan: &Plan, context: &Context, report: &Reporter) -> anyhow::Result<
         columns: vec!["ticks", "share", "where"],
         rows: all,
     }));
+    if profile.killed {
+        report.document(Document::Text(format!(
+            "{} did not end on SIGTERM and was killed {} later: the ticks of that time are in it too\n",
+            plan.shown(),
+            Length(GRACE)
+        )));
+    }
     Ok(Some(profile))
 }
 
@@ -193,18 +200,14 @@ fn profile(plan: &Plan, context: &Context) -> anyhow::Result<Profile> {
     if ended == Ended::ByItself && !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let error = said.lines().find(|line| line.contains("Error"));
-        let last = error.or(said.lines().last()).unwrap_or_default();
-        return Err(Failure::new(
-            Kind::Failed,
-            format!(
-                "{} ended by itself with {}: {}",
-                plan.shown(),
-                output.status,
-                shorten(last.trim(), 300)
-            ),
-        )
-        .hint("is its port taken by the application? --profile 'PORT=3001 node server.js'")
-        .into());
+        let mut message = format!("{} ended by itself with {}", plan.shown(), output.status);
+        match error.or(said.lines().last()).map(str::trim) {
+            None | Some("") => message += " and said nothing",
+            Some(last) => message += &format!(": {}", shorten(last, 300)),
+        }
+        return Err(Failure::new(Kind::Failed, message)
+            .hint("is its port taken by the application? --profile 'PORT=3001 node server.js'")
+            .into());
     }
     let mut found = Ticks::default();
     let mut logs: Vec<_> = files::list(folder.path())?

@@ -26,8 +26,6 @@ const TRIED: usize = 100;
 const CUT: &str = "it is too long, or a quote in it is never closed";
 /// Fewer logged queries than this say nothing about an index that none of them uses.
 const EVIDENCE: u64 = 1_000;
-/// Statistics that are off by more than this mislead the planner.
-const STALE: u64 = 2;
 
 /// What was found in one database.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -398,15 +396,14 @@ fn statistics(
             None if *rows >= FEW && indexed.contains(table.as_str()) => {
                 found.missing.push(table.clone());
             }
-            Some(believed) if (*rows).max(*believed) >= FEW => {
-                let (less, more) = ((*rows).min(*believed), (*rows).max(*believed));
-                if more > less.saturating_mul(STALE) {
-                    found.stale.push(Stale {
-                        table: table.clone(),
-                        rows: *rows,
-                        believed: *believed,
-                    });
-                }
+            Some(believed)
+                if (*rows).max(*believed) >= FEW && sqlite::is_stale(*rows, *believed) =>
+            {
+                found.stale.push(Stale {
+                    table: table.clone(),
+                    rows: *rows,
+                    believed: *believed,
+                });
             }
             _ => {}
         }

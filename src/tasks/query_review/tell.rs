@@ -8,6 +8,7 @@ use crate::archive::Source;
 use crate::config::sections::QueryReview;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite::quote;
+use crate::sys::process::shell_path;
 use crate::text::shorten;
 use crate::units::{self, Length};
 
@@ -208,8 +209,8 @@ fn tell_statistics(reviewed: &Reviewed, source: &Source, report: &Reporter) {
     };
     report.find(
         Finding::new(STATISTICS, Severity::Low, name, message).hint(format!(
-            "empire-maint optimize-db, or: sqlite3 '{}' 'PRAGMA analysis_limit=1000; ANALYZE'",
-            source.path.display()
+            "empire-maint optimize-db, or: sqlite3 {} 'PRAGMA analysis_limit=1000; ANALYZE'",
+            shell_path(&source.path)
         )),
     );
 }

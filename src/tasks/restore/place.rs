@@ -17,7 +17,7 @@ use crate::error::{self, Kind, damaged, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::{Held, Lock};
-use crate::sys::process::shell_word;
+use crate::sys::process::shell_path;
 use crate::sys::{Stop, files, machine, space, steady};
 use crate::units;
 
@@ -64,7 +64,7 @@ fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
         let folder = files::parent(target);
         if !folder.is_dir() {
             return Err(missing(format!("there is no folder {}", folder.display()))
-                .hint(format!("mkdir -p '{}'", folder.display()))
+                .hint(format!("mkdir -p {}", shell_path(folder)))
                 .into());
         }
         return Ok(target.to_owned());
@@ -185,8 +185,8 @@ impl Work<'_> {
         );
         let hint = format!(
             "find them: find {} -xdev -samefile {}",
-            shell_word(&self.task.root.display().to_string()),
-            shell_word(&kept.display().to_string())
+            shell_path(&self.task.root),
+            shell_path(kept)
         );
         let finding = Finding::new(ID, Severity::Medium, subject, message);
         self.report.find(finding.hint(hint));
@@ -386,8 +386,8 @@ impl Work<'_> {
                 path.display()
             ))
             .hint(format!(
-                "with the application stopped: sqlite3 '{}' '.backup TARGET'",
-                path.display()
+                "with the application stopped: sqlite3 {} '.backup TARGET'",
+                shell_path(path)
             ))
             .into());
         }

@@ -10,6 +10,7 @@ use super::place::{Placed, Work};
 use crate::archive::{self, Limits};
 use crate::error::refused;
 use crate::report::{Finding, Severity, Step};
+use crate::sys::process::shell_path;
 use crate::sys::scratch::Scratch;
 use crate::sys::{files, machine, scratch, space};
 use crate::units;
@@ -110,7 +111,7 @@ impl Work<'_> {
                         units::count(left.len() as u64, "entry")
                     ),
                 )
-                .hint(format!("look at it with: tar -tvzf '{}'", self.backup.path.display())),
+                .hint(format!("look at it with: tar -tvzf {}", shell_path(&self.backup.path))),
             );
         }
         Ok(())

@@ -225,10 +225,9 @@ impl Task {
         values
             .everywhere
             .push(("host", context.host.as_ref().to_owned()));
-        values.everywhere.push((
-            "state",
-            process::shell_word(&context.state.display().to_string()),
-        ));
+        values
+            .everywhere
+            .push(("state", process::shell_path(&context.state)));
         Ok(template::fill(&page, &values, &context.commands))
     }
 }
@@ -261,7 +260,7 @@ fn heading(text: &str) -> String {
 /// What the pages have holes for, as words for a shell.
 fn values(config: &Config) -> anyhow::Result<Values> {
     let app = config.get::<App>()?;
-    let word = |path: &Path| process::shell_word(&path.display().to_string());
+    let word = process::shell_path;
     let line = |list: &[String]| {
         let words: Vec<_> = list.iter().map(|one| process::shell_word(one)).collect();
         words.join(" ")

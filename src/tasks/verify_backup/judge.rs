@@ -8,6 +8,7 @@ use crate::archive::{self, Backup, Source};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite::{self, Facts};
+use crate::sys::process::shell_path;
 use crate::units;
 
 /// Fewer rows than this come and go.
@@ -84,8 +85,8 @@ impl Task {
                     ),
                 )
                 .hint(format!(
-                    "who removed it? if that was meant: rm '{}'*",
-                    name.gz(&self.store.folder).display()
+                    "who removed it? if that was meant: rm {}*",
+                    shell_path(&name.gz(&self.store.folder))
                 )),
             );
         }
