@@ -220,6 +220,18 @@ pub fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// Takes away what a file has behind so many bytes, durably: that needs no space.
+pub fn cut(_: &Permit, path: &Path, bytes: u64) -> anyhow::Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .custom_flags(NOFOLLOW)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    file.set_len(bytes)
+        .with_context(|| format!("cannot cut {}", path.display()))?;
+    sync(&file, path)
+}
+
 /// Writes a whole small file and makes it durable, before anybody can see it under `path`.
 pub fn write_new_synced(permit: &Permit, path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write_new_synced_like(permit, path, content, None)

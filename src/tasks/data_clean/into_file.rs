@@ -48,15 +48,22 @@ pub fn archive(
         scene,
         plan,
         layout: Layout::of(&plan.table),
-        writer: Writer::create(permit, &pack.now())?,
+        writer: Writer::create(permit, &pack.now(), scene.reserve)?,
         moves: Moves::create(permit, &pack.moves(), &Known::default())?,
         lines: 0,
         stayed: BTreeSet::new(),
+        unwritten: None,
     };
     moving.all(pace, done)?;
-    let Moving { layout, stayed, .. } = moving;
+    let Moving {
+        layout,
+        stayed,
+        unwritten,
+        ..
+    } = moving;
     if stayed.is_empty() && done.rows > 0 {
-        return pack.settle(permit, true, |_| true);
+        pack.complete(permit)?;
+        return unwritten.map_or(Ok(()), Err);
     }
     let ground = Ground {
         reader: scene.reader,
@@ -64,9 +71,10 @@ pub fn archive(
         context: scene.context,
         table: &plan.table,
         layout: &layout,
+        reserve: scene.reserve,
     };
-    let settled = ground.settle(permit, pack, Some(Known::all(stayed)));
-    settled.map(|_| ())
+    ground.settle(permit, pack, Some(Known::all(stayed)))?;
+    unwritten.map_or(Ok(()), Err)
 }
 
 struct Moving<'a> {
@@ -78,6 +86,8 @@ struct Moving<'a> {
     lines: u64,
     /// Lines whose rows are still in the table.
     stayed: BTreeSet<u64>,
+    /// Why the rest could not be written. What is in the file is dealt with, so it is settled nevertheless.
+    unwritten: Option<anyhow::Error>,
 }
 
 impl Moving<'_> {
@@ -108,7 +118,13 @@ impl Moving<'_> {
             if piece.is_empty() {
                 return Ok(());
             }
-            self.writer.append(&text)?;
+            if let Err(error) = self.writer.append(&text) {
+                if self.writer.cut().is_err() {
+                    return Err(error); // the next run settles it
+                }
+                self.unwritten = Some(error);
+                return Ok(());
+            }
             let first = self.lines;
             self.lines += piece.len() as u64;
             let numbered: Vec<_> = (first..).zip(&piece).collect();
@@ -157,6 +173,8 @@ struct Ground<'a> {
     context: &'a Context,
     table: &'a Table,
     layout: &'a Layout,
+    /// Free space to leave.
+    reserve: u64,
 }
 
 impl Ground<'_> {
@@ -170,7 +188,7 @@ impl Ground<'_> {
         let mut stayed = BTreeSet::new();
         let mut changed = InFlight::default();
         let mut at = 0;
-        let torn = pack.read(|text| {
+        pack.read(|text| {
             for line in text.lines() {
                 if known.as_ref().is_some_and(|one| one.stayed.contains(&at)) {
                     stayed.insert(at);
@@ -197,8 +215,7 @@ impl Ground<'_> {
             stop.check()
         })?;
         let doubtful = changed.judge(&mut stayed);
-        let all = !torn && stayed.is_empty() && at > 0;
-        pack.settle(permit, all, |line| !stayed.contains(&line))?;
+        pack.settle(permit, self.reserve, |line| !stayed.contains(&line))?;
         Ok(doubtful)
     }
 }
@@ -239,6 +256,7 @@ pub fn finish(
     folder: &Path,
     source: &Source,
     reader: &Connection,
+    reserve: u64,
 ) -> anyhow::Result<()> {
     report.examined(DOUBT, &rule.name);
     for path in Pack::leftovers(folder, &rule.name)? {
@@ -275,6 +293,7 @@ pub fn finish(
                 context,
                 table: &table,
                 layout: &Layout::of(&table),
+                reserve,
             };
             let known = Known::read(&pack.moves())?;
             ground.settle(permit, pack, known)

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::Store;
-use crate::config::sections::{DataClean, Rule};
+use crate::config::sections::{Backup, DataClean, Rule};
 use crate::config::{Config, Origin};
 use crate::context::Context;
 use crate::error::{config as config_error, missing, usage};
@@ -157,6 +157,7 @@ impl task::Arguments for Arguments {
                 yes: self.yes,
                 backup_check: !self.no_backup_check,
                 root: config.app_root()?,
+                reserve: config.get::<Backup>()?.reserve.0,
             },
         })
     }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::error::damaged;
 use crate::report::Permit;
-use crate::sys::files;
+use crate::sys::{files, space};
 
 const END: &str = ".jsonl.gz";
 const PENDING: &str = ".pending";
@@ -118,32 +118,83 @@ impl Pack {
         Ok(next)
     }
 
-    /// Gives it its final name, without the lines that are not wanted; without any it is removed.
-    pub fn settle(
-        self,
-        permit: &Permit,
-        all: bool,
-        wanted: impl Fn(u64) -> bool,
-    ) -> anyhow::Result<()> {
+    /// Gives it its final name: every line of it is archived.
+    pub fn complete(self, permit: &Permit) -> anyhow::Result<()> {
         let moves = self.moves();
-        let now = self.now();
-        if all {
-            self.turn(permit, State::Final)?;
-        } else {
-            self.keep(permit, wanted)?;
-            files::remove(permit, &now)?;
-        }
+        self.turn(permit, State::Final)?;
         files::remove(permit, &moves)?;
         files::sync_directory(files::parent(&moves))
     }
 
+    /// The same, without the lines that are not wanted; without any it is removed. Where they are all at the end it is cut there,
+    /// which needs no space; else it is written anew, as far as that leaves the reserve.
+    pub fn settle(
+        self,
+        permit: &Permit,
+        reserve: u64,
+        wanted: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<()> {
+        let now = self.now();
+        let wanted_part = self.wanted_part(&wanted)?;
+        match wanted_part {
+            Part::Start(0) => files::remove(permit, &now)?,
+            Part::Start(bytes) => {
+                files::cut(permit, &now, bytes)?;
+                return self.complete(permit);
+            }
+            Part::Scattered => {
+                self.keep(permit, reserve, wanted)?;
+                files::remove(permit, &now)?;
+            }
+        }
+        files::remove(permit, &self.moves())?;
+        files::sync_directory(files::parent(&now))
+    }
+
+    fn wanted_part(&self, wanted: impl Fn(u64) -> bool) -> anyhow::Result<Part> {
+        let (mut at, mut end) = (0, 0);
+        let (mut hole, mut scattered) = (false, false);
+        self.members(|text, end_of_member| {
+            let next = at + text.lines().count() as u64;
+            let all = (at..next).all(&wanted);
+            hole |= !all;
+            if all || (at..next).any(&wanted) {
+                end = end_of_member;
+                scattered |= hole;
+            }
+            at = next;
+            Ok(())
+        })?;
+        Ok(match scattered {
+            true => Part::Scattered,
+            false => Part::Start(end),
+        })
+    }
+
     /// The lines that are wanted, under the final name, in one step. The numbers of lines mean something else afterwards.
-    fn keep(&self, permit: &Permit, wanted: impl Fn(u64) -> bool) -> anyhow::Result<()> {
+    fn keep(
+        &self,
+        permit: &Permit,
+        reserve: u64,
+        wanted: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<()> {
         let part = files::with_suffix(&self.path, PART);
         files::remove(permit, &part)?; // of a run that was killed here
-        let mut writer = Writer::create(permit, &part)?;
+        self.copy(permit, &part, reserve, wanted)
+            .inspect_err(|_| files::forget(&part))?; // a disk that is full gets its space back
+        files::rename_new(permit, &part, &self.path)?;
+        files::sync_directory(files::parent(&self.path))
+    }
+
+    fn copy(
+        &self,
+        permit: &Permit,
+        part: &Path,
+        reserve: u64,
+        wanted: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<()> {
+        let mut writer = Writer::create(permit, part, reserve)?;
         let mut at = 0;
-        let mut kept = false;
         self.read(|text| {
             let mut rest = String::new();
             for line in text.split_inclusive('\n') {
@@ -152,23 +203,25 @@ impl Pack {
                 }
                 at += 1;
             }
-            if rest.is_empty() {
-                return Ok(());
+            match rest.as_str() {
+                "" => Ok(()),
+                rest => writer.append(rest),
             }
-            kept = true;
-            writer.append(&rest)
         })?;
-        if kept {
-            files::rename_new(permit, &part, &self.path)?;
-        } else {
-            files::remove(permit, &part)?;
-        }
-        files::sync_directory(files::parent(&self.path))
+        Ok(())
     }
 
     /// Goes through the members. What a killed run left unfinished at the end was never relied on and is skipped: true says so.
     /// Damage anywhere else is an error, for the rows behind it would be lost.
     pub fn read(&self, mut each: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<bool> {
+        self.members(|text, _| each(text))
+    }
+
+    /// The same, and says where in the file each member ends.
+    fn members(
+        &self,
+        mut each: impl FnMut(&str, u64) -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
         let path = self.now();
         let shown = path.display();
         let mut reader = BufReader::with_capacity(1 << 16, files::open_regular(&path)?);
@@ -184,7 +237,7 @@ impl Pack {
         {
             let mut text = String::new();
             match GzDecoder::new(&mut reader).read_to_string(&mut text) {
-                Ok(_) => each(&text)?,
+                Ok(_) => each(&text, reader.stream_position()?)?,
                 Err(_) if self.state != State::Pending => {
                     return Err(broken("it ends too early or does not inflate".into()));
                 }
@@ -202,6 +255,14 @@ impl Pack {
         }
         Ok(false)
     }
+}
+
+/// What of a file is wanted.
+enum Part {
+    /// So many bytes, and nothing behind them.
+    Start(u64),
+    /// What is not wanted stands between what is.
+    Scattered,
 }
 
 /// A file of a rule.
@@ -262,18 +323,27 @@ pub struct Writer {
     path: PathBuf,
     file: File,
     end: u64,
+    reserve: u64,
 }
 
 impl Writer {
-    /// A new file, whose name is durable.
-    pub fn create(permit: &Permit, path: &Path) -> anyhow::Result<Self> {
+    /// A new file, whose name is durable. It leaves so much free on its disk, which is often that of the database.
+    pub fn create(permit: &Permit, path: &Path, reserve: u64) -> anyhow::Result<Self> {
         let file = files::create_new(permit, path)?;
         files::sync_directory(files::parent(path))?;
         Ok(Self {
             path: path.to_owned(),
             file,
             end: 0,
+            reserve,
         })
+    }
+
+    /// Takes off the disk what was written of a member that did not get whole.
+    pub fn cut(&mut self) -> anyhow::Result<()> {
+        self.file.set_len(self.end)?;
+        self.file.seek(SeekFrom::Start(self.end))?;
+        files::sync(&self.file, &self.path)
     }
 
     /// Writes a member, syncs it, reads it back and compares.
@@ -282,6 +352,11 @@ impl Writer {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
         encoder.write_all(text.as_bytes())?;
         let packed = encoder.finish()?;
+        space::require(
+            files::parent(&self.path),
+            self.reserve.saturating_add(packed.len() as u64),
+            "archived rows and the reserve",
+        )?;
         self.file
             .write_all(&packed)
             .with_context(|| format!("cannot write {shown}"))?;
@@ -334,7 +409,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let permit = Permit::for_tests();
         let pack = pack(folder.path(), State::Pending);
-        let mut writer = Writer::create(&permit, &pack.now()).expect("creates");
+        let mut writer = Writer::create(&permit, &pack.now(), 0).expect("creates");
         writer.append("1\n2\n").expect("writes");
         let first = std::fs::metadata(pack.now()).expect("is there").len() as usize;
         writer.append("3\n4\n").expect("writes");
@@ -362,16 +437,49 @@ mod tests {
     }
 
     #[test]
+    fn an_end_is_cut_without_a_copy_and_a_copy_leaves_the_reserve() {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let permit = Permit::for_tests();
+        let pack = |state| super::tests::pack(folder.path(), state);
+        let pending = pack(State::Pending);
+        let mut writer = Writer::create(&permit, &pending.now(), 0).expect("creates");
+        writer.append("1\n2\n").expect("writes");
+        writer.append("3\n4\n").expect("writes");
+        let whole = std::fs::metadata(pending.now()).expect("is there");
+        writer.file.write_all(b"torn").expect("writes");
+        writer.cut().expect("cuts");
+        let cut = std::fs::metadata(pending.now()).expect("is there").len();
+        assert_eq!(cut, whole.len());
+        writer.file.write_all(b"\x1f\x8b\x08").expect("writes");
+        // In the midst of what is wanted: only a copy helps, and there is no space for one.
+        let none = pending.clone().settle(&permit, u64::MAX, |line| line != 1);
+        assert!(none.is_err());
+        let left = files::list(folder.path()).expect("lists");
+        assert_eq!(left.len(), 1, "no copy is left: {left:?}");
+        assert_eq!(lines(&pending).expect("reads").0, ["1", "2", "3", "4"]);
+        let settled = pending.settle(&permit, u64::MAX, |line| line < 2);
+        settled.expect("needs no space");
+        let (found, torn) = lines(&pack(State::Final)).expect("reads");
+        assert_eq!(
+            (found, torn),
+            (["1", "2"].map(str::to_owned).to_vec(), false)
+        );
+        let last = std::fs::metadata(pack(State::Final).path).expect("is there");
+        assert_eq!(last.ino(), whole.ino());
+    }
+
+    #[test]
     fn lines_are_left_out_and_names_are_told_apart() {
         let folder = tempfile::tempdir().expect("a folder");
         let permit = Permit::for_tests();
         let pack = pack(folder.path(), State::Pending);
-        let mut writer = Writer::create(&permit, &pack.now()).expect("creates");
+        let mut writer = Writer::create(&permit, &pack.now(), 0).expect("creates");
         writer.append("1\n2\n").expect("writes");
         writer.append("3\n").expect("writes");
         drop(Moves::create(&permit, &pack.moves(), &Known::default()).expect("creates"));
         let done = super::tests::pack(folder.path(), State::Final);
-        pack.keep(&permit, |line| line == 1).expect("rewrites");
+        pack.keep(&permit, 0, |line| line == 1).expect("rewrites");
         assert_eq!(lines(&done).expect("reads").0, ["2"]);
         // Killed here: the final name is what counts.
         let listed = || Pack::list(folder.path(), "r").expect("lists");
@@ -401,7 +509,7 @@ mod tests {
         let time = "2026-11-09T04:13:00Z".parse().expect("a time");
         let next = Pack::free(folder.path(), "r", time).expect("finds");
         assert!(next.path.ends_with("r_20261109T041300Z-2.jsonl.gz"));
-        pack.settle(&permit, false, |_| false).expect("removes");
+        pack.settle(&permit, 0, |_| false).expect("removes");
         assert!(listed().is_empty());
         assert!(
             Pack::leftovers(folder.path(), "r")

@@ -70,6 +70,7 @@ pub(super) fn run(
         reader: &reader,
         writer: &writer,
         held: held.as_ref(),
+        reserve: run.reserve,
     };
     report.examined(CONFLICT, &rule.name);
     let found = Table::find(&reader, &rule.table, &source.path, &context.stop)?;
@@ -88,7 +89,8 @@ pub(super) fn run(
     };
     match (folder, &rule.into) {
         (Some(folder), _) => {
-            into_file::finish(context, report, rule, folder, source, &reader)?;
+            let reserve = run.reserve;
+            into_file::finish(context, report, rule, folder, source, &reader, reserve)?;
             back.files(rule, folder)?;
         }
         (None, Some(into)) => back.table(into)?,
@@ -458,7 +460,7 @@ impl Back<'_> {
         if self.done.gave_way {
             return Ok(()); // it stays as it is, and the same command goes on
         }
-        pack.settle(permit, false, |line| known.stayed.contains(&line))
+        pack.settle(permit, scene.reserve, |line| known.stayed.contains(&line))
     }
 
     /// Whether the transaction that was cut short is undone: before it none of its rows was in the table.

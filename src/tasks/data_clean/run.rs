@@ -43,6 +43,8 @@ pub struct Run {
     pub backup_check: bool,
     /// The application's root.
     pub root: PathBuf,
+    /// `[backup] reserve`: free space that files of archived rows leave too.
+    pub reserve: u64,
 }
 
 /// What is committed.
@@ -85,6 +87,8 @@ pub struct Scene<'a> {
     pub writer: &'a Connection,
     /// The lock of the series.
     pub held: Option<&'a Held>,
+    /// Free space to leave where files are written.
+    pub reserve: u64,
 }
 
 impl Scene<'_> {
@@ -234,7 +238,16 @@ impl Work<'_> {
     ) -> anyhow::Result<()> {
         let reader = hands.reader;
         if let Some(folder) = &folder {
-            into_file::finish(self.context, self.report, rule, folder, self.source, reader)?;
+            let reserve = self.run.reserve;
+            into_file::finish(
+                self.context,
+                self.report,
+                rule,
+                folder,
+                self.source,
+                reader,
+                reserve,
+            )?;
         }
         let looked = match &folder {
             Some(folder) => into_file::require_none_restoring(rule, folder),
@@ -368,6 +381,7 @@ impl Work<'_> {
             reader,
             writer: &writer,
             held: self.held,
+            reserve: self.run.reserve,
         };
         match &plan.target {
             Target::Folder(folder) => into_file::archive(permit, &scene, plan, folder, pace, done),
