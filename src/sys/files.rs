@@ -11,6 +11,7 @@ use rustix::fs::{Advice, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 
 use crate::error::{Failure, Kind};
 use crate::report::Permit;
+use crate::sys::process::shell_word;
 
 const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
@@ -332,15 +333,41 @@ pub fn require_trusted_directory(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Links on the way to a configured path are followed where root, the owner of `tree` or we ourselves made them.
-pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
+/// Refuses a folder that somebody else can lead elsewhere, and as root one of somebody else's; one that is not there is fine.
+pub fn require_own_directory(path: &Path, tree: &Path) -> anyhow::Result<()> {
+    require_own_links(path, tree)?;
+    let Some(meta) = metadata(path)? else {
+        return Ok(());
+    };
+    require_trusted_directory(path)?;
+    if rustix::process::geteuid().is_root() && !is_ours(&meta, tree)? {
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("{} belongs to somebody else", path.display()),
+        )
+        .hint(format!(
+            "chown root {}",
+            shell_word(&path.to_string_lossy())
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// True for what root, the owner of `tree` or we ourselves own.
+fn is_ours(meta: &Metadata, tree: &Path) -> anyhow::Result<bool> {
     let own = rustix::process::geteuid().as_raw();
     let owner = metadata(tree)?.map(|meta| meta.uid());
+    Ok([Some(0), Some(own), owner].contains(&Some(meta.uid())))
+}
+
+/// Links on the way to a configured path are followed where root, the owner of `tree` or we ourselves made them.
+pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
     for part in path.ancestors() {
         let Some(meta) = link_metadata(part)?.filter(|meta| meta.is_symlink()) else {
             continue;
         };
-        if meta.uid() != 0 && meta.uid() != own && Some(meta.uid()) != owner {
+        if !is_ours(&meta, tree)? {
             return Err(Failure::new(
                 Kind::Refused,
                 format!("{} is a link that somebody else made", part.display()),

@@ -41,7 +41,6 @@ pub fn archive(
         files::create_directory(permit, folder)?;
         files::sync_directory(files::parent(folder))?;
     }
-    files::require_trusted_directory(folder)?;
     let pack = Pack::free(folder, &plan.rule.name, scene.context.now)?;
     done.archive = Some(pack.path.display().to_string());
     let mut moving = Moving {

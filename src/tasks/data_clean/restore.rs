@@ -89,6 +89,7 @@ pub(super) fn run(
     };
     match (folder, &rule.into) {
         (Some(folder), _) => {
+            files::require_own_directory(folder, &run.root)?;
             let reserve = run.reserve;
             into_file::finish(context, report, rule, folder, source, &reader, reserve)?;
             back.files(rule, folder)?;

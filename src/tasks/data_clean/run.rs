@@ -237,23 +237,12 @@ impl Work<'_> {
         detail: &mut Detail,
     ) -> anyhow::Result<()> {
         let reader = hands.reader;
-        if let Some(folder) = &folder {
-            let reserve = self.run.reserve;
-            into_file::finish(
-                self.context,
-                self.report,
-                rule,
-                folder,
-                self.source,
-                reader,
-                reserve,
-            )?;
-        }
-        let looked = match &folder {
-            Some(folder) => into_file::require_none_restoring(rule, folder),
+        let ready = match &folder {
+            Some(folder) => self.ready(rule, folder, reader),
             None => Ok(()),
-        }
-        .and_then(|()| Plan::look(reader, rule, folder, hands.gone, self.source, self.context));
+        };
+        let looked = ready
+            .and_then(|()| Plan::look(reader, rule, folder, hands.gone, self.source, self.context));
         let plan = match looked {
             Ok(Some(plan)) => plan,
             Ok(None) => {
@@ -281,6 +270,22 @@ impl Work<'_> {
         self.measure(&plan, &done);
         detail.rules.push(outcome);
         result
+    }
+
+    /// A folder of files is ours, and nothing in it is unfinished.
+    fn ready(&self, rule: &Rule, folder: &Path, reader: &Connection) -> anyhow::Result<()> {
+        files::require_own_directory(folder, &self.run.root)?;
+        let reserve = self.run.reserve;
+        into_file::finish(
+            self.context,
+            self.report,
+            rule,
+            folder,
+            self.source,
+            reader,
+            reserve,
+        )?;
+        into_file::require_none_restoring(rule, folder)
     }
 
     fn act(&self, plan: &Plan, hands: &mut Hands<'_>, done: &mut Done) -> anyhow::Result<()> {
