@@ -11,7 +11,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::layout::Layout;
 use super::moves::{Known, Moves};
-use super::pack::{Pack, State, Writer};
+use super::pack::{Origin, Pack, State, Writer};
 use super::plan::Plan;
 use super::run::{Done, Scene};
 use crate::archive::Source;
@@ -43,11 +43,15 @@ pub fn archive(
     }
     let pack = Pack::free(folder, &plan.rule.name, scene.context.now)?;
     done.archive = Some(pack.path.display().to_string());
+    let origin = Origin {
+        database: scene.source.name.clone(),
+        table: plan.table.name.clone(),
+    };
     let mut moving = Moving {
         scene,
         plan,
         layout: Layout::of(&plan.table),
-        writer: Writer::create(permit, &pack.now(), scene.reserve)?,
+        writer: Writer::create(permit, &pack.now(), Some(origin), scene.reserve)?,
         moves: Moves::create(permit, &pack.moves(), &Known::default())?,
         lines: 0,
         stayed: BTreeSet::new(),
@@ -274,6 +278,10 @@ pub fn finish(
         if pack.state != State::Pending {
             continue;
         }
+        pack.require_of(&Origin {
+            database: source.name.clone(),
+            table: rule.table.clone(),
+        })?;
         let file = pack.path.display().to_string();
         let step = Step {
             kind: "finish",

@@ -8,13 +8,14 @@ use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use flate2::Compression;
 use flate2::bufread::GzDecoder;
-use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::error::damaged;
+use crate::error::{damaged, refused};
 use crate::report::Permit;
+use crate::sys::process::shell_word;
 use crate::sys::{files, space};
 
 const END: &str = ".jsonl.gz";
@@ -33,6 +34,21 @@ pub enum State {
     Pending,
     /// Rows that the database has again are not archived any more.
     Restoring,
+}
+
+/// Which table the rows of a file are of. It stands, as JSON, in the comment of each gzip header.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Origin {
+    /// The name of the database.
+    pub database: String,
+    /// The table.
+    pub table: String,
+}
+
+impl Origin {
+    fn same(&self, other: &Self) -> bool {
+        self.database == other.database && self.table.eq_ignore_ascii_case(&other.table)
+    }
 }
 
 /// A file of archived rows.
@@ -105,6 +121,36 @@ impl Pack {
         };
         let found = named(folder, rule)?.into_iter().map(|one| one.name);
         Ok(found.filter(|one| !means_something(one)).collect())
+    }
+
+    /// Which table its rows are of; `None` where it does not say.
+    fn origin(&self) -> anyhow::Result<Option<Origin>> {
+        let file = BufReader::new(files::open_regular(&self.now())?);
+        let decoder = GzDecoder::new(file);
+        let comment = decoder.header().and_then(|header| header.comment());
+        Ok(comment.and_then(|comment| serde_json::from_slice(comment).ok()))
+    }
+
+    /// Refuses rows of another table: they would fit wherever the columns have the same names.
+    pub fn require_of(&self, wanted: &Origin) -> anyhow::Result<()> {
+        let Some(origin) = self.origin()?.filter(|origin| !origin.same(wanted)) else {
+            return Ok(());
+        };
+        let now = self.now();
+        let path = shell_word(&now.to_string_lossy());
+        Err(refused(format!(
+            "{} holds rows of {} of {}, not of {} of {}",
+            now.display(),
+            origin.table,
+            origin.database,
+            wanted.table,
+            wanted.database
+        ))
+        .hint(format!(
+            "let the rule name that table again, or take the file away; where the table has only got another name, let the file forget \
+the old one: zcat <{path} | gzip >{path}.new && mv {path}.new {path}"
+        ))
+        .into())
     }
 
     /// Renames it into another state, durably.
@@ -193,7 +239,7 @@ impl Pack {
         reserve: u64,
         wanted: impl Fn(u64) -> bool,
     ) -> anyhow::Result<()> {
-        let mut writer = Writer::create(permit, part, reserve)?;
+        let mut writer = Writer::create(permit, part, self.origin()?, reserve)?;
         let mut at = 0;
         self.read(|text| {
             let mut rest = String::new();
@@ -323,18 +369,25 @@ pub struct Writer {
     path: PathBuf,
     file: File,
     end: u64,
+    origin: Option<Origin>,
     reserve: u64,
 }
 
 impl Writer {
     /// A new file, whose name is durable. It leaves so much free on its disk, which is often that of the database.
-    pub fn create(permit: &Permit, path: &Path, reserve: u64) -> anyhow::Result<Self> {
+    pub fn create(
+        permit: &Permit,
+        path: &Path,
+        origin: Option<Origin>,
+        reserve: u64,
+    ) -> anyhow::Result<Self> {
         let file = files::create_new(permit, path)?;
         files::sync_directory(files::parent(path))?;
         Ok(Self {
             path: path.to_owned(),
             file,
             end: 0,
+            origin,
             reserve,
         })
     }
@@ -349,7 +402,11 @@ impl Writer {
     /// Writes a member, syncs it, reads it back and compares.
     pub fn append(&mut self, text: &str) -> anyhow::Result<()> {
         let shown = self.path.display().to_string();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+        let mut header = GzBuilder::new();
+        if let Some(origin) = &self.origin {
+            header = header.comment(serde_json::to_vec(origin)?);
+        }
+        let mut encoder = header.write(Vec::new(), Compression::new(6));
         encoder.write_all(text.as_bytes())?;
         let packed = encoder.finish()?;
         space::require(
@@ -409,7 +466,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let permit = Permit::for_tests();
         let pack = pack(folder.path(), State::Pending);
-        let mut writer = Writer::create(&permit, &pack.now(), 0).expect("creates");
+        let mut writer = Writer::create(&permit, &pack.now(), None, 0).expect("creates");
         writer.append("1\n2\n").expect("writes");
         let first = std::fs::metadata(pack.now()).expect("is there").len() as usize;
         writer.append("3\n4\n").expect("writes");
@@ -443,7 +500,7 @@ mod tests {
         let permit = Permit::for_tests();
         let pack = |state| super::tests::pack(folder.path(), state);
         let pending = pack(State::Pending);
-        let mut writer = Writer::create(&permit, &pending.now(), 0).expect("creates");
+        let mut writer = Writer::create(&permit, &pending.now(), None, 0).expect("creates");
         writer.append("1\n2\n").expect("writes");
         writer.append("3\n4\n").expect("writes");
         let whole = std::fs::metadata(pending.now()).expect("is there");
@@ -470,11 +527,41 @@ mod tests {
     }
 
     #[test]
+    fn a_file_says_which_table_it_is_of() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let permit = Permit::for_tests();
+        let origin = |database: &str, table: &str| Origin {
+            database: database.into(),
+            table: table.into(),
+        };
+        let odd = "a\0 \"é\"";
+        let pending = pack(folder.path(), State::Pending);
+        let written = Some(origin("app_db", odd));
+        let mut writer = Writer::create(&permit, &pending.now(), written, 0).expect("creates");
+        assert!(pending.require_of(&origin("x", "y")).is_ok(), "it is empty");
+        writer.append("1\n2\n").expect("writes");
+        writer.append("3\n").expect("writes");
+        let settled = pending.settle(&permit, 0, |line| line != 0);
+        settled.expect("is written anew");
+        let pack = pack(folder.path(), State::Final);
+        assert_eq!(lines(&pack).expect("reads").0, ["2", "3"]);
+        let upper = odd.to_ascii_uppercase();
+        assert!(pack.require_of(&origin("app_db", &upper)).is_ok());
+        for other in [origin("app_db", "b"), origin("other", odd)] {
+            assert!(pack.require_of(&other).is_err());
+        }
+        let mut writer = GzBuilder::new().write(Vec::new(), Compression::new(6));
+        writer.write_all(b"1\n").expect("writes");
+        std::fs::write(&pack.path, writer.finish().expect("packs")).expect("writes");
+        assert!(pack.require_of(&origin("x", "y")).is_ok(), "an old one");
+    }
+
+    #[test]
     fn lines_are_left_out_and_names_are_told_apart() {
         let folder = tempfile::tempdir().expect("a folder");
         let permit = Permit::for_tests();
         let pack = pack(folder.path(), State::Pending);
-        let mut writer = Writer::create(&permit, &pack.now(), 0).expect("creates");
+        let mut writer = Writer::create(&permit, &pack.now(), None, 0).expect("creates");
         writer.append("1\n2\n").expect("writes");
         writer.append("3\n").expect("writes");
         drop(Moves::create(&permit, &pack.moves(), &Known::default()).expect("creates"));

@@ -12,7 +12,7 @@ use super::apply::copy_statement;
 use super::landed::Landed;
 use super::layout::Layout;
 use super::moves::{Known, Moves};
-use super::pack::{Pack, State};
+use super::pack::{Origin, Pack, State};
 use super::run::{BUSY, CONFLICT, Done, Run, Scene};
 use super::{Detail, PATIENCE, columns, into_file};
 use crate::archive::{self, Store};
@@ -359,6 +359,10 @@ impl Back<'_> {
             if pack.state == State::Pending {
                 continue; // of a dry run: listed as to be finished first
             }
+            pack.require_of(&Origin {
+                database: self.scene.source.name.clone(),
+                table: self.table.name.clone(),
+            })?;
             let (lines, layout) = self.look(&pack)?;
             self.restored.found += lines;
             let step = Step {
