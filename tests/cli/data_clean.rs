@@ -981,6 +981,42 @@ fn files_come_back_into_a_table_that_changed() {
     );
 }
 
+#[test]
+fn what_a_rule_archived_under_its_former_name_is_told() {
+    let archives = |name: &str| {
+        rule("table = \"logs\"\ncolumn = \"timestamp\"\naction = \"archive\"\ninto = \"file:archive\"")
+            .replace("the-rule", name)
+    };
+    let server = Server::new().config(&archives("old_logs"));
+    let database = server.database();
+    sql(&database, TABLES);
+    back_up(&server);
+    assert_eq!(clean(&server, "").0, 0);
+    let text = std::fs::read_to_string(server.config_path()).unwrap();
+    std::fs::write(server.config_path(), text.replace("old_logs", "old")).unwrap();
+    let (code, report) = server.json("data-clean restore-archive old");
+    let told = finding(&report, "data-clean.no-rule");
+    assert_eq!((code, told["severity"].as_str()), (0, Some("low")));
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.contains("to no rule: old_logs_… (1 file)"),
+        "{message}"
+    );
+    assert_eq!(
+        told["hint"],
+        "give the rule that name: [[data_clean.rule]] name = \"old_logs\""
+    );
+    // Of another rule they are told of as little as once they are back.
+    let both = format!("{text}\n{}", archives("old"));
+    for (text, rule) in [(both, "old"), (text, "old_logs")] {
+        std::fs::write(server.config_path(), text).unwrap();
+        let (code, report) = server.json(&format!("data-clean restore-archive {rule}"));
+        assert_eq!(code, 0, "{report:#}");
+        assert!(finding_ids(&report, rule).is_empty(), "{report:#}");
+    }
+    assert_eq!(rows(&database, "logs"), 100);
+}
+
 /// The columns alone do not tell one table from another.
 #[test]
 fn rows_of_another_table_are_not_taken() {

@@ -2,7 +2,7 @@
 //! While rows move it is called `….pending`, while they come back `….restoring`: then the database says which rows are where,
 //! together with `….moves` beside it. Once the final name is there, what is left of the others means nothing any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -109,6 +109,17 @@ impl Pack {
             .filter(|(path, state)| *state == State::Final || !finals.contains(path))
             .map(|(path, state)| Self { path, state })
             .collect())
+    }
+
+    /// The names in a folder of files that are of none of these rules, and how many files have each.
+    pub fn of_no_rule(folder: &Path, rules: &[String]) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut found = BTreeMap::new();
+        for one in all_named(folder)? {
+            if one.state.is_some() && !rules.contains(&one.rule) {
+                *found.entry(one.rule).or_default() += 1;
+            }
+        }
+        Ok(found)
     }
 
     /// What a run that was killed between two steps left over.
@@ -313,6 +324,7 @@ enum Part {
 
 /// A file of a rule.
 struct Named {
+    rule: String,
     name: PathBuf,
     /// The final name of the pack that it belongs to.
     path: PathBuf,
@@ -321,6 +333,12 @@ struct Named {
 }
 
 fn named(folder: &Path, rule: &str) -> anyhow::Result<Vec<Named>> {
+    let mut found = all_named(folder)?;
+    found.retain(|one| one.rule == rule);
+    Ok(found)
+}
+
+fn all_named(folder: &Path) -> anyhow::Result<Vec<Named>> {
     let mut found = Vec::new();
     for entry in files::list(folder)? {
         let name = entry.file_name();
@@ -336,12 +354,12 @@ fn named(folder: &Path, rule: &str) -> anyhow::Result<Vec<Named>> {
             .into_iter()
             .find_map(|(end, state)| Some((whole.strip_suffix(end)?, state)))
             .unwrap_or((whole, Some(State::Final)));
-        let middle = name
-            .strip_prefix(rule)
-            .and_then(|rest| rest.strip_prefix('_'))
-            .and_then(|rest| rest.strip_suffix(END));
-        if middle.is_some_and(is_time) {
+        let parts = name
+            .strip_suffix(END)
+            .and_then(|rest| rest.rsplit_once('_'));
+        if let Some((rule, _)) = parts.filter(|(_, time)| is_time(time)) {
             found.push(Named {
+                rule: rule.to_owned(),
                 name: folder.join(whole),
                 path: folder.join(name),
                 state,

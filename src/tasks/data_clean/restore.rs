@@ -27,6 +27,7 @@ use crate::sys::files;
 use crate::units;
 
 const GAVE_WAY: &str = "data-clean.gave-way";
+const NO_RULE: &str = "data-clean.no-rule";
 const PIECE: usize = 10_000;
 
 /// What came back.
@@ -50,6 +51,7 @@ pub(super) fn run(
     context: &Context,
     report: &Reporter,
     store: &Store,
+    rules: &[String],
 ) -> anyhow::Result<()> {
     let Some((rule, folder)) = run.rules.first() else {
         return Err(missing("there is no rule").into());
@@ -93,6 +95,10 @@ pub(super) fn run(
             let reserve = run.reserve;
             into_file::finish(context, report, rule, folder, source, &reader, reserve)?;
             back.files(rule, folder)?;
+            report.examined(NO_RULE, &rule.name);
+            if back.restored.found == 0 {
+                tell_of_no_rule(report, rule, folder, rules)?;
+            }
         }
         (None, Some(into)) => back.table(into)?,
         (None, None) => {
@@ -106,6 +112,38 @@ pub(super) fn run(
     }
     report.progress_done();
     back.tell(rule)
+}
+
+/// A rule that got another name does not know its files any more.
+fn tell_of_no_rule(
+    report: &Reporter,
+    rule: &Rule,
+    folder: &Path,
+    rules: &[String],
+) -> anyhow::Result<()> {
+    let found = Pack::of_no_rule(folder, rules)?;
+    let Some(first) = found.keys().next() else {
+        return Ok(());
+    };
+    let shown: Vec<_> = found
+        .iter()
+        .map(|(name, files)| format!("{name}_… ({})", units::count(*files, "file")))
+        .collect();
+    report.find(
+        Finding::new(
+            NO_RULE,
+            Severity::Low,
+            &rule.name,
+            format!(
+                "nothing of rule {} is in {}, but files of archived rows that belong to no rule: {}",
+                rule.name,
+                folder.display(),
+                shown.join(", ")
+            ),
+        )
+        .hint(format!("give the rule that name: [[data_clean.rule]] name = \"{first}\"")),
+    );
+    Ok(())
 }
 
 struct Back<'a> {
