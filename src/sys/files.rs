@@ -221,6 +221,18 @@ pub fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// Takes away what a file has behind so many bytes, durably: that needs no space.
+pub fn cut(_: &Permit, path: &Path, bytes: u64) -> anyhow::Result<()> {
+    let file = OpenOptions::new()
+        .write(true)
+        .custom_flags(NOFOLLOW)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    file.set_len(bytes)
+        .with_context(|| format!("cannot cut {}", path.display()))?;
+    sync(&file, path)
+}
+
 /// Writes a whole small file and makes it durable, before anybody can see it under `path`.
 pub fn write_new_synced(permit: &Permit, path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write_new_synced_like(permit, path, content, None)
@@ -321,15 +333,39 @@ pub fn require_trusted_directory(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Links on the way to a configured path are followed where root, the owner of `tree` or we ourselves made them.
-pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
+/// Refuses a folder that somebody else can lead elsewhere, and as root one of somebody else than who owns `tree` or the `data`; one
+/// that is not there is fine.
+pub fn require_own_directory(path: &Path, tree: &Path, data: &Path) -> anyhow::Result<()> {
+    require_own_links(path, tree)?;
+    let Some(meta) = metadata(path)? else {
+        return Ok(());
+    };
+    require_trusted_directory(path)?;
+    if rustix::process::geteuid().is_root() && !is_ours(&meta, tree)? && !is_ours(&meta, data)? {
+        return Err(Failure::new(
+            Kind::Refused,
+            format!("{} belongs to somebody else", path.display()),
+        )
+        .hint(format!("chown root {}", shell_path(path)))
+        .into());
+    }
+    Ok(())
+}
+
+/// True for what root, the owner of `tree` or we ourselves own.
+fn is_ours(meta: &Metadata, tree: &Path) -> anyhow::Result<bool> {
     let own = rustix::process::geteuid().as_raw();
     let owner = metadata(tree)?.map(|meta| meta.uid());
+    Ok([Some(0), Some(own), owner].contains(&Some(meta.uid())))
+}
+
+/// Links on the way to a configured path are followed where root, the owner of `tree` or we ourselves made them.
+pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
     for part in path.ancestors() {
         let Some(meta) = link_metadata(part)?.filter(|meta| meta.is_symlink()) else {
             continue;
         };
-        if meta.uid() != 0 && meta.uid() != own && Some(meta.uid()) != owner {
+        if !is_ours(&meta, tree)? {
             return Err(Failure::new(
                 Kind::Refused,
                 format!("{} is a link that somebody else made", part.display()),

@@ -1051,6 +1051,99 @@ fn files_come_back_into_a_table_that_changed() {
     );
 }
 
+#[test]
+fn what_a_rule_archived_under_its_former_name_is_told() {
+    let archives = |name: &str| {
+        rule("table = \"logs\"\ncolumn = \"timestamp\"\naction = \"archive\"\ninto = \"file:archive\"")
+            .replace("the-rule", name)
+    };
+    let server = Server::new().config(&archives("old_logs"));
+    let database = server.database();
+    sql(&database, TABLES);
+    back_up(&server);
+    assert_eq!(clean(&server, "").0, 0);
+    let text = std::fs::read_to_string(server.config_path()).unwrap();
+    std::fs::write(server.config_path(), text.replace("old_logs", "old")).unwrap();
+    let (code, report) = server.json("data-clean restore-archive old");
+    let told = finding(&report, "data-clean.no-rule");
+    assert_eq!((code, told["severity"].as_str()), (0, Some("low")));
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.contains("to no rule: old_logs_… (1 file)"),
+        "{message}"
+    );
+    assert_eq!(
+        told["hint"],
+        "give the rule that name: [[data_clean.rule]] name = \"old_logs\""
+    );
+    // Of another rule they are told of as little as once they are back.
+    let both = format!("{text}\n{}", archives("old"));
+    for (text, rule) in [(both, "old"), (text, "old_logs")] {
+        std::fs::write(server.config_path(), text).unwrap();
+        let (code, report) = server.json(&format!("data-clean restore-archive {rule}"));
+        assert_eq!(code, 0, "{report:#}");
+        assert!(finding_ids(&report, rule).is_empty(), "{report:#}");
+    }
+    assert_eq!(rows(&database, "logs"), 100);
+}
+
+/// The columns alone do not tell one table from another.
+#[test]
+fn rows_of_another_table_are_not_taken() {
+    let lines = |table: &str| {
+        rule(&format!(
+            "table = \"{table}\"\ncolumn = \"timestamp\"\naction = \"archive\"\ninto = \"file:archive\""
+        ))
+    };
+    let server = Server::new().config(&lines("logs"));
+    let database = server.database();
+    sql(&database, TABLES);
+    sql(
+        &database,
+        "CREATE TABLE events (id INTEGER PRIMARY KEY, timestamp TEXT, message TEXT)",
+    );
+    back_up(&server);
+    assert_eq!(clean(&server, "").0, 0);
+    let text = std::fs::read_to_string(server.config_path()).unwrap();
+    let other = text.replace("\"logs\"", "\"events\"");
+    std::fs::write(server.config_path(), other).unwrap();
+    let told = format!(
+        "{} holds rows of logs of app_db, not of events of app_db",
+        packs(&server)[0].display()
+    );
+    let refused = |line: &str, told: &str| {
+        let (code, report) = server.json(line);
+        assert_eq!(code, 3, "{report:#}");
+        assert_eq!(report["failure"]["message"], told, "{report:#}");
+        report["failure"]["hint"].as_str().unwrap().to_owned()
+    };
+    refused("data-clean restore-archive the-rule --dry-run", &told);
+    let hint = refused("data-clean restore-archive the-rule", &told);
+    assert_eq!((rows(&database, "events"), packs(&server).len()), (0, 1));
+    // One that was cut short is not compared with another table either.
+    let whole = packs(&server).remove(0);
+    let pending = PathBuf::from(format!("{}.pending", whole.display()));
+    std::fs::rename(&whole, &pending).unwrap();
+    for line in ["--dry-run", ""] {
+        let (code, report) = clean(&server, line);
+        assert_eq!(code, 2, "{report:#}");
+        let message = finding(&report, "data-clean.refused")["message"].clone();
+        assert_eq!(message, told.replacen(".gz", ".gz.pending", 1));
+    }
+    std::fs::rename(&pending, &whole).unwrap();
+    // The table has got another name, and the file is told to forget the old one.
+    sql(
+        &database,
+        "DROP TABLE events; ALTER TABLE logs RENAME TO events",
+    );
+    let line = hint.split_once("the old one: ").unwrap().1;
+    let ran = Command::new("sh").args(["-c", line]).status();
+    assert!(ran.unwrap().success());
+    let (code, report) = server.json("data-clean restore-archive the-rule");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(rows(&database, "events"), 100);
+}
+
 /// JSON has no place for it, so its row has to be found and mended by somebody.
 #[test]
 fn text_that_is_no_utf_8_is_found_by_what_is_said_of_it() {

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::faults::{Faults, Kind, points};
-use crate::support::{Paused, Ran, Server, finding, finding_ids, number, send, sql, zcat};
+use crate::support::{BINARY, Paused, Ran, Server, finding, finding_ids, number, send, sql, zcat};
 
 const NOW: &str = "2026-11-09T04:13:00Z";
 
@@ -244,6 +244,47 @@ fn a_power_cut_anywhere_costs_no_row() {
 fn a_disk_that_fills_up_costs_no_row() {
     survives(TABLE, Kind::Enospc { sticky: true }, 1_000);
     survives(FILE, Kind::Enospc { sticky: true }, 1_000);
+}
+
+/// A real disk, as small as it takes: what fits is archived, the reserve stays, and what is there needs no space to be finished.
+#[test]
+fn what_is_written_leaves_the_reserve() {
+    let mounts = Command::new("unshare")
+        .args(["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .status();
+    if !mounts.is_ok_and(|status| status.success()) {
+        return; // needs root
+    }
+    let rows = 8_000;
+    let config = format!("{}[backup]\nreserve = \"1MiB\"\n", rule(FILE));
+    let server = Server::new().config(&config);
+    fill(&server.database(), rows, 1_500);
+    server.run(&format!("backup --now {NOW}")).expect(0);
+    fs::create_dir(server.root().join("archive")).unwrap();
+    let script = format!(
+        "cd '{root}'; mount -t tmpfs -o size=6m tmpfs archive || exit 99
+         clean() {{ {BINARY} -c '{config}' data-clean --now {NOW} --json >\"../$1\"; echo $? >>../codes; }}
+         clean first; ls archive >../left; df --output=avail -B1 archive | tail -1 >../free
+         clean second; ls archive >>../left
+         mount -o remount,size=20m archive; clean third
+         cp -a archive ../kept; umount archive; cp -a ../kept/. archive",
+        root = server.root().display(),
+        config = server.config_path().display(),
+    );
+    let ran = Ran::of(Command::new("unshare").args(["-m", "sh", "-c", &script]));
+    let read = |name: &str| fs::read_to_string(server.path().join(name)).unwrap();
+    assert_eq!(read("codes"), "2\n2\n0\n", "{ran:?}");
+    let first = "old-trades_20261109T041300Z.jsonl.gz\n";
+    assert_eq!(read("left"), first.repeat(2));
+    assert!(read("free").trim().parse::<u64>().unwrap() >= 1 << 20);
+    for (name, some) in [("first", true), ("second", false)] {
+        let report = serde_json::from_str(&read(name)).unwrap();
+        let failed = finding(&report, "data-clean.failed");
+        let said = failed["message"].as_str().unwrap();
+        assert!(said.contains("not enough space"), "{said}");
+        assert_eq!(report["data"]["rules"][0]["done"] != 0, some, "{report:#}");
+    }
+    require_done(&server, rows, FILE, "once there is space");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-use crate::support::{BINARY, Paused, Ran, Server, beside, users};
+use crate::support::{BINARY, Paused, Ran, Server, beside, finding, users};
 
 /// The application's user and somebody else; neither needs a name.
 const APP: u32 = 12_345;
@@ -207,6 +207,89 @@ fn a_link_to_a_database_is_followed_when_the_right_people_made_it() {
         }
     }
     assert_eq!(server.list("app_db").len(), 2);
+}
+
+/// What is archived would be in the hands of whom the folder, or a link to it, belongs to. A dry run says so too.
+#[test]
+fn rows_are_archived_into_a_folder_of_the_right_people() {
+    if without_root() {
+        return;
+    }
+    let server = Server::new().config(
+        "[[data_clean.rule]]\nname = \"old\"\ndatabase = \"app_db\"\ntable = \"logs\"\ncolumn = \"at\"\nolder_than = \"90d\"\n\
+         action = \"archive\"\ninto = \"file:archive\"\nmax_fraction = 1.0\n",
+    );
+    let database = Connection::open(server.database()).unwrap();
+    let fill = "CREATE TABLE IF NOT EXISTS logs (id INTEGER PRIMARY KEY, at TEXT); INSERT OR IGNORE INTO logs VALUES (1, '2020-01-01')";
+    database.execute_batch(fill).unwrap();
+    let (folder, away) = (server.root().join("archive"), server.root().join("away"));
+    let again = || {
+        let _ = fs::remove_file(&folder);
+        let _ = fs::remove_dir_all(&folder);
+        let _ = fs::remove_dir_all(&away);
+        fs::create_dir(&away).unwrap();
+        database.execute_batch(fill).unwrap();
+    };
+    type Spoil = fn(&Path, &Path, u32);
+    let cases: [(&str, u32, Spoil); 3] = [
+        (
+            "is a link that somebody else made",
+            THIRD,
+            |folder, away, owner| {
+                symlink(away, folder).unwrap();
+                lchown(folder, Some(owner), None).unwrap();
+            },
+        ),
+        ("belongs to somebody else", THIRD, |folder, _, owner| {
+            fs::create_dir(folder).unwrap();
+            chown(folder, Some(owner), None).unwrap();
+        }),
+        ("is writable by everybody", APP, |folder, _, owner| {
+            fs::create_dir(folder).unwrap();
+            chown(folder, Some(owner), None).unwrap();
+            mode(folder, 0o777);
+        }),
+    ];
+    chown(server.root(), Some(APP), None).unwrap();
+    for (told, owner, spoil) in cases {
+        again();
+        spoil(&folder, &away, owner);
+        for line in ["--dry-run", ""] {
+            let (code, report) = server.json(&format!("data-clean --no-backup-check {line}"));
+            assert_eq!(code, 2, "{told} {line}: {report:#}");
+            let refused = finding(&report, "data-clean.refused");
+            assert!(
+                refused["message"].as_str().unwrap().contains(told),
+                "{refused}"
+            );
+            assert!(
+                refused["hint"].as_str().unwrap().starts_with("ch"),
+                "{refused}"
+            );
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        }
+        let (code, report) = server.json("data-clean restore-archive old");
+        assert_eq!(code, 3, "{report:#}");
+        assert!(report["failure"].to_string().contains(told), "{report:#}");
+        // The same of the application's own user is fine.
+        again();
+        spoil(&folder, &away, APP);
+        mode(if folder.is_symlink() { &away } else { &folder }, 0o755);
+        let (code, report) = server.json("data-clean --no-backup-check");
+        assert_eq!(
+            (code, fs::read_dir(&folder).unwrap().count()),
+            (0, 1),
+            "{report:#}"
+        );
+    }
+    // Where only the database is the application's, so may the folder be.
+    again();
+    chown(server.root(), Some(0), None).unwrap();
+    chown(server.database(), Some(APP), None).unwrap();
+    fs::create_dir(&folder).unwrap();
+    chown(&folder, Some(APP), None).unwrap();
+    let (code, report) = server.json("data-clean --no-backup-check");
+    assert_eq!(code, 0, "{report:#}");
 }
 
 /// The binary as another user, who can reach it whatever folder it was built in.

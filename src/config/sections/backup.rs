@@ -22,7 +22,7 @@ pub struct Backup {
     pub max_lock: Length,
     /// 0: all cores (at nice 10), at most 16
     pub threads: usize,
-    /// free space that a backup leaves
+    /// free space that a backup leaves, and data-clean where it writes files
     pub reserve: Bytes,
     /// older than this is a finding
     pub max_age: Length,

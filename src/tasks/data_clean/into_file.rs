@@ -11,7 +11,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::layout::Layout;
 use super::moves::{Known, Moves};
-use super::pack::{Pack, State, Writer};
+use super::pack::{Origin, Pack, State, Writer};
 use super::plan::Plan;
 use super::run::{Done, Scene};
 use crate::archive::Source;
@@ -41,22 +41,32 @@ pub fn archive(
         files::create_directory(permit, folder)?;
         files::sync_directory(files::parent(folder))?;
     }
-    files::require_trusted_directory(folder)?;
     let pack = Pack::free(folder, &plan.rule.name, scene.context.now)?;
     done.archive = Some(pack.path.display().to_string());
+    let origin = Origin {
+        database: scene.source.name.clone(),
+        table: plan.table.name.clone(),
+    };
     let mut moving = Moving {
         scene,
         plan,
         layout: Layout::of(&plan.table),
-        writer: Writer::create(permit, &pack.now())?,
+        writer: Writer::create(permit, &pack.now(), Some(origin), scene.reserve)?,
         moves: Moves::create(permit, &pack.moves(), &Known::default())?,
         lines: 0,
         stayed: BTreeSet::new(),
+        unwritten: None,
     };
     moving.all(pace, done)?;
-    let Moving { layout, stayed, .. } = moving;
+    let Moving {
+        layout,
+        stayed,
+        unwritten,
+        ..
+    } = moving;
     if stayed.is_empty() && done.rows > 0 {
-        return pack.settle(permit, true, |_| true);
+        pack.complete(permit)?;
+        return unwritten.map_or(Ok(()), Err);
     }
     let ground = Ground {
         reader: scene.reader,
@@ -64,9 +74,10 @@ pub fn archive(
         context: scene.context,
         table: &plan.table,
         layout: &layout,
+        reserve: scene.reserve,
     };
-    let settled = ground.settle(permit, pack, Some(Known::all(stayed)));
-    settled.map(|_| ())
+    ground.settle(permit, pack, Some(Known::all(stayed)))?;
+    unwritten.map_or(Ok(()), Err)
 }
 
 struct Moving<'a> {
@@ -78,6 +89,8 @@ struct Moving<'a> {
     lines: u64,
     /// Lines whose rows are still in the table.
     stayed: BTreeSet<u64>,
+    /// Why the rest could not be written. What is in the file is dealt with, so it is settled nevertheless.
+    unwritten: Option<anyhow::Error>,
 }
 
 impl Moving<'_> {
@@ -108,7 +121,13 @@ impl Moving<'_> {
             if piece.is_empty() {
                 return Ok(());
             }
-            self.writer.append(&text)?;
+            if let Err(error) = self.writer.append(&text) {
+                if self.writer.cut().is_err() {
+                    return Err(error); // the next run settles it
+                }
+                self.unwritten = Some(error);
+                return Ok(());
+            }
             let first = self.lines;
             self.lines += piece.len() as u64;
             let numbered: Vec<_> = (first..).zip(&piece).collect();
@@ -146,6 +165,10 @@ impl Moving<'_> {
                 rest = &rest[worked..];
                 scene.progress(done.rows, self.plan);
             }
+            // Whatever came since is the next run's.
+            if done.rows >= self.plan.chosen {
+                return Ok(());
+            }
         }
     }
 }
@@ -157,6 +180,8 @@ struct Ground<'a> {
     context: &'a Context,
     table: &'a Table,
     layout: &'a Layout,
+    /// Free space to leave.
+    reserve: u64,
 }
 
 impl Ground<'_> {
@@ -170,7 +195,7 @@ impl Ground<'_> {
         let mut stayed = BTreeSet::new();
         let mut changed = InFlight::default();
         let mut at = 0;
-        let torn = pack.read(|text| {
+        pack.read(|text| {
             for line in text.lines() {
                 if known.as_ref().is_some_and(|one| one.stayed.contains(&at)) {
                     stayed.insert(at);
@@ -197,8 +222,7 @@ impl Ground<'_> {
             stop.check()
         })?;
         let doubtful = changed.judge(&mut stayed);
-        let all = !torn && stayed.is_empty() && at > 0;
-        pack.settle(permit, all, |line| !stayed.contains(&line))?;
+        pack.settle(permit, self.reserve, |line| !stayed.contains(&line))?;
         Ok(doubtful)
     }
 }
@@ -239,6 +263,7 @@ pub fn finish(
     folder: &Path,
     source: &Source,
     reader: &Connection,
+    reserve: u64,
 ) -> anyhow::Result<()> {
     report.examined(DOUBT, &rule.name);
     for path in Pack::leftovers(folder, &rule.name)? {
@@ -257,6 +282,10 @@ pub fn finish(
         if pack.state != State::Pending {
             continue;
         }
+        pack.require_of(&Origin {
+            database: source.name.clone(),
+            table: rule.table.clone(),
+        })?;
         let file = pack.path.display().to_string();
         let step = Step {
             kind: "finish",
@@ -275,6 +304,7 @@ pub fn finish(
                 context,
                 table: &table,
                 layout: &Layout::of(&table),
+                reserve,
             };
             let known = Known::read(&pack.moves())?;
             ground.settle(permit, pack, known)

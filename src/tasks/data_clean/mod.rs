@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::Store;
-use crate::config::sections::{DataClean, Rule};
+use crate::config::sections::{Backup, DataClean, Rule};
 use crate::config::{Config, Origin};
 use crate::context::Context;
 use crate::error::{config as config_error, missing, usage};
@@ -88,7 +88,8 @@ pub struct Task {
 
 enum What {
     Clean,
-    Restore,
+    /// With the names of all rules.
+    Restore(Vec<String>),
 }
 
 impl task::Arguments for Arguments {
@@ -132,6 +133,12 @@ impl task::Arguments for Arguments {
                     .into());
             }
         }
+        let what = match &self.command {
+            Some(Command::RestoreArchive { .. }) => {
+                What::Restore(rules.iter().map(|rule| rule.name.clone()).collect())
+            }
+            None => What::Clean,
+        };
         if !wanted.is_empty() {
             rules.retain(|rule| wanted.contains(&rule.name));
         }
@@ -143,10 +150,6 @@ impl task::Arguments for Arguments {
                 Ok((rule, folder))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let what = match self.command {
-            Some(Command::RestoreArchive { .. }) => What::Restore,
-            None => What::Clean,
-        };
         Ok(Task {
             store,
             what,
@@ -157,6 +160,7 @@ impl task::Arguments for Arguments {
                 yes: self.yes,
                 backup_check: !self.no_backup_check,
                 root: config.app_root()?,
+                reserve: config.get::<Backup>()?.reserve.0,
             },
         })
     }
@@ -176,9 +180,9 @@ impl task::Task for Task {
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
-        match self.what {
+        match &self.what {
             What::Clean => self.run.run(context, report, &self.store),
-            What::Restore => restore::run(&self.run, context, report, &self.store),
+            What::Restore(rules) => restore::run(&self.run, context, report, &self.store, rules),
         }
     }
 }

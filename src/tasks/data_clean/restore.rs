@@ -12,7 +12,7 @@ use super::apply::copy_statement;
 use super::landed::Landed;
 use super::layout::Layout;
 use super::moves::{Known, Moves};
-use super::pack::{Pack, State};
+use super::pack::{Origin, Pack, State};
 use super::run::{BUSY, CONFLICT, Done, Run, Scene};
 use super::{Detail, PATIENCE, columns, into_file};
 use crate::archive::{self, Store};
@@ -27,6 +27,7 @@ use crate::sys::files;
 use crate::units;
 
 const GAVE_WAY: &str = "data-clean.gave-way";
+const NO_RULE: &str = "data-clean.no-rule";
 const PIECE: usize = 10_000;
 
 /// What came back.
@@ -50,6 +51,7 @@ pub(super) fn run(
     context: &Context,
     report: &Reporter,
     store: &Store,
+    rules: &[String],
 ) -> anyhow::Result<()> {
     let Some((rule, folder)) = run.rules.first() else {
         return Err(missing("there is no rule").into());
@@ -70,6 +72,7 @@ pub(super) fn run(
         reader: &reader,
         writer: &writer,
         held: held.as_ref(),
+        reserve: run.reserve,
     };
     report.examined(CONFLICT, &rule.name);
     let found = Table::find(&reader, &rule.table, &source.path, &context.stop)?;
@@ -88,8 +91,14 @@ pub(super) fn run(
     };
     match (folder, &rule.into) {
         (Some(folder), _) => {
-            into_file::finish(context, report, rule, folder, source, &reader)?;
+            files::require_own_directory(folder, &run.root, &source.path)?;
+            let reserve = run.reserve;
+            into_file::finish(context, report, rule, folder, source, &reader, reserve)?;
             back.files(rule, folder)?;
+            report.examined(NO_RULE, &rule.name);
+            if back.restored.found == 0 {
+                tell_of_no_rule(report, rule, folder, rules)?;
+            }
         }
         (None, Some(into)) => back.table(into)?,
         (None, None) => {
@@ -103,6 +112,38 @@ pub(super) fn run(
     }
     report.progress_done();
     back.tell(rule)
+}
+
+/// A rule that got another name does not know its files any more.
+fn tell_of_no_rule(
+    report: &Reporter,
+    rule: &Rule,
+    folder: &Path,
+    rules: &[String],
+) -> anyhow::Result<()> {
+    let found = Pack::of_no_rule(folder, rules)?;
+    let Some(first) = found.keys().next() else {
+        return Ok(());
+    };
+    let shown: Vec<_> = found
+        .iter()
+        .map(|(name, files)| format!("{name}_… ({})", units::count(*files, "file")))
+        .collect();
+    report.find(
+        Finding::new(
+            NO_RULE,
+            Severity::Low,
+            &rule.name,
+            format!(
+                "nothing of rule {} is in {}, but files of archived rows that belong to no rule: {}",
+                rule.name,
+                folder.display(),
+                shown.join(", ")
+            ),
+        )
+        .hint(format!("give the rule that name: [[data_clean.rule]] name = \"{first}\"")),
+    );
+    Ok(())
 }
 
 struct Back<'a> {
@@ -356,6 +397,10 @@ impl Back<'_> {
             if pack.state == State::Pending {
                 continue; // of a dry run: listed as to be finished first
             }
+            pack.require_of(&Origin {
+                database: self.scene.source.name.clone(),
+                table: self.table.name.clone(),
+            })?;
             let (lines, layout) = self.look(&pack)?;
             self.restored.found += lines;
             let step = Step {
@@ -458,7 +503,7 @@ impl Back<'_> {
         if self.done.gave_way {
             return Ok(()); // it stays as it is, and the same command goes on
         }
-        pack.settle(permit, false, |line| known.stayed.contains(&line))
+        pack.settle(permit, scene.reserve, |line| known.stayed.contains(&line))
     }
 
     /// Whether the transaction that was cut short is undone: before it none of its rows was in the table.

@@ -43,6 +43,8 @@ pub struct Run {
     pub backup_check: bool,
     /// The application's root.
     pub root: PathBuf,
+    /// `[backup] reserve`: free space that files of archived rows leave too.
+    pub reserve: u64,
 }
 
 /// What is committed.
@@ -85,6 +87,8 @@ pub struct Scene<'a> {
     pub writer: &'a Connection,
     /// The lock of the series.
     pub held: Option<&'a Held>,
+    /// Free space to leave where files are written.
+    pub reserve: u64,
 }
 
 impl Scene<'_> {
@@ -233,14 +237,12 @@ impl Work<'_> {
         detail: &mut Detail,
     ) -> anyhow::Result<()> {
         let reader = hands.reader;
-        if let Some(folder) = &folder {
-            into_file::finish(self.context, self.report, rule, folder, self.source, reader)?;
-        }
-        let looked = match &folder {
-            Some(folder) => into_file::require_none_restoring(rule, folder),
+        let ready = match &folder {
+            Some(folder) => self.ready(rule, folder, reader),
             None => Ok(()),
-        }
-        .and_then(|()| Plan::look(reader, rule, folder, hands.gone, self.source, self.context));
+        };
+        let looked = ready
+            .and_then(|()| Plan::look(reader, rule, folder, hands.gone, self.source, self.context));
         let plan = match looked {
             Ok(Some(plan)) => plan,
             Ok(None) => {
@@ -268,6 +270,22 @@ impl Work<'_> {
         self.measure(&plan, &done);
         detail.rules.push(outcome);
         result
+    }
+
+    /// A folder of files is ours, and nothing in it is unfinished.
+    fn ready(&self, rule: &Rule, folder: &Path, reader: &Connection) -> anyhow::Result<()> {
+        files::require_own_directory(folder, &self.run.root, &self.source.path)?;
+        let reserve = self.run.reserve;
+        into_file::finish(
+            self.context,
+            self.report,
+            rule,
+            folder,
+            self.source,
+            reader,
+            reserve,
+        )?;
+        into_file::require_none_restoring(rule, folder)
     }
 
     fn act(&self, plan: &Plan, hands: &mut Hands<'_>, done: &mut Done) -> anyhow::Result<()> {
@@ -382,6 +400,7 @@ impl Work<'_> {
             reader,
             writer: &writer,
             held: self.held,
+            reserve: self.run.reserve,
         };
         match &plan.target {
             Target::Folder(folder) => into_file::archive(permit, &scene, plan, folder, pace, done),
