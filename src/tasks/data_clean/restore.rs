@@ -106,7 +106,10 @@ pub(super) fn run(
                 "rule {} deletes rows, it does not archive them",
                 rule.name
             ))
-            .hint("what a backup holds: empire-maint restore --to FILE")
+            .hint(format!(
+                "what a backup holds: empire-maint restore {} --to /var/tmp/{0}.db",
+                rule.database
+            ))
             .into());
         }
     }

@@ -198,9 +198,10 @@ impl Task {
         }
         if let Some(doubt) = facts.doubt() {
             report.find(
-                Finding::new(UNCHECKED, Severity::Low, &backup.name.series, doubt).hint(
-                    "restore it beside the live one and let the application run PRAGMA integrity_check: empire-maint restore --to FILE",
-                ),
+                Finding::new(UNCHECKED, Severity::Low, &backup.name.series, doubt).hint(format!(
+                    "restore it beside the live one and let the application run PRAGMA integrity_check: empire-maint restore {} --to /var/tmp/{0}.db",
+                    backup.name.series
+                )),
             );
         }
         if let (Some(source), true) = (source, care.compared) {
