@@ -270,7 +270,9 @@ impl<'a> Road<'a> {
         let task = prepared.task;
         self.fleeting = task.fleeting();
         self.part = task.is_part();
-        self.line = self.line.filter(|line| task.is_whole() || !line.is_bare());
+        self.line = self
+            .line
+            .filter(|line| !self.part && (task.is_whole() || !line.is_bare()));
         if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
