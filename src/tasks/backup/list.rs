@@ -99,8 +99,13 @@ fn row(series: &str, backup: &Backup, verdict: &Verdict) -> Row {
             let reason = manifest.bad.as_ref().map(|bad| bad.reason.as_str());
             format!("bad: {}", reason.unwrap_or_default())
         }
-        (Standing::Known(_), Some(verification)) => verification.level.word().to_owned(),
-        (Standing::Known(_), None) => "none".to_owned(),
+        (Standing::Known(manifest), verification) => {
+            match (manifest.misfit(backup.size), verification) {
+                (Some(misfit), _) => format!("bad: {misfit}"),
+                (None, Some(verification)) => verification.level.word().to_owned(),
+                (None, None) => "none".to_owned(),
+            }
+        }
     };
     Row {
         database: series.to_owned(),
