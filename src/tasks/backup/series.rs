@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::run::{Outcome, Run};
+use crate::alert;
 use crate::archive::{
     self, Backup, Bad, Checks, Content, Limits, Manifest, Name, Previous, Published, Store,
     Verification, Verified, VerifiedLevel, Writing,
@@ -107,6 +108,8 @@ impl Work<'_> {
         self.sweep(series)?;
         let before = archive::catalogue(folder, series, self.context.moment())?;
         self.judge_vanished(series, &before);
+        let open = alert::open(&self.context.state);
+        archive::examine_removed(self.report, folder, series, &before, &open)?;
         self.require_space(&before, likely)?;
         let name = archive::free_name(folder, series, self.context.moment(), content)?;
         let step = Step {
