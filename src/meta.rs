@@ -230,8 +230,7 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
                         ("app", "root", Some(root)) => json!(root),
                         _ => value.clone(),
                     };
-                    let assignment = format!("{key} = {}", toml::Value::try_from(&value)?);
-                    shown.push_str(&format!("{assignment:<56} # {origin}\n"));
+                    shown.push_str(&format!("{:<56} # {origin}\n", assignment(key, &value)?));
                     keys.insert(key.clone(), json!({"value": value, "origin": origin}));
                 }
                 data.insert(section.to_owned(), keys.into());
@@ -240,7 +239,9 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
                 let origin = place(config.origin(section, None));
                 for item in list.as_array().into_iter().flatten() {
                     shown.push_str(&format!("[[{section}]]{:<46} # {origin}\n", ""));
-                    shown.push_str(&toml::to_string(&toml::Value::try_from(item)?)?);
+                    for (key, value) in item.as_object().into_iter().flatten() {
+                        shown.push_str(&(assignment(key, value)? + "\n"));
+                    }
                 }
                 data.insert(section.to_owned(), json!({"value": list, "origin": origin}));
             }
@@ -250,6 +251,11 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
     report.data = data.into();
     report.documents.push(Document::Text(shown));
     Ok(())
+}
+
+/// On one line, tables too: a header for one would begin a section.
+fn assignment(key: &str, value: &Value) -> anyhow::Result<String> {
+    Ok(format!("{key} = {}", toml::Value::try_from(value)?))
 }
 
 fn completions(shell: Shell) -> anyhow::Result<String> {
