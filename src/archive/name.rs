@@ -179,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn the_series_is_what_stands_before_the_stamp() {
+        for (file, series) in [
+            ("app_db_20261124T030000Z.db.gz", Some("app_db")),
+            ("app_db_20241101_030000.db.gz", Some("app_db")),
+            ("files_20261124T030000Z.tar.gz", Some("files")),
+            ("app_db.db.gz", None),
+            ("20261124T030000Z.db.gz", None),
+        ] {
+            let name = Name::of_any_series(file);
+            assert_eq!(name.map(|name| name.series).as_deref(), series, "{file}");
+        }
+    }
+
+    #[test]
     fn the_old_script_s_names_are_known() {
         let name = Name::parse("app_db", "app_db_20241101_030000.db.gz").expect("is known");
         assert_eq!(name.stamp.to_string(), "2024-11-01T03:00:00Z");

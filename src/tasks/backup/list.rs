@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Detail;
+use super::run::orphaned;
 use crate::archive::retention::{self, Candidate, Verdict};
 use crate::archive::{self, Backup, Standing, Store};
 use crate::config::sections::Backup as Settings;
@@ -77,6 +78,11 @@ pub(super) fn run(
             )));
         }
         rows.extend(of_series);
+    }
+    if only.is_none() {
+        for (series, number) in store.orphans()? {
+            report.document(Document::Text(orphaned(&series, number) + "\n"));
+        }
     }
     report.summarise(format!(
         "{} in {}",
