@@ -12,6 +12,7 @@ use crate::demo;
 use crate::error::{missing, usage};
 use crate::exit;
 use crate::report::{Document, Finding, Report, Severity};
+use crate::sys::Stop;
 use crate::tasks::TASKS;
 
 const PROGRAM: &str = "empire-maint";
@@ -96,6 +97,7 @@ pub fn run(
     name: &str,
     matches: &ArgMatches,
     globals: &Globals,
+    stop: &Stop,
     report: &mut Report,
 ) -> Option<anyhow::Result<()>> {
     let result = match name {
@@ -108,7 +110,7 @@ pub fn run(
             }),
         "demo" => demo::Arguments::from_arg_matches(matches)
             .map_err(anyhow::Error::from)
-            .and_then(|arguments| demo::run(&arguments, globals, report)),
+            .and_then(|arguments| demo::run(&arguments, globals, stop, report)),
         "completions" => CompletionsArguments::from_arg_matches(matches)
             .map_err(anyhow::Error::from)
             .and_then(|arguments| text(report, completions(arguments.shell)?)),

@@ -78,13 +78,20 @@ fn run_meta(invocation: &Invocation) -> Code {
         matches,
     } = invocation;
     let mut report = new_report(name, globals);
-    let result = meta::run(name, matches, globals, &mut report)
+    let stop = Stop::after(Duration::MAX);
+    let result = meta::run(name, matches, globals, &stop, &mut report)
         .unwrap_or_else(|| Err(error::usage(format!("unknown command {name}")).into()));
+    let mut signal = None;
     if let Err(error) = result {
         report = fail(report, name, &error, Severity::High);
+        signal = stop.signal().map(Code::Signal);
     }
     report.seal(report.started_at);
-    conclude(report, globals.style())
+    if let Some(code) = signal {
+        report.exit_code = code.value();
+    }
+    let code = conclude(report, globals.style());
+    signal.unwrap_or(code)
 }
 
 /// A crontab with a typo in it is a failed run like any other: it is written down.
