@@ -12,6 +12,7 @@ use crate::demo;
 use crate::error::{missing, usage};
 use crate::exit;
 use crate::report::{Document, Finding, Report, Severity};
+use crate::sys::Stop;
 use crate::tasks::TASKS;
 
 const PROGRAM: &str = "empire-maint";
@@ -96,6 +97,7 @@ pub fn run(
     name: &str,
     matches: &ArgMatches,
     globals: &Globals,
+    stop: &Stop,
     report: &mut Report,
 ) -> Option<anyhow::Result<()>> {
     let result = match name {
@@ -108,7 +110,7 @@ pub fn run(
             }),
         "demo" => demo::Arguments::from_arg_matches(matches)
             .map_err(anyhow::Error::from)
-            .and_then(|arguments| demo::run(&arguments, globals, report)),
+            .and_then(|arguments| demo::run(&arguments, globals, stop, report)),
         "completions" => CompletionsArguments::from_arg_matches(matches)
             .map_err(anyhow::Error::from)
             .and_then(|arguments| text(report, completions(arguments.shell)?)),
@@ -230,8 +232,7 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
                         ("app", "root", Some(root)) => json!(root),
                         _ => value.clone(),
                     };
-                    let assignment = format!("{key} = {}", toml::Value::try_from(&value)?);
-                    shown.push_str(&format!("{assignment:<56} # {origin}\n"));
+                    shown.push_str(&format!("{:<56} # {origin}\n", assignment(key, &value)?));
                     keys.insert(key.clone(), json!({"value": value, "origin": origin}));
                 }
                 data.insert(section.to_owned(), keys.into());
@@ -240,7 +241,9 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
                 let origin = place(config.origin(section, None));
                 for item in list.as_array().into_iter().flatten() {
                     shown.push_str(&format!("[[{section}]]{:<46} # {origin}\n", ""));
-                    shown.push_str(&toml::to_string(&toml::Value::try_from(item)?)?);
+                    for (key, value) in item.as_object().into_iter().flatten() {
+                        shown.push_str(&(assignment(key, value)? + "\n"));
+                    }
                 }
                 data.insert(section.to_owned(), json!({"value": list, "origin": origin}));
             }
@@ -250,6 +253,11 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
     report.data = data.into();
     report.documents.push(Document::Text(shown));
     Ok(())
+}
+
+/// On one line, tables too: a header for one would begin a section.
+fn assignment(key: &str, value: &Value) -> anyhow::Result<String> {
+    Ok(format!("{key} = {}", toml::Value::try_from(value)?))
 }
 
 fn completions(shell: Shell) -> anyhow::Result<String> {

@@ -55,7 +55,8 @@ pub trait Task: Send + 'static {
         true
     }
 
-    /// True when it looks only at some of what its command is about: that it went well says nothing of the others.
+    /// True when it looks only at some of what its command is about: that it went well says nothing of the others, and it answers no
+    /// line of the plan.
     fn is_part(&self) -> bool {
         false
     }

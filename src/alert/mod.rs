@@ -156,6 +156,18 @@ fn task_of<'a>(finding: &'a Finding, report: &'a Report) -> &'a str {
     }
 }
 
+/// Finding and subject of everything that is open; nothing where no journal can be read.
+pub fn open(state: &Path) -> Vec<(String, String)> {
+    let read = || -> anyhow::Result<_> {
+        match journal::open_for_reading(state)? {
+            Some(connection) => store::open(&connection),
+            None => Ok(Vec::new()),
+        }
+    };
+    let named = |incident: Incident| (incident.finding, incident.subject);
+    read().unwrap_or_default().into_iter().map(named).collect()
+}
+
 fn was_examined(incident: &Incident, examined: &[Examined]) -> bool {
     examined.iter().any(|examined| {
         examined.id == incident.finding

@@ -79,13 +79,20 @@ fn run_meta(invocation: &Invocation) -> Code {
         matches,
     } = invocation;
     let mut report = new_report(name, globals);
-    let result = meta::run(name, matches, globals, &mut report)
+    let stop = Stop::after(Duration::MAX);
+    let result = meta::run(name, matches, globals, &stop, &mut report)
         .unwrap_or_else(|| Err(error::usage(format!("unknown command {name}")).into()));
+    let mut signal = None;
     if let Err(error) = result {
         report = fail(report, name, &error, Severity::High);
+        signal = stop.signal().map(Code::Signal);
     }
     report.seal(report.started_at);
-    conclude(report, globals.style())
+    if let Some(code) = signal {
+        report.exit_code = code.value();
+    }
+    let code = conclude(report, globals.style());
+    signal.unwrap_or(code)
 }
 
 /// A crontab with a typo in it is a failed run like any other: it is written down.
@@ -271,7 +278,9 @@ impl<'a> Road<'a> {
         let task = prepared.task;
         self.fleeting = task.fleeting();
         self.part = task.is_part();
-        self.line = self.line.filter(|line| task.is_whole() || !line.is_bare());
+        self.line = self
+            .line
+            .filter(|line| !self.part && (task.is_whole() || !line.is_bare()));
         if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {

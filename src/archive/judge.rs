@@ -6,8 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::catalogue::{Backup, catalogue, size_against_median};
+use super::name::Name;
 use crate::error::refused;
 use crate::report::{Finding, Reporter, Severity};
+use crate::sys::files;
 use crate::units::{self, Bytes, Length};
 
 const MISSING: &str = "backup.missing";
@@ -83,6 +85,46 @@ impl Freshness<'_> {
         }
         Some(age)
     }
+}
+
+/// What is found of a single backup, and is over with it.
+const OF_ONE: [&str; 5] = [
+    "verify.damaged",
+    "verify.data-gone",
+    "backup.previous-damaged",
+    "restore.known-bad",
+    "restore.not-unpacked",
+];
+
+/// Says that nothing is found any more of a backup that is gone.
+pub fn examine_gone(report: &Reporter, file: &str) {
+    for id in OF_ONE {
+        report.examined(id, file);
+    }
+}
+
+/// The same for each backup that has an `open` alert, as finding and subject, and was removed by hand since. Where no other of the
+/// series is there, its disk may be missing and not the backup.
+pub fn examine_removed(
+    report: &Reporter,
+    folder: &Path,
+    series: &str,
+    all: &[Backup],
+    open: &[(String, String)],
+) -> anyhow::Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    for (id, file) in open {
+        if OF_ONE.contains(&id.as_str())
+            && let Some(name) = Name::parse(series, file)
+            && files::link_metadata(&name.gz(folder))?.is_none()
+            && files::link_metadata(&name.manifest(folder))?.is_none()
+        {
+            examine_gone(report, file);
+        }
+    }
+    Ok(())
 }
 
 /// A clock that was or is wrong: what it dated would be the newest for as long.

@@ -164,6 +164,12 @@ impl Manifest {
         self.verified.is_some() && self.bad.is_none()
     }
 
+    /// What is wrong with data that has this many bytes, without a look into it.
+    pub fn misfit(&self, size: u64) -> Option<String> {
+        (size != self.gz.size)
+            .then(|| format!("it has {size} bytes, and {} when it was made", self.gz.size))
+    }
+
     /// Reads and checks a manifest file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let content = files::read_small(path, LARGEST)?;

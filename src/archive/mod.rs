@@ -18,7 +18,10 @@ mod write;
 
 pub use catalogue::{Backup, Standing, catalogue, find as find_backup, lost, series_lock};
 pub use index::{Header as IndexHeader, IndexReader, Record as IndexRecord};
-pub use judge::{Freshness, judge_dates, judge_size, require_recent, require_younger};
+pub use judge::{
+    Freshness, examine_gone, examine_removed, judge_dates, judge_size, require_recent,
+    require_younger,
+};
 pub use manifest::FORMAT;
 pub use manifest::{
     Bad, Checks, Index as IndexFigures, Manifest, Pinned, Plain, Verified as Verification,

@@ -6,6 +6,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+const OURS: &str = "%Y%m%dT%H%M%SZ";
+/// `$(date +%Y%m%d_%H%M%S)`.
+const SCRIPTS: &str = "%Y%m%d_%H%M%S";
+
 /// What the plain bytes are.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
@@ -46,13 +50,14 @@ impl Name {
         let stamp = Timestamp::from_second(at.as_second()).unwrap_or(at);
         Self {
             series: series.to_owned(),
-            stem: format!("{series}_{}", stamp.strftime("%Y%m%dT%H%M%SZ")),
+            stem: format!("{series}_{}", stamp.strftime(OURS)),
             stamp,
             content,
         }
     }
 
-    /// Reads a file name of `series`: ours, or `app_db_20241101_030000.db.gz` as the plan's script made them (local time, taken as UTC).
+    /// Reads a file name of `series`: ours, or `app_db_20241101_030000.db.gz` as the plan's script made them (local time, taken as UTC
+    /// until it is adopted, see [`Name::taken_in`]).
     pub fn parse(series: &str, file: &str) -> Option<Self> {
         let rest = file.strip_prefix(series)?.strip_prefix('_')?;
         let (stamp, content) = [Content::Sqlite, Content::Tar]
@@ -61,7 +66,7 @@ impl Name {
                 let suffix = format!(".{}.gz", content.extension());
                 Some((rest.strip_suffix(&suffix)?, content))
             })?;
-        let civil = ["%Y%m%dT%H%M%SZ", "%Y%m%d_%H%M%S"]
+        let civil = [OURS, SCRIPTS]
             .into_iter()
             .find_map(|format| DateTime::strptime(format, stamp).ok())?;
         let digits = stamp.bytes().filter(u8::is_ascii_digit).count();
@@ -72,6 +77,24 @@ impl Name {
             stamp: stamp_time,
             content,
         })
+    }
+
+    /// The instant that the name tells, where the plan's script wrote the time of `zone` into it.
+    pub fn taken_in(&self, zone: &TimeZone) -> Timestamp {
+        let local = self
+            .stem
+            .strip_prefix(&self.series)
+            .and_then(|rest| DateTime::strptime(SCRIPTS, rest.strip_prefix('_')?).ok())
+            .and_then(|civil| civil.to_zoned(zone.clone()).ok());
+        local.map_or(self.stamp, |local| local.timestamp())
+    }
+
+    /// A file name of a series that nobody has named: what stands before the stamp.
+    pub fn of_any_series(file: &str) -> Option<Self> {
+        let ends = file.char_indices().rev().filter(|(_, c)| *c == '_');
+        // The older form of the stamp has a '_' of its own.
+        ends.take(2)
+            .find_map(|(at, _)| Self::parse(&file[..at], file))
     }
 
     /// `….db.gz`.
@@ -156,9 +179,27 @@ mod tests {
     }
 
     #[test]
+    fn the_series_is_what_stands_before_the_stamp() {
+        for (file, series) in [
+            ("app_db_20261124T030000Z.db.gz", Some("app_db")),
+            ("app_db_20241101_030000.db.gz", Some("app_db")),
+            ("files_20261124T030000Z.tar.gz", Some("files")),
+            ("app_db.db.gz", None),
+            ("20261124T030000Z.db.gz", None),
+        ] {
+            let name = Name::of_any_series(file);
+            assert_eq!(name.map(|name| name.series).as_deref(), series, "{file}");
+        }
+    }
+
+    #[test]
     fn the_old_script_s_names_are_known() {
         let name = Name::parse("app_db", "app_db_20241101_030000.db.gz").expect("is known");
         assert_eq!(name.stamp.to_string(), "2024-11-01T03:00:00Z");
         assert_eq!(name.file(), "app_db_20241101_030000.db.gz");
+        let tokyo = TimeZone::get("Asia/Tokyo").expect("a zone");
+        assert_eq!(name.taken_in(&tokyo).to_string(), "2024-10-31T18:00:00Z");
+        let ours = Name::new("app_db", name.stamp, Content::Sqlite);
+        assert_eq!(ours.taken_in(&tokyo), ours.stamp);
     }
 }

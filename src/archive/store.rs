@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::name::Name;
 use crate::config::Config;
 use crate::config::sections::{Backup, Databases};
 use crate::error::usage;
@@ -86,6 +87,22 @@ impl Store {
             }
         }
         found.extend(files::identity(&self.folder)?);
+        Ok(found)
+    }
+
+    /// Series that have backups with a manifest here and are not configured any more, and how many backups each: nobody lists,
+    /// verifies or removes them.
+    pub fn orphans(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let known = self.series();
+        let mut found = BTreeMap::new();
+        for entry in files::list(&self.folder)? {
+            if let Some(name) = entry.file_name().to_str().and_then(Name::of_any_series)
+                && !known.contains(&name.series)
+                && files::link_metadata(&name.manifest(&self.folder))?.is_some()
+            {
+                *found.entry(name.series).or_default() += 1;
+            }
+        }
         Ok(found)
     }
 

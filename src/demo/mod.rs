@@ -32,23 +32,30 @@ pub struct Arguments {
     write: Option<PathBuf>,
 }
 
-/// Builds, runs, tells.
-pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
+/// Builds, runs, tells. Interrupted, it takes its processes and its folder along.
+pub fn run(
+    arguments: &Arguments,
+    globals: &Globals,
+    stop: &Stop,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     if let Some(path) = &arguments.write {
         return build::keep_writing(path);
     }
+    stop.listen().context("cannot listen for signals")?;
     let human = globals.style().format == Format::Human;
-    let folder = tempfile::Builder::new()
+    let temporary = tempfile::Builder::new()
         .prefix("empire-maint-demo-")
         .tempdir()
-        .context("cannot make a temporary folder")?
-        .keep();
+        .context("cannot make a temporary folder")?;
+    let folder = temporary.path().to_owned();
     let server = Server {
         config: folder.join("config.toml"),
         root: folder.join("agentic-empire"),
         folder,
         human,
         color: globals.style().color,
+        stop: stop.clone(),
     };
     server.tell(&format!(
         "A small server is being built in {}: an app.db and a rag.db with the plan's tables, and a FAISS index.\n",
@@ -61,6 +68,7 @@ pub fn run(arguments: &Arguments, globals: &Globals, report: &mut Report) -> any
     let steps = server.steps(redis.is_some());
     drop((writer, redis));
     let steps = steps?;
+    let _ = temporary.keep();
     server.tell(&server.what_next());
     // 1 is something worth a look, such as the slow queries that were put there.
     let failed = steps
@@ -85,6 +93,7 @@ struct Server {
     config: PathBuf,
     human: bool,
     color: output::Color,
+    stop: Stop,
 }
 
 impl Server {
@@ -98,10 +107,11 @@ impl Server {
         let data = self.root.join("data");
         files::private_directory(&data)?;
         build::app(&data.join("app.db")).context("cannot build app.db")?;
+        self.stop.check()?;
         build::rag(
             &data.join("rag.db"),
             &data.join("rag.faiss"),
-            &Stop::after(STEP),
+            &self.stop.with_limit(STEP),
         )
         .context("cannot build rag.db and its index")?;
         let text = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
@@ -123,8 +133,9 @@ impl Server {
 
     /// A Redis on a socket in the folder, with some keys; none where it is not installed.
     fn start_redis(&self) -> anyhow::Result<Option<Running>> {
-        let mut command = process::command(Path::new("redis-server"));
-        command.args(["--port", "0", "--save", "", "--unixsocket"]);
+        let mut command = process::from_list_tied(
+            &["redis-server", "--port", "0", "--save", "", "--unixsocket"].map(str::to_owned),
+        )?;
         command.arg(self.folder.join("redis-socket"));
         command.arg("--dir").arg(&self.folder);
         let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
@@ -138,6 +149,7 @@ impl Server {
         })?;
         let started = Instant::now();
         let mut link = loop {
+            self.stop.check()?;
             match server.connect(REDIS_STARTS) {
                 Ok(link) => break link,
                 Err(error) if started.elapsed() > REDIS_STARTS => return Err(error),
@@ -159,9 +171,9 @@ impl Server {
     }
 
     fn start_writer(&self) -> anyhow::Result<Running> {
-        let mut command = process::command(&std::env::current_exe()?);
+        let program = std::env::current_exe()?.display().to_string();
+        let mut command = process::from_list_tied(&[program, "demo".to_owned()])?;
         command
-            .arg("demo")
             .arg("--write")
             .arg(self.root.join("data/app.db"))
             .stdout(Stdio::null())
@@ -280,7 +292,7 @@ impl Server {
             "-out",
             "cert.pem",
         ]);
-        Ok(process::run_to_the_end(command, STEP).is_ok_and(|output| output.status.success()))
+        Ok(process::run(command, STEP, &self.stop).is_ok_and(|output| output.status.success()))
     }
 
     fn step(&self, arguments: &[&str]) -> anyhow::Result<Value> {
@@ -293,7 +305,7 @@ impl Server {
             command.arg("--json");
         }
         command.args(arguments);
-        let output = process::run_to_the_end(command, STEP)?;
+        let output = process::run(command, STEP, &self.stop)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         self.tell(&format!("{text}{error}\n"));

@@ -43,6 +43,8 @@ fn copy_of(server: &Server) -> PathBuf {
 #[test]
 fn a_good_backup_of_another_tool_is_adopted_and_then_one_of_ours() {
     let server = Server::new().config("[backup.keep]\ndaily = 1\nweekly = 0\nminimum = 1");
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replace("\"UTC\"", "\"Asia/Tokyo\""));
     let copy = copy_of(&server);
     let old = by_hand(&server, "app_db_20241101_030000.db.gz", &copy);
     let bytes = fs::read(&old).unwrap();
@@ -63,6 +65,8 @@ fn a_good_backup_of_another_tool_is_adopted_and_then_one_of_ours() {
     let manifest: Value =
         serde_json::from_slice(&fs::read(beside(&old, ".json")).unwrap()).unwrap();
     assert_eq!(manifest["verified"]["level"], "restored");
+    // `date` of the other tool's script wrote the local time.
+    assert_eq!(manifest["created_at"], "2024-10-31T18:00:00Z");
     assert_eq!(manifest["database"]["tables"]["users"], 500);
     assert_eq!(
         manifest["plain"]["blake3"],

@@ -626,7 +626,7 @@ fn the_dead_man_switch_hears_start_and_end_and_never_holds_up() {
     let server = Server::new().config(&format!(
         "[alerts.ping]\nurl_template = {url:?}\ntimeout = \"1s\""
     ));
-    let (_, report) = server.json("backup --database app_db");
+    let (_, report) = server.json("backup");
     let run = report["run_id"].as_str().unwrap();
     wait_until(|| web.requests().len() == 2);
     let requests = web.requests();
@@ -645,12 +645,12 @@ fn the_dead_man_switch_hears_start_and_end_and_never_holds_up() {
         "{lines:?}"
     );
     fs::remove_file(server.database()).unwrap();
-    server.json("backup --database app_db");
+    server.json("backup");
     assert!(web.requests().iter().any(
         |request| request.line.contains("/backup/2?") && request.body.contains("backup.failed")
     ));
     web.answers("hang");
-    let (_, report) = server.json("verify-backup app_db");
+    let (_, report) = server.json("verify-backup");
     assert!(
         finding_ids(&report, "verify-backup").contains(&"alert.ping-failed".to_owned()),
         "{report:#}"
@@ -663,7 +663,7 @@ fn the_dead_man_switch_hears_start_and_end_and_never_holds_up() {
     };
     assert_eq!(failed(), 1);
     web.answers("200 OK\r\n");
-    server.json("verify-backup app_db");
+    server.json("verify-backup");
     assert_eq!(failed(), 0);
 }
 

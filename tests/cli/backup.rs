@@ -417,6 +417,34 @@ fn backups_that_are_all_gone_are_missed() {
 
 /// What was written while the run waited is in it, so it is dated after that: `restore --at` never brings what was written later.
 #[test]
+fn backups_of_a_database_that_was_renamed_are_told() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    server.run("backup --now 2031-01-01T03:00:00Z");
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    fs::write(
+        server.config_path(),
+        text.replace("\"app_db\"", "\"main_db\""),
+    )
+    .unwrap();
+    let (_, report) = server.json("backup");
+    let orphaned = finding(&report, "backup.orphaned");
+    assert_eq!(
+        (&orphaned["subject"], &orphaned["severity"]),
+        (&"app_db".into(), &"low".into())
+    );
+    let listed = server.run("backup list").expect(0).out;
+    assert!(
+        listed.contains("2 backups of app_db, which is not configured"),
+        "{listed}"
+    );
+    fs::write(server.config_path(), text).unwrap();
+    let (_, report) = server.json("backup");
+    let orphaned = finding(&report, "backup.orphaned");
+    assert_eq!(orphaned["subject"], "main_db");
+}
+
+#[test]
 fn a_backup_is_dated_when_the_database_was_read() {
     let server = Server::new();
     server.run("backup").expect(0);

@@ -21,6 +21,31 @@ fn init_writes_what_check_accepts_and_show_explains() {
 }
 
 #[test]
+fn what_show_prints_is_a_configuration_that_says_the_same() {
+    let server = Server::new().config(
+        "freshness = { users = \"last_login\", \"odd table\" = \"at\" }\n[[database]]\nname = \"other\"\npath = \"data/other.db\"\n[[backup.file]]\npath = \"uploads\"",
+    );
+    let values = |server: &Server| -> Vec<String> {
+        let (code, report) = server.json("config show");
+        assert_eq!(code, 0, "{report:#}");
+        let sections = report["data"].as_object().unwrap().iter();
+        let keys = sections.flat_map(|(section, keys)| {
+            let keys = keys.as_object().unwrap().iter();
+            keys.map(move |(key, one)| (section, key, one.get("value").unwrap_or(one)))
+        });
+        keys.filter(|(_, key, _)| *key != "origin")
+            .map(|(section, key, value)| format!("{section} {key} {value}"))
+            .collect()
+    };
+    let before = values(&server);
+    assert!(before.iter().any(|one| one.contains("odd table")));
+    let shown = server.run("config show").expect(0).out;
+    let server = server.raw_config(&shown);
+    server.run("config check").expect(0);
+    assert_eq!(values(&server), before);
+}
+
+#[test]
 fn a_typo_where_the_task_does_not_read_is_a_finding() {
     let server = Server::new().config("[verify]\nscratch = \"/tmp\"\n[gpuu]\nx = 1");
     let (code, report) = server.json("backup");

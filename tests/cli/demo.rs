@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::support::{BINARY, Ran, users};
+use rustix::process::Signal;
+
+use crate::support::peers::wait_until;
+use crate::support::{BINARY, Ran, send, users};
 
 #[test]
 fn the_demo_backs_up_verifies_and_restores() {
@@ -31,4 +34,35 @@ fn the_demo_backs_up_verifies_and_restores() {
         .collect();
     assert!(cleaned[0].starts_with("3000 keys removed"), "{cleaned:?}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Ctrl-C or a kill while it runs: no writer, no Redis and no folder stay.
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::KILL, None)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut demo = Command::new(BINARY)
+            .env_clear()
+            .env("TMPDIR", folder.path())
+            .args(["demo", "--json"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Whoever is at work in the folder has its path among its words.
+        let at_work = || {
+            let words = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
+            let all = fs::read_dir("/proc").unwrap().flatten().filter_map(words);
+            let ours = folder.path().display().to_string();
+            all.filter(|words| String::from_utf8_lossy(words).contains(&ours))
+                .count()
+        };
+        // The writer, Redis, and a step.
+        wait_until(|| at_work() > 2);
+        send(demo.id(), signal);
+        assert_eq!(demo.wait().unwrap().code(), code);
+        if signal == Signal::INT {
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+        wait_until(|| at_work() == 0);
+    }
 }

@@ -235,6 +235,38 @@ fn lines_of_one_command_do_not_hide_each_other() {
 }
 
 #[test]
+fn some_of_it_is_not_the_whole_of_it() {
+    let figures = tempfile::tempdir().unwrap();
+    let server = only_backup().config(&format!(
+        "[metrics]\ntextfile_dir = {:?}\n[[database]]\nname = \"other\"\npath = \"data/other.db\"",
+        figures.path()
+    ));
+    fs::copy(server.database(), server.root().join("data/other.db")).unwrap();
+    let lost = server.root().join("data/lost.db");
+    fs::rename(server.database(), &lost).unwrap();
+    server.run("backup --now 2026-11-20T03:07:00Z").expect(2);
+    let file = figures.path().join("empire_maint_backup.prom");
+    let said = fs::read_to_string(&file).unwrap();
+    for part in [
+        "backup --database other --now 2026-11-20T03:30:00Z",
+        "verify-backup other --now 2026-11-20T03:31:00Z",
+        "verify-backup --all other --now 2026-11-20T03:32:00Z",
+    ] {
+        server.run(part).expect(0);
+    }
+    assert_eq!(
+        standing(&server, "backup", "2026-11-20T10:00:00Z"),
+        "failing"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), said);
+    assert_eq!(fs::read_dir(figures.path()).unwrap().count(), 1);
+    fs::rename(&lost, server.database()).unwrap();
+    server.run("backup --now 2026-11-20T11:00:00Z").expect(0);
+    assert_eq!(standing(&server, "backup", "2026-11-20T12:00:00Z"), "fine");
+    assert_ne!(fs::read_to_string(&file).unwrap(), said);
+}
+
+#[test]
 fn marking_a_backup_is_not_making_one() {
     let server = only_backup();
     server.run("backup --now 2026-11-20T03:07:02Z").expect(0);

@@ -419,6 +419,30 @@ fn a_root_that_is_not_utf_8_goes_the_whole_way() {
 }
 
 #[test]
+fn a_backup_that_was_cut_short_is_noticed_without_a_look_into_it() {
+    let server = Server::empty();
+    fill(&server.database(), 2000);
+    server.run("backup --database app_db").expect(0);
+    let first = server.list("app_db").pop().unwrap();
+    let length = fs::metadata(&first).unwrap().len();
+    let file = fs::File::options().write(true).open(&first).unwrap();
+    file.set_len(length - 1000).unwrap();
+    let listed = server.run("backup list app_db").expect(0).out;
+    assert!(listed.contains("bad: it has "), "{listed}");
+    let (code, report) = server.json("backup --database app_db");
+    assert_eq!(code, 2, "{report:#}");
+    let name = first.file_name().unwrap().to_str().unwrap();
+    let said = message(&report, "backup.previous-damaged", name);
+    assert!(
+        said.contains(&format!("{} bytes, and {length} when", length - 1000)),
+        "{said}"
+    );
+    assert_eq!(report["data"]["published"][0]["copied_members"], 0);
+    assert!(server.manifest(&first)["bad"]["reason"].is_string());
+    server.run("backup --database app_db").expect(0);
+}
+
+#[test]
 fn a_previous_backup_that_rotted_is_noticed_and_never_copied_from() {
     let server = Server::empty();
     fill(&server.database(), 20_000);

@@ -386,6 +386,37 @@ fn a_manifest_that_is_broken_or_alone_is_said() {
     server.run("verify-backup app_db").expect(0);
 }
 
+/// What was found of a backup ends with it, once somebody took it away.
+#[test]
+fn an_alert_about_a_backup_that_was_removed_is_over() {
+    let open = |server: &Server| -> Vec<String> {
+        let (_, list) = server.json("alerts list");
+        let open = list["data"]["incidents"].as_array().unwrap().iter();
+        open.map(|one| one["finding"].as_str().unwrap().to_owned())
+            .filter(|finding| finding.starts_with("verify."))
+            .collect()
+    };
+    for ends in ["verify-backup app_db", "backup --database app_db"] {
+        let (server, backup) = small();
+        server.run("backup --database app_db").expect(0);
+        let data = fs::read(&backup).unwrap();
+        fs::write(&backup, &data[..data.len() / 2]).unwrap();
+        server.run("verify-backup app_db --all").expect(2);
+        assert_eq!(open(&server), ["verify.damaged"]);
+        fs::remove_file(&backup).unwrap();
+        server.run("verify-backup app_db").expect(2);
+        let mut both = open(&server);
+        both.sort();
+        assert_eq!(both, ["verify.damaged", "verify.data-gone"]);
+        // The hint of the latter.
+        for suffix in [".json", ".idx"] {
+            fs::remove_file(beside(&backup, suffix)).unwrap();
+        }
+        server.run(ends).expect(0);
+        assert!(open(&server).is_empty(), "{ends}: {:?}", open(&server));
+    }
+}
+
 type Change = fn(&mut Value);
 
 /// Counts and schema are looked at in the restored copy, not believed.

@@ -84,7 +84,7 @@ pub(super) fn run(
         backup: backup.name.stem.clone(),
         series: series.clone(),
         content: Content::Sqlite,
-        created_at: backup.name.stamp,
+        created_at: backup.name.taken_in(&context.zone),
         host: context.host.to_string(),
         tool: TOOL.to_owned(),
         sqlite: sqlite::version().to_owned(),

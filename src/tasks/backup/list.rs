@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Detail;
+use super::run::orphaned;
 use crate::archive::retention::{self, Candidate, Verdict};
 use crate::archive::{self, Backup, Standing, Store};
 use crate::config::sections::Backup as Settings;
@@ -78,6 +79,11 @@ pub(super) fn run(
         }
         rows.extend(of_series);
     }
+    if only.is_none() {
+        for (series, number) in store.orphans()? {
+            report.document(Document::Text(orphaned(&series, number) + "\n"));
+        }
+    }
     report.summarise(format!(
         "{} in {}",
         units::count(rows.len() as u64, "backup"),
@@ -99,8 +105,13 @@ fn row(series: &str, backup: &Backup, verdict: &Verdict) -> Row {
             let reason = manifest.bad.as_ref().map(|bad| bad.reason.as_str());
             format!("bad: {}", reason.unwrap_or_default())
         }
-        (Standing::Known(_), Some(verification)) => verification.level.word().to_owned(),
-        (Standing::Known(_), None) => "none".to_owned(),
+        (Standing::Known(manifest), verification) => {
+            match (manifest.misfit(backup.size), verification) {
+                (Some(misfit), _) => format!("bad: {misfit}"),
+                (None, Some(verification)) => verification.level.word().to_owned(),
+                (None, None) => "none".to_owned(),
+            }
+        }
     };
     Row {
         database: series.to_owned(),

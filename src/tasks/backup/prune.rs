@@ -24,16 +24,7 @@ impl Work<'_> {
             self.report.act(removal(backup, &verdict), |permit| {
                 retention::prune(permit, folder, &backup.name, newest)
             })?;
-            // What is gone is no longer damaged.
-            for id in [
-                "verify.damaged",
-                "verify.data-gone",
-                "backup.previous-damaged",
-                "restore.known-bad",
-                "restore.not-unpacked",
-            ] {
-                self.report.examined(id, backup.name.file());
-            }
+            archive::examine_gone(self.report, &backup.name.file());
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
 use crate::error::{Kind, kind_of, missing};
-use crate::report::Reporter;
+use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite::Facts;
 use crate::sys::{files, machine};
 use crate::units::{self, Bytes};
@@ -118,6 +118,7 @@ impl Run {
             outcomes.extend(done.flatten());
         }
         if self.only.is_empty() {
+            judge_orphans(report, store)?;
             uncovered::report(context, report, &self.root, store, &self.files)?;
         }
         report.summarise(summary(&outcomes, report));
@@ -154,6 +155,28 @@ impl Run {
             _ => Ok(()),
         }
     }
+}
+
+/// A database that was renamed or taken out of the configuration leaves its backups behind.
+fn judge_orphans(report: &Reporter, store: &Store) -> anyhow::Result<()> {
+    const ID: &str = "backup.orphaned";
+    report.examined_all(ID);
+    for (series, number) in store.orphans()? {
+        report.find(
+            Finding::new(ID, Severity::Low, &series, orphaned(&series, number)).hint(format!(
+                "a [[database]] with the name \"{series}\" has them again; else move them out of {}, where restore --file still takes them",
+                store.folder.display()
+            )),
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn orphaned(series: &str, number: u64) -> String {
+    format!(
+        "{} of {series}, which is not configured: not verified, and never removed",
+        units::count(number, "backup")
+    )
 }
 
 /// What a run looked at in one series: all of it only where the backup was published.

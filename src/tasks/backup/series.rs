@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::run::{Outcome, Run};
+use crate::alert;
 use crate::archive::{
     self, Backup, Bad, Checks, Content, Limits, Manifest, Name, Previous, Published, Store,
     Verification, Verified, VerifiedLevel, Writing,
@@ -20,6 +21,8 @@ use crate::units::{self, Bytes};
 
 /// Data that is dated so far ahead is dated wrong; an application may write local time.
 const DATA_AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+const MEMBER_DAMAGED: &str = "a member does not have its digest any more";
 
 fn published_key(series: &str) -> String {
     format!("published {series}")
@@ -106,6 +109,8 @@ impl Work<'_> {
         self.sweep(series)?;
         let before = archive::catalogue(folder, series, self.context.moment())?;
         self.judge_vanished(series, &before);
+        let open = alert::open(&self.context.state);
+        archive::examine_removed(self.report, folder, series, &before, &open)?;
         self.require_space(&before, likely)?;
         let name = archive::free_name(folder, series, self.context.moment(), content)?;
         let step = Step {
@@ -115,12 +120,13 @@ impl Work<'_> {
         };
         let published = self.report.act(step, |permit| {
             let started = Instant::now();
+            self.mark_misfits(permit, &before)?;
             let mut previous = self.previous(&before);
             let made = make(permit, &name, previous.as_mut().map(|(_, open)| open));
             if let Some((backup, open)) = &previous
                 && open.damaged()
             {
-                self.mark_bad(permit, backup)?;
+                self.mark_bad(permit, backup, MEMBER_DAMAGED)?;
             }
             let (verified, about) = made?;
             self.publish(permit, &name, verified, about, started)
@@ -241,15 +247,27 @@ impl Work<'_> {
         }
     }
 
-    fn mark_bad(&self, permit: &Permit, backup: &Backup) -> anyhow::Result<()> {
-        let reason = "a member does not have its digest any more".to_owned();
+    /// Cut short or longer than it was made: nothing is copied from it, and nobody has to read it to see that.
+    fn mark_misfits(&self, permit: &Permit, before: &[Backup]) -> anyhow::Result<()> {
+        for backup in before {
+            if let Some(manifest) = backup.manifest()
+                && manifest.is_good()
+                && let Some(misfit) = manifest.misfit(backup.size)
+            {
+                self.mark_bad(permit, backup, &misfit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_bad(&self, permit: &Permit, backup: &Backup, reason: &str) -> anyhow::Result<()> {
         self.report.find(
             Finding::new(
                 "backup.previous-damaged",
                 Severity::High,
                 backup.name.file(),
                 format!(
-                    "{}: damaged on disk since it was made; compressed anew instead",
+                    "{}: damaged on disk since it was made ({reason}); what it cannot give is compressed anew",
                     backup.path.display()
                 ),
             )
@@ -263,7 +281,7 @@ impl Work<'_> {
         };
         manifest.bad = Some(Bad {
             at: self.context.now,
-            reason,
+            reason: reason.to_owned(),
         });
         archive::rewrite_manifest(permit, &self.store.folder, &backup.name, &manifest)
     }

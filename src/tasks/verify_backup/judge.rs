@@ -11,6 +11,8 @@ use crate::sqlite::{self, Facts};
 use crate::sys::process::shell_path;
 use crate::units;
 
+const DATA_GONE: &str = "verify.data-gone";
+
 /// Fewer rows than this come and go.
 const FEW: u64 = 1000;
 
@@ -71,12 +73,20 @@ impl Task {
     }
 
     /// A manifest whose data is not there any more promises what nobody can restore.
-    pub(super) fn judge_lost(&self, report: &Reporter, series: &str) -> anyhow::Result<()> {
+    pub(super) fn judge_lost(
+        &self,
+        report: &Reporter,
+        series: &str,
+        all: &[Backup],
+    ) -> anyhow::Result<()> {
+        for backup in all {
+            report.examined(DATA_GONE, backup.name.file());
+        }
         for name in archive::lost(&self.store.folder, series)? {
             let manifest = name.manifest(&self.store.folder);
             report.find(
                 Finding::new(
-                    "verify.data-gone",
+                    DATA_GONE,
                     Severity::Critical,
                     name.file(),
                     format!(

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::check::Care;
+use crate::alert;
 use crate::archive::{self, Backup, Name, Standing, Store};
 use crate::config::Config;
 use crate::config::sections::{Backup as BackupSettings, Verify};
@@ -275,7 +276,9 @@ impl Task {
             false => None,
         };
         let all = archive::catalogue(folder, series, context.moment())?;
-        self.judge_lost(report, series)?;
+        self.judge_lost(report, series, &all)?;
+        let open = alert::open(&context.state);
+        archive::examine_removed(report, folder, series, &all, &open)?;
         if let Ok(source) = self.store.database(series) {
             archive::swap::report_unfinished(report, series, &source.path);
             archive::Freshness {
