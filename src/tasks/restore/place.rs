@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::Task;
 use super::app::Application;
 use super::choose::Choice;
-use crate::archive::swap::{self, Access, Healed, Swap};
+use crate::archive::swap::{self, Access, Healed, Intent, Swap};
 use crate::archive::{self, Backup, Content, Limits, Source, Standing};
 use crate::context::Context;
 use crate::error::{self, Kind, damaged, missing, refused};
@@ -232,10 +232,11 @@ impl Work<'_> {
             swap::heal(permit, self.target, &intent, &self.context.stop, sound)
         })?;
         match healed {
-            Some(Healed::Swapped(kept)) if intent.backup == self.backup.name.stem => {
-                if self.task.stop_app {
+            Some(Healed::Swapped(kept)) => {
+                if self.task.stop_app || intent.stop_app {
                     self.app().start(); // the one that was killed had stopped it
                 }
+                self.require_same_backup(&intent)?;
                 let plain = files::metadata(self.target)?.map_or(0, |meta| meta.len());
                 Ok(Some(Placed {
                     plain,
@@ -244,6 +245,21 @@ impl Work<'_> {
             }
             _ => Ok(None),
         }
+    }
+
+    /// What somebody chose and got by now is not replaced by the newest one on the way.
+    fn require_same_backup(&self, intent: &Intent) -> anyhow::Result<()> {
+        let (finished, wanted) = (&intent.backup, &self.backup.name.stem);
+        if finished == wanted {
+            return Ok(());
+        }
+        let message = format!(
+            "the restore of {finished} that was cut short is finished, and {finished} is in place at {}: {wanted} was not restored",
+            self.target.display()
+        );
+        Err(refused(message)
+            .hint(format!("the same command again restores {wanted}"))
+            .into())
     }
 
     /// True when there is a database to be kept. Refuses what was not asked for.
@@ -540,7 +556,8 @@ impl Work<'_> {
         let swap = Swap {
             target: self.target,
             part: &part,
-            backup: &self.backup.name.stem,
+            backup: self.backup,
+            stop_app: self.task.stop_app,
             now: self.context.now,
             stop: &self.context.stop,
         };
