@@ -256,10 +256,12 @@ fn a_backup_that_an_old_script_made_comes_back_too() {
     let ran = server.run("restore app_db --force");
     refused(&ran, "there is no verified backup");
     assert!(ran.err.contains("--file"), "{ran:?}");
-    // Its name says which database it is.
-    server
-        .run(&format!("restore --force --file {}", by_hand.display()))
-        .expect(0);
+    // Its name says which database it is, and how old, wherever it was copied to.
+    let copied = server.path().join("app_db_20250101_030000.db.gz");
+    fs::copy(&by_hand, &copied).unwrap();
+    let (code, report) = server.json(&format!("restore --force --file {}", copied.display()));
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["data_as_of"], "2025-01-01T03:00:00Z");
     assert_eq!(users(&server.database()), 500);
     let mode: String = Connection::open(server.database())
         .unwrap()
