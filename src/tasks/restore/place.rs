@@ -1,6 +1,7 @@
 //! From a backup to a database in its place: refuse early, restore beside the target, check, swap, check again.
 
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::{Held, Lock};
 use crate::sys::process::shell_word;
-use crate::sys::{Stop, files, machine, space, steady};
+use crate::sys::{Stop, files, machine, mounts, space, steady};
 use crate::units;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,6 +48,7 @@ pub fn place(
         report,
         backup: &choice.backup,
         target: &target,
+        asked: &choice.target,
         force: choice.force,
     };
     let locks = work.lock()?;
@@ -58,22 +60,31 @@ pub fn place(
     placed
 }
 
-/// A link is followed when root, we, or the owner of the application's root made it; nobody else may point us elsewhere.
+/// A link is followed when root, we, or the owner of the application's root made it; nobody else may point us elsewhere. The file that
+/// it leads to may be lost.
 fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
-    let Some(meta) = files::link_metadata(target)? else {
-        let folder = files::parent(target);
-        if !folder.is_dir() {
-            return Err(missing(format!("there is no folder {}", folder.display()))
-                .hint(format!("mkdir -p '{}'", folder.display()))
-                .into());
-        }
-        return Ok(target.to_owned());
+    let is_link = files::link_metadata(target)?.is_some_and(|meta| meta.is_symlink());
+    let real = match is_link {
+        true => files::through_own_links(target, &task.root)?,
+        false => target.to_owned(),
     };
-    if !meta.is_symlink() {
-        return Ok(target.to_owned());
+    let folder = files::parent(&real);
+    if !folder.is_dir() {
+        let shown = shell_word(&folder.display().to_string());
+        let owner = match (&task.app.user, &task.to) {
+            (Some(user), None) => format!(" && chown {}: {shown}", shell_word(user)),
+            _ => String::new(), // what root puts somewhere else is nobody's but root's
+        };
+        return Err(missing(format!("there is no folder {}", folder.display()))
+            .hint(format!("mkdir -p {shown}{owner}"))
+            .into());
     }
-    files::require_own_links(target, &task.root)?;
-    std::fs::canonicalize(target).with_context(|| format!("cannot follow {}", target.display()))
+    match (is_link, real.file_name()) {
+        (true, Some(name)) => Ok(std::fs::canonicalize(folder)
+            .with_context(|| format!("cannot follow {}", target.display()))?
+            .join(name)),
+        _ => Ok(real),
+    }
 }
 
 /// One restore.
@@ -83,6 +94,8 @@ pub(super) struct Work<'a> {
     pub report: &'a Reporter,
     pub backup: &'a Backup,
     pub target: &'a Path,
+    /// As it was asked for: maybe a link to the target.
+    asked: &'a Path,
     force: bool,
 }
 
@@ -185,7 +198,7 @@ impl Work<'_> {
         );
         let hint = format!(
             "find them: find {} -xdev -samefile {}",
-            shell_word(&self.task.root.display().to_string()),
+            shell_word(&mounts::top(kept).display().to_string()),
             shell_word(&kept.display().to_string())
         );
         let finding = Finding::new(ID, Severity::Medium, subject, message);
@@ -266,8 +279,13 @@ impl Work<'_> {
     fn require_free_target(&self) -> anyhow::Result<bool> {
         let shown = self.target.display();
         let meta = files::link_metadata(self.target)?;
-        if meta.as_ref().is_some_and(|meta| !meta.is_file()) {
-            return Err(refused(format!("{shown} is there and is not a file"))
+        let is_folder = self.target.as_os_str().as_bytes().ends_with(b"/");
+        if is_folder || meta.as_ref().is_some_and(|meta| !meta.is_file()) {
+            let what = match &meta {
+                Some(_) => "is there and is not a file",
+                None => "is the name of a folder",
+            };
+            return Err(refused(format!("{shown} {what}"))
                 .hint("--to PATH is the name of a file that does not exist yet")
                 .into());
         }
@@ -358,13 +376,34 @@ impl Work<'_> {
             .find(|other| other.is_good() && other.created_at() < self.backup.created_at());
         let hint = match before {
             Some(before) => format!(
-                "the one before it: empire-maint restore {series} --at {}; empire-maint verify-backup {series} marks this one",
-                before.created_at()
+                "the one before it: {}; empire-maint verify-backup {series} marks this one",
+                self.same_from(before)
             ),
             None => format!("empire-maint backup list {series}"),
         };
         let message = format!("{} cannot be restored", self.backup.path.display());
         error.context(damaged(message).hint(hint))
+    }
+
+    /// The command that was typed, with another backup.
+    fn same_from(&self, other: &Backup) -> String {
+        let word = |path: &Path| shell_word(&path.display().to_string());
+        let mut line = format!(
+            "empire-maint restore {} --file {}",
+            other.name.series,
+            word(&other.path)
+        );
+        if let Some(to) = &self.task.to {
+            line.push_str(&format!(" --to {}", word(to)));
+        }
+        for (given, option) in [
+            (self.force, " --force"),
+            (self.task.stop_app, " --stop-app"),
+            (self.task.allow_open, " --allow-open"),
+        ] {
+            line.push_str(if given { option } else { "" });
+        }
+        line
     }
 
     /// Who takes another server's data for this one's should know.
@@ -540,7 +579,7 @@ impl Work<'_> {
     fn live(&self) -> Option<&Source> {
         let there = files::identity(self.target).ok().flatten();
         self.task.store.databases.iter().find(|source| {
-            source.path == self.target
+            source.path == self.asked
                 || (there.is_some() && files::identity(&source.path).ok().flatten() == there)
         })
     }
