@@ -13,7 +13,7 @@ use crate::exit;
 use crate::meta;
 use crate::output::{Color, Format, Style};
 use crate::tasks::TASKS;
-use crate::units::Length;
+use crate::units::{self, Length};
 
 /// Options that every command takes.
 #[derive(Args, Clone, Debug, Default)]
@@ -53,7 +53,7 @@ pub struct Globals {
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     color: Color,
     /// The time that the run believes in, for tests
-    #[arg(long, global = true, hide = true, value_name = "TIME")]
+    #[arg(long, global = true, hide = true, value_name = "TIME", value_parser = units::moment)]
     pub now: Option<Timestamp>,
 }
 

@@ -5,9 +5,21 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::{Span, Zoned};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Zoned};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// How a moment is shown to people: in the zone of the calendar, with its offset.
+pub fn shown(at: Timestamp, zone: &TimeZone) -> String {
+    let here = at.to_zoned(zone.clone());
+    here.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// A moment as it is typed: RFC 3339, or as it is shown.
+pub fn moment(text: &str) -> Result<Timestamp, jiff::Error> {
+    text.replacen(" +", "+", 1).replacen(" -", "-", 1).parse()
+}
 
 /// A number of bytes; reads `"2GiB"`, `"500 MB"` or a plain number, shows `1.1 GiB`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::store::{News, Waiting};
 use crate::report::{SCHEMA_VERSION, Severity};
 use crate::text::{clean, shorten};
+use crate::units;
 
 /// Slack refuses long texts; a mail of this length is read by nobody either.
 const MOST_NEWS: usize = 30;
@@ -152,10 +153,7 @@ impl Message {
             clean(&news.subject),
             shorten(&clean(&news.message), MOST_MESSAGE)
         );
-        let shown = |at: Timestamp| {
-            let here = at.to_zoned(self.zone.clone());
-            here.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-        };
+        let shown = |at: Timestamp| units::shown(at, &self.zone);
         let _ = write!(text, "  since {}", shown(news.since));
         if news.event == "resolved" {
             let _ = writeln!(text, ", over at {}", shown(news.at));

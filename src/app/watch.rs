@@ -30,6 +30,7 @@ pub fn take_locks(task: &dyn Task, context: &Context) -> anyhow::Result<Vec<Held
 /// Runs the task on a thread of its own and waits with a limit, so that what no flag can reach (name resolution, a dead mount)
 /// cannot hold the run. A task inside publishing or swapping is waited for.
 pub fn watch(task: Box<dyn Task>, context: &Context, reporter: &Reporter) -> anyhow::Result<()> {
+    reporter.show_times_in(context.zone.clone());
     let (send, receive) = channel();
     let (context_there, reporter_there) = (context.clone(), reporter.clone());
     std::thread::Builder::new()

@@ -52,7 +52,15 @@ impl Backup {
         let standing = standing(&manifest_path(path), None)?;
         let (series, created) = match &standing {
             Standing::Known(manifest) => (manifest.series.clone(), manifest.created_at),
-            _ => (file.clone(), Timestamp::try_from(meta.modified()?)?),
+            _ => {
+                // A copy is as old as its name says, and not as its own file.
+                let mut ends = file.match_indices('_');
+                let stamp = match ends.find_map(|(at, _)| Name::parse(&file[..at], &file)) {
+                    Some(name) => name.stamp,
+                    None => Timestamp::try_from(meta.modified()?)?,
+                };
+                (file.clone(), stamp)
+            }
         };
         let content = match &standing {
             Standing::Known(manifest) => manifest.content,

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::{Style, clean};
 use crate::report::{Action, Cell, Document, Finding, Outcome, Report, Severity, Status, Table};
-use crate::units::{Bytes, Length};
+use crate::units::{self, Bytes, Length};
 
 const BOLD: Paint = Paint::new().bold();
 const DIM: Paint = Paint::new().dimmed();
@@ -31,7 +31,7 @@ pub fn print(report: &Report, style: Style) -> io::Result<()> {
         return out.flush();
     }
     for part in &report.documents {
-        write!(out, "{}", document(part))?;
+        write!(out, "{}", document(part, &report.zone))?;
     }
     if report.failure.is_some() {
         out.flush()?;
@@ -200,14 +200,14 @@ fn finding_line(finding: &Finding) -> String {
 }
 
 /// A document as text, with colour codes that the stream strips where nobody wants them.
-pub fn document(document: &Document) -> String {
+pub fn document(document: &Document, zone: &TimeZone) -> String {
     match document {
         Document::Text(text) => text.clone(),
-        Document::Table(table) => render_table(table),
+        Document::Table(table) => render_table(table, zone),
     }
 }
 
-fn render_table(table: &Table) -> String {
+fn render_table(table: &Table, zone: &TimeZone) -> String {
     let mut text = String::new();
     if !table.title.is_empty() {
         let _ = writeln!(text, "{BOLD}{}{BOLD:#}", clean(&table.title));
@@ -215,7 +215,7 @@ fn render_table(table: &Table) -> String {
     let rows: Vec<Vec<(String, bool)>> = table
         .rows
         .iter()
-        .map(|row| row.iter().map(cell).collect())
+        .map(|row| row.iter().map(|one| cell(one, zone)).collect())
         .collect();
     let widths: Vec<usize> = table
         .columns
@@ -254,14 +254,11 @@ fn render_table(table: &Table) -> String {
 }
 
 /// The text of a cell, and whether it stands to the right.
-fn cell(cell: &Cell) -> (String, bool) {
+fn cell(cell: &Cell, zone: &TimeZone) -> (String, bool) {
     match cell {
         Cell::Text(text) | Cell::Bad(text) => (clean(text), false),
         Cell::Bytes(bytes) => (Bytes(*bytes).to_string(), true),
-        Cell::Time(time) => {
-            let local = time.to_zoned(TimeZone::system());
-            (local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string(), false)
-        }
+        Cell::Time(time) => (units::shown(*time, zone), false),
         Cell::Age(age) => (Length(*age).to_string(), true),
         Cell::Percent(percent) => (format!("{percent:.0}%"), true),
         Cell::Count(number) => (number.to_string(), true),

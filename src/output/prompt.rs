@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
+use jiff::tz::TimeZone;
+
 use super::human;
 use crate::report::{Ask, Document};
 
@@ -18,10 +20,10 @@ impl Terminal {
 }
 
 impl Ask for Terminal {
-    fn ask(&self, documents: &[Document], question: &str) -> io::Result<String> {
+    fn ask(&self, documents: &[Document], zone: &TimeZone, question: &str) -> io::Result<String> {
         let mut err = anstream::AutoStream::new(io::stderr(), self.color.into());
         for document in documents {
-            write!(err, "{}", human::document(document))?;
+            write!(err, "{}", human::document(document, zone))?;
         }
         write!(err, "{question} ")?;
         err.flush()?;

@@ -31,7 +31,7 @@ pub enum Cell {
     Bad(String),
     /// A size.
     Bytes(u64),
-    /// Shown in local time with offset.
+    /// Shown in the report's zone, with offset.
     Time(Timestamp),
     /// Shown as an age: how long before the run.
     Age(std::time::Duration),

@@ -7,6 +7,7 @@ mod reporter;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -309,6 +310,9 @@ pub struct Report {
     pub data: Value,
     /// Why the run failed, if it did.
     pub failure: Option<FailureReport>,
+    /// The zone in which people are shown times: the calendar's.
+    #[serde(skip)]
+    pub zone: TimeZone,
     /// Text or tables for people; programs read `data`.
     #[serde(skip)]
     pub documents: Vec<Document>,
@@ -353,6 +357,7 @@ impl Report {
             actions: Vec::new(),
             data: Value::Object(serde_json::Map::new()),
             failure: None,
+            zone: TimeZone::system(),
             documents: Vec::new(),
             remembered: BTreeMap::new(),
             news: None,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -42,7 +43,12 @@ pub trait Progress: Send + Sync {
 /// A person at a terminal who can be asked.
 pub trait Ask: Send + Sync {
     /// Shows what was found so far, asks, returns the trimmed answer.
-    fn ask(&self, documents: &[Document], question: &str) -> std::io::Result<String>;
+    fn ask(
+        &self,
+        documents: &[Document],
+        zone: &TimeZone,
+        question: &str,
+    ) -> std::io::Result<String>;
 }
 
 /// The handle. Clones share one report.
@@ -168,6 +174,11 @@ impl Reporter {
         Ok(())
     }
 
+    /// Decides the zone in which people are shown times.
+    pub fn show_times_in(&self, zone: TimeZone) {
+        self.with(|report| report.zone = zone);
+    }
+
     /// Adds something for people to read.
     pub fn document(&self, document: Document) {
         self.with(|report| report.documents.push(document));
@@ -203,8 +214,11 @@ impl Reporter {
         let Some(person) = &self.person else {
             return Ok(None);
         };
-        let documents = self.with(|report| std::mem::take(&mut report.documents));
-        Ok(Some(person.ask(&documents, question)?))
+        let (documents, zone) = self.with(|report| {
+            let documents = std::mem::take(&mut report.documents);
+            (documents, report.zone.clone())
+        });
+        Ok(Some(person.ask(&documents, &zone, question)?))
     }
 
     /// The one gate for changes. Lists the action; does it unless this is a dry run; notes what became of it.

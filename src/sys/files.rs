@@ -377,12 +377,10 @@ pub fn require_own_links(path: &Path, tree: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a file is that a path of the configuration may name through a link of ours: what is put in its place must not replace the link.
+/// Where a file is, or was, that a path of the configuration may name through a link of ours: what is put in its place must not
+/// replace the link.
 pub fn through_own_links(path: &Path, tree: &Path) -> anyhow::Result<PathBuf> {
     require_own_links(path, tree)?;
-    if metadata(path)?.is_none() {
-        return Ok(path.to_owned());
-    }
     // Each link of a chain counts, not only the first.
     let mut real = path.to_owned();
     for _ in 0..MOST_LINKS {

@@ -64,6 +64,16 @@ pub fn mounts() -> anyhow::Result<Vec<Mount>> {
     Ok(text.lines().filter_map(parse).collect())
 }
 
+/// The topmost folder above `path` on its file system: where a search for further names of a file begins.
+pub fn top(path: &Path) -> PathBuf {
+    let folder = files::parent(path);
+    let real = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let device = |path: &Path| Some(files::identity(path).ok()??.0);
+    let own = device(&real);
+    let on_it = real.ancestors().take_while(|&above| device(above) == own);
+    on_it.last().unwrap_or(&real).to_owned()
+}
+
 /// One line of proc_pid_mountinfo(5): `36 35 98:0 /root /mount options optional… - kind source super-options`.
 fn parse(line: &str) -> Option<Mount> {
     let (left, right) = line.split_once(" - ")?;
@@ -223,6 +233,13 @@ fn usage_by_child(path: &Path, limit: Duration) -> anyhow::Result<Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_search_begins_at_the_mount() {
+        assert_eq!(top(Path::new("/proc/self/status")), Path::new("/proc"));
+        assert_eq!(top(Path::new("/proc/sys/kernel")), Path::new("/proc"));
+        assert_eq!(top(Path::new("/not there")), Path::new("/"));
+    }
 
     #[test]
     fn lines_with_and_without_optional_fields_are_read() {

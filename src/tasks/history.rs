@@ -60,7 +60,7 @@ enum Since {
 
 impl Since {
     fn parse(text: &str) -> anyhow::Result<Self> {
-        if let Ok(moment) = text.parse() {
+        if let Ok(moment) = units::moment(text) {
             return Ok(Self::Moment(moment));
         }
         if let Ok(time) = text.parse() {

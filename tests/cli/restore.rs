@@ -67,7 +67,10 @@ fn the_newest_one_or_the_newest_at_a_time_or_that_file() {
         501
     );
     for (at, said) in [
-        ("2026-11-21 02:59", "at or before 2026-11-21T02:59:00Z"),
+        (
+            "2026-11-21 02:59",
+            "at or before 2026-11-21 02:59:00 +00:00",
+        ),
         ("2026-11-22", "is a day: say the hour too"),
         ("yesterday", "is not a time"),
         ("2026-02-30 03:00", "is not a time"),
@@ -88,6 +91,31 @@ fn the_newest_one_or_the_newest_at_a_time_or_that_file() {
     ] {
         server.run(line).expect(3);
     }
+}
+
+/// The system's zone is another one: what the list shows is what `--at` and `--since` read.
+#[test]
+fn a_time_is_shown_as_it_is_read() {
+    let server = Server::new();
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replace("\"UTC\"", "\"Europe/Berlin\""));
+    let server = backups_at(server, &["2026-11-27T03:07:00Z", "2026-11-28T03:07:00Z"]);
+    let listed = server.run("backup list app_db").expect(0).out;
+    let whole = "2026-11-28 04:07:00 +01:00";
+    assert!(listed.contains(whole), "{listed}");
+    for at in [whole, "2026-11-28 04:07:00", "2026-11-28 04:07"] {
+        assert_eq!(restored_users(&server, &["--at", at]), 502, "{at}");
+        let ran = server.run_args(["history", "--since", at, "--task", "backup", "--json"]);
+        assert_eq!(ran.json()["data"]["runs"].as_array().unwrap().len(), 1);
+    }
+    let (_, report) = server.json("restore app_db --to x.db --at 2026-11-28T03:06:59Z");
+    let said = report["summary"].as_str().unwrap();
+    assert!(
+        said.contains("(taken 2026-11-27 04:07:00 +01:00,"),
+        "{said}"
+    );
+    let ran = server.run("restore app_db --to y.db --at 2026-11-20T00:00:00Z");
+    refused(&ran, "at or before 2026-11-20 01:00:00 +01:00");
 }
 
 /// Two backups in the hour that there was twice, and one in the hour that there was not.
@@ -228,10 +256,12 @@ fn a_backup_that_an_old_script_made_comes_back_too() {
     let ran = server.run("restore app_db --force");
     refused(&ran, "there is no verified backup");
     assert!(ran.err.contains("--file"), "{ran:?}");
-    // Its name says which database it is.
-    server
-        .run(&format!("restore --force --file {}", by_hand.display()))
-        .expect(0);
+    // Its name says which database it is, and how old, wherever it was copied to.
+    let copied = server.path().join("app_db_20250101_030000.db.gz");
+    fs::copy(&by_hand, &copied).unwrap();
+    let (code, report) = server.json(&format!("restore --force --file {}", copied.display()));
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(report["data"]["data_as_of"], "2025-01-01T03:00:00Z");
     assert_eq!(users(&server.database()), 500);
     let mode: String = Connection::open(server.database())
         .unwrap()

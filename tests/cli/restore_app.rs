@@ -267,15 +267,10 @@ fn a_signal_while_the_application_is_down_brings_it_back_first() {
     assert!(kept(&server).is_empty());
 }
 
-/// Whoever passes by an unfinished restore says so; the same command finishes it and brings the application back.
-#[test]
-fn an_unfinished_restore_is_said_until_it_is_finished() {
-    let server = server();
-    let app = App::start(&server);
-    let server = server.app(&app.lines("rm", "touch"));
+/// The same command twice: once to its end, once to where all that is left is to remove the intent.
+fn kill_after_swap(server: &Server, line: &[&str]) {
     let faults = Faults::new([server.root()], &server.path().join("trash"));
     let log = server.path().join("log");
-    let line = ["restore", "app_db", "--force", "--stop-app", "--json"];
     let mut command = server.command(line);
     faults.log(&mut command, &log);
     Ran::of(&mut command).expect(0);
@@ -286,6 +281,55 @@ fn an_unfinished_restore_is_said_until_it_is_finished() {
     let mut command = server.command(line);
     faults.inject(&mut command, Kind::Kill, at);
     Ran::of(&mut command).expect(-1);
+}
+
+/// The one that somebody chose because the newest holds what was to be got rid of.
+#[test]
+fn what_finishes_a_restore_of_an_older_backup_does_not_begin_one_of_the_newest() {
+    let server = server();
+    server.run("backup --database app_db").expect(0);
+    let app = App::start(&server);
+    let server = server.app(&app.lines("rm", "touch"));
+    let good = server.list("app_db").remove(0);
+    let good = good.to_str().unwrap();
+    let line = ["restore", "app_db", "--force", "--stop-app", "--file", good];
+    kill_after_swap(&server, &line);
+    assert!(!app.running.exists(), "it was killed while it was down");
+    let (_, report) = server.json("verify-backup app_db");
+    let hint = finding(&report, "restore.unfinished")["hint"].clone();
+    let command = hint.as_str().unwrap().strip_suffix(" finishes it").unwrap();
+    assert_eq!(
+        command,
+        format!("empire-maint restore app_db --force --file {good} --stop-app")
+    );
+    let (code, report) = server.json(command.strip_prefix("empire-maint ").unwrap());
+    assert_eq!(code, 0, "{report:#}");
+    let order = [("finish", "done"), ("start", "done")];
+    assert_eq!(outcomes(&report), pairs(&order));
+    assert!(app.running.exists());
+    assert_eq!(users(&server.database()), 500);
+    // Whoever asks for another one finishes it too, and hears what is in place before that one takes its place.
+    kill_after_swap(&server, &line);
+    let (code, report) = server.json("restore app_db --force");
+    assert_eq!(code, 3, "{report:#}");
+    let said = report["failure"]["message"].as_str().unwrap();
+    assert!(said.contains("is in place at"), "{said}");
+    assert_eq!(outcomes(&report), pairs(&order));
+    assert!(app.running.exists(), "the killed one had stopped it");
+    assert_eq!(users(&server.database()), 500);
+    server.json("restore app_db --force --stop-app");
+    app.end();
+    assert_eq!(users(&server.database()), 600);
+}
+
+/// Whoever passes by an unfinished restore says so; the same command finishes it and brings the application back.
+#[test]
+fn an_unfinished_restore_is_said_until_it_is_finished() {
+    let server = server();
+    let app = App::start(&server);
+    let server = server.app(&app.lines("rm", "touch"));
+    let line = ["restore", "app_db", "--force", "--stop-app", "--json"];
+    kill_after_swap(&server, &line);
     assert!(
         !app.running.exists(),
         "it was killed while the application was down"

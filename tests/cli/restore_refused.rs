@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::Command;
 
 use crate::restore::{backups_at, data, refused, restored_users};
 use crate::support::{Ran, Server, beside, finding, sql, users};
@@ -198,19 +197,36 @@ fn a_link_is_followed_only_where_it_can_be_trusted() {
         kept.iter()
             .any(|(path, _)| path.to_string_lossy().contains(".before-restore-"))
     );
-    let given = Command::new("chown")
-        .args(["-h", "4712"])
-        .arg(&database)
-        .status();
-    if given.unwrap().success() {
+    if given_away(&database) {
         refused(&server.run("restore app_db --force"), "somebody else made");
         assert_eq!(server.fingerprint(&real), kept);
     }
     fs::remove_file(&database).unwrap();
     std::os::unix::fs::symlink(real.join("gone.db"), &database).unwrap();
-    let ran = server.run("restore app_db --force");
-    assert_ne!(ran.code, 0, "{ran:?}");
-    assert!(!real.join("gone.db").exists());
+    if given_away(&database) {
+        refused(&server.run("restore app_db --force"), "somebody else made");
+        assert!(!real.join("gone.db").exists());
+        std::os::unix::fs::lchown(&database, Some(0), Some(0)).unwrap();
+    }
+    // The database is lost, and the link to where it was is left: that is where it goes.
+    server.run("restore app_db").expect(0);
+    assert!(fs::symlink_metadata(&database).unwrap().is_symlink());
+    assert_eq!(users(&real.join("gone.db")), 501);
+    // The folder too, and the application's user is to have it back.
+    fs::remove_file(&database).unwrap();
+    std::os::unix::fs::symlink("../../lost/app.db", &database).unwrap();
+    let server = server.app("user = \"agentic\"");
+    let ran = server.run("restore app_db");
+    refused(&ran, "there is no folder");
+    assert!(ran.err.contains(" && chown agentic: "), "{ran:?}");
+    fs::create_dir(server.path().join("lost")).unwrap();
+    server.run("restore app_db").expect(0);
+    assert_eq!(users(&server.path().join("lost/app.db")), 501);
+}
+
+/// Only root can.
+fn given_away(link: &std::path::Path) -> bool {
+    std::os::unix::fs::lchown(link, Some(4712), None).is_ok()
 }
 
 #[test]
@@ -280,16 +296,28 @@ fn a_damaged_newest_one_names_the_one_before_it() {
     bytes[at] ^= 0x40;
     fs::write(&newest, bytes).unwrap();
     let target = server.path().join("x.db");
-    let (code, report) = server.json(&format!("restore app_db --to {}", target.display()));
-    assert_eq!(code, 2, "{report:#}");
-    let hint = report["failure"]["hint"].as_str().unwrap();
-    let (_, next) = hint.split_once("empire-maint ").unwrap();
-    let (next, _) = next.split_once(';').unwrap();
+    let next = |line: &str| {
+        let (code, report) = server.json(line);
+        assert_eq!(code, 2, "{report:#}");
+        let hint = report["failure"]["hint"].as_str().unwrap();
+        let (_, next) = hint.split_once("empire-maint ").unwrap();
+        next.split_once(';').unwrap().0.to_owned()
+    };
+    let line = next(&format!("restore app_db --to {}", target.display()));
     assert!(!target.exists());
-    server
-        .run(&format!("{next} --to {}", target.display()))
-        .expect(0);
+    server.run(&line).expect(0);
     assert_eq!(users(&target), 501);
+    server.run(&next("restore app_db --force")).expect(0);
+    assert_eq!(users(&server.database()), 501);
+}
+
+#[test]
+fn a_database_does_not_go_to_the_name_of_a_folder() {
+    let server = backups_at(Server::new(), &["2026-11-21T03:00:00Z"]);
+    refused(
+        &server.run("restore app_db --to new/"),
+        "is the name of a folder",
+    );
 }
 
 #[test]

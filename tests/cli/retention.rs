@@ -48,9 +48,11 @@ fn the_list_shows_when_how_large_how_old_how_sure_and_why() {
     server
         .run("verify-backup app_db --now 2026-11-24T09:00:00Z")
         .expect(0);
-    let mut command = server.command("backup list app_db --now 2026-11-24T12:00:30Z".split(' '));
-    let out = command.env("TZ", "Europe/Berlin").output().unwrap().stdout;
-    let out = String::from_utf8(out).unwrap();
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let server = server.raw_config(&text.replace("\"UTC\"", "\"Europe/Berlin\""));
+    let out = server
+        .run("backup list app_db --now 2026-11-24T12:00:30Z")
+        .out;
     let lines: Vec<&str> = out.lines().collect();
     for column in [
         "taken",

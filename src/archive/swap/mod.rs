@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 
+use super::Backup;
 use crate::error::{self, Failure, Kind, refused};
 use crate::report::{Finding, Permit, Reporter, Severity};
 use crate::sqlite;
 use crate::sys::files;
+use crate::sys::process::shell_word;
 use crate::sys::{Stop, machine};
 
 use locked::{Locked, PATIENCE, lock, set_wal, told};
@@ -36,6 +38,12 @@ pub struct Intent {
     pub aside: String,
     /// True when the old one was in WAL mode, which it gets back if the swap does not happen.
     pub was_wal: bool,
+    /// Where that backup is, as far as that is text.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// True when the application was stopped for it.
+    #[serde(default)]
+    pub stop_app: bool,
 }
 
 /// How a database in its place is looked at once more.
@@ -51,18 +59,25 @@ pub enum Access {
 pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
     report.examined("restore.unfinished", name);
     let real = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
-    let message = match pending_swap(&real) {
+    let (message, rest) = match pending_swap(&real) {
         Ok(None) => return,
-        Ok(Some(intent)) => format!(
-            "a restore of {} to {} was cut short",
-            intent.backup,
-            real.display()
+        Ok(Some(intent)) => (
+            format!(
+                "a restore of {} to {} was cut short",
+                intent.backup,
+                real.display()
+            ),
+            intent.rest_of_command(),
         ),
-        Err(error) => format!("a restore to {} was cut short: {error:#}", real.display()),
+        Err(error) => (
+            format!("a restore to {} was cut short: {error:#}", real.display()),
+            String::new(),
+        ),
     };
     report.find(
-        Finding::new("restore.unfinished", Severity::High, name, message)
-            .hint(format!("empire-maint restore {name} --force finishes it")),
+        Finding::new("restore.unfinished", Severity::High, name, message).hint(format!(
+            "empire-maint restore {name} --force{rest} finishes it"
+        )),
     );
 }
 
@@ -70,6 +85,14 @@ impl Intent {
     /// Where the old database of `target` is kept.
     fn aside(&self, target: &Path) -> PathBuf {
         files::with_suffix(target, &self.aside)
+    }
+
+    /// What has to be typed to finish just this restore, and not to begin another.
+    fn rest_of_command(&self) -> String {
+        let file = self.file.as_deref().map(shell_word);
+        let file = file.map_or(String::new(), |file| format!(" --file {file}"));
+        let stop_app = if self.stop_app { " --stop-app" } else { "" };
+        format!("{file}{stop_app}")
     }
 }
 
@@ -80,7 +103,9 @@ pub struct Swap<'a> {
     /// The restored database beside it: checked, owned and synced.
     pub part: &'a Path,
     /// The backup that it came from.
-    pub backup: &'a str,
+    pub backup: &'a Backup,
+    /// True when the application was stopped for it.
+    pub stop_app: bool,
     /// Decides the dated name.
     pub now: Timestamp,
     /// Signals and time limits.
@@ -353,11 +378,13 @@ pub fn swap(
         new = Locked::take(swap.part, swap.stop)?;
     }
     let intent = Intent {
-        backup: swap.backup.to_owned(),
+        backup: swap.backup.name.stem.clone(),
         old: there(target)?,
         new: there(swap.part)?,
         aside: suffix,
         was_wal,
+        file: swap.backup.path.to_str().map(str::to_owned),
+        stop_app: swap.stop_app,
     };
     let mut bytes = serde_json::to_vec_pretty(&intent)?;
     bytes.push(b'\n');
@@ -502,6 +529,8 @@ mod tests {
             new: make(&target, "new"),
             aside,
             was_wal: true,
+            file: None,
+            stop_app: false,
         };
         std::fs::write(intent_path(&target), "{}").expect("writes");
         let heal = |error: anyhow::Error| heal(&permit, &target, &intent, &stop, |_| Err(error));
@@ -511,5 +540,13 @@ mod tests {
         assert!(heal(damaged("it is").into()).is_err());
         assert_eq!(inode(&target).expect("looks"), Some(intent.old));
         assert!(!intent_path(&target).exists());
+    }
+
+    #[test]
+    fn an_intent_of_an_older_version_is_read() {
+        let text =
+            r#"{"backup": "x", "old": 1, "new": 2, "aside": ".before-restore-y", "was_wal": true}"#;
+        let intent: Intent = serde_json::from_str(text).expect("reads");
+        assert_eq!(intent.rest_of_command(), "");
     }
 }

@@ -11,7 +11,7 @@ use crate::config::sections::{CleanAction, Nulls, Rule};
 use crate::context::Context;
 use crate::error::refused;
 use crate::sqlite::{self, Cascade, Gone, Old, Selection, Table, TimeColumn, Times, quote};
-use crate::sys::process::shell_word;
+use crate::sys::process::{shell_path, shell_word};
 use crate::units;
 
 /// A rule, looked at.
@@ -255,7 +255,7 @@ fn target(
         ))
         .hint(format!(
             "sqlite3 {} {}",
-            shell_word(&path.display().to_string()),
+            shell_path(path),
             shell_word(&columns::archive_table(table, into))
         ));
         return Ok(Target::Missing(missing.into()));

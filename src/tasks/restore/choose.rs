@@ -132,7 +132,9 @@ fn newest(
         limit.is_none_or(|limit| backup.created_at().as_second() <= limit.as_second())
     };
     let Some(found) = all.iter().filter(in_time).find(|backup| backup.is_good()) else {
-        let when = limit.map_or(String::new(), |limit| format!(" at or before {limit:.0}"));
+        let when = limit.map_or(String::new(), |limit| {
+            format!(" at or before {}", units::shown(limit, &context.zone))
+        });
         return Err(missing(format!(
             "there is no verified backup of {series}{when} in {}",
             task.store.folder.display()
@@ -159,9 +161,9 @@ fn newest(
     Ok(found.clone())
 }
 
-/// RFC 3339, or a local time of the configured zone. One that did not exist, or existed twice, is not guessed at.
+/// RFC 3339, a time as it is shown, or a local time of the configured zone. One that did not exist, or existed twice, is not guessed at.
 fn parse_time(text: &str, context: &Context) -> anyhow::Result<Timestamp> {
-    if let Ok(at) = text.parse() {
+    if let Ok(at) = units::moment(text) {
         return Ok(at);
     }
     if text.parse::<DateTime>().is_ok() && !text.contains(':') {

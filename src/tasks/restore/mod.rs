@@ -21,7 +21,7 @@ use crate::config::sections::{App, Backup as BackupSettings};
 use crate::context::Context;
 use crate::report::Reporter;
 use crate::task;
-use crate::units::{Bytes, Length};
+use crate::units::{self, Bytes, Length};
 
 /// Bring a backup back, without ever losing the database that was there
 #[derive(Args)]
@@ -131,7 +131,8 @@ impl task::Task for Task {
         report.progress_done();
         let backup = &choice.backup;
         let Some(placed) = placed else {
-            report.summarise(format!("would restore {}", backup.name.stem));
+            let taken = units::shown(backup.created_at(), &context.zone);
+            report.summarise(format!("would restore {}, taken {taken}", backup.name.stem));
             return Ok(());
         };
         let labels = [("database", backup.name.series.as_str())];
@@ -141,7 +142,7 @@ impl task::Task for Task {
             "bytes_per_second",
             placed.plain as f64 / took.as_secs_f64().max(0.001),
         );
-        report.summarise(summary(&choice, &placed, context.now, took));
+        report.summarise(summary(&choice, &placed, context, took));
         report.detail(&Detail {
             database: backup.name.series.clone(),
             file: backup.path.display().to_string(),
@@ -160,18 +161,19 @@ impl task::Task for Task {
 fn summary(
     choice: &choose::Choice,
     placed: &place::Placed,
-    now: Timestamp,
+    context: &Context,
     took: Duration,
 ) -> String {
-    let age = now.duration_since(choice.backup.data_as_of());
+    let age = context.now.duration_since(choice.backup.data_as_of());
     let kept = placed.kept.as_deref().map_or(String::new(), |path: &Path| {
         format!("; the database that was there is {}", path.display())
     });
     format!(
-        "{} restored to {} from {} ({}, data {} old) in {}{kept}",
+        "{} restored to {} from {} (taken {}, {}, data {} old) in {}{kept}",
         choice.backup.name.series,
         choice.target.display(),
         choice.backup.name.stem,
+        units::shown(choice.backup.created_at(), &context.zone),
         Bytes(placed.plain),
         Length(Duration::try_from(age).unwrap_or_default()),
         Length(took)

@@ -1,6 +1,7 @@
 //! From a backup to a database in its place: refuse early, restore beside the target, check, swap, check again.
 
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,15 +11,15 @@ use anyhow::Context as _;
 use super::Task;
 use super::app::Application;
 use super::choose::Choice;
-use crate::archive::swap::{self, Access, Healed, Swap};
+use crate::archive::swap::{self, Access, Healed, Intent, Swap};
 use crate::archive::{self, Backup, Content, Limits, Source, Standing};
 use crate::context::Context;
 use crate::error::{self, Kind, damaged, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::{Held, Lock};
-use crate::sys::process::shell_path;
-use crate::sys::{Stop, files, machine, space, steady};
+use crate::sys::process::{shell_path, shell_word};
+use crate::sys::{Stop, files, machine, mounts, space, steady};
 use crate::units;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,6 +48,7 @@ pub fn place(
         report,
         backup: &choice.backup,
         target: &target,
+        asked: &choice.target,
         force: choice.force,
     };
     let locks = work.lock()?;
@@ -58,22 +60,31 @@ pub fn place(
     placed
 }
 
-/// A link is followed when root, we, or the owner of the application's root made it; nobody else may point us elsewhere.
+/// A link is followed when root, we, or the owner of the application's root made it; nobody else may point us elsewhere. The file that
+/// it leads to may be lost.
 fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
-    let Some(meta) = files::link_metadata(target)? else {
-        let folder = files::parent(target);
-        if !folder.is_dir() {
-            return Err(missing(format!("there is no folder {}", folder.display()))
-                .hint(format!("mkdir -p {}", shell_path(folder)))
-                .into());
-        }
-        return Ok(target.to_owned());
+    let is_link = files::link_metadata(target)?.is_some_and(|meta| meta.is_symlink());
+    let real = match is_link {
+        true => files::through_own_links(target, &task.root)?,
+        false => target.to_owned(),
     };
-    if !meta.is_symlink() {
-        return Ok(target.to_owned());
+    let folder = files::parent(&real);
+    if !folder.is_dir() {
+        let shown = shell_path(folder);
+        let owner = match (&task.app.user, &task.to) {
+            (Some(user), None) => format!(" && chown {}: {shown}", shell_word(user)),
+            _ => String::new(), // what root puts somewhere else is nobody's but root's
+        };
+        return Err(missing(format!("there is no folder {}", folder.display()))
+            .hint(format!("mkdir -p {shown}{owner}"))
+            .into());
     }
-    files::require_own_links(target, &task.root)?;
-    std::fs::canonicalize(target).with_context(|| format!("cannot follow {}", target.display()))
+    match (is_link, real.file_name()) {
+        (true, Some(name)) => Ok(std::fs::canonicalize(folder)
+            .with_context(|| format!("cannot follow {}", target.display()))?
+            .join(name)),
+        _ => Ok(real),
+    }
 }
 
 /// One restore.
@@ -83,6 +94,8 @@ pub(super) struct Work<'a> {
     pub report: &'a Reporter,
     pub backup: &'a Backup,
     pub target: &'a Path,
+    /// As it was asked for: maybe a link to the target.
+    asked: &'a Path,
     force: bool,
 }
 
@@ -185,7 +198,7 @@ impl Work<'_> {
         );
         let hint = format!(
             "find them: find {} -xdev -samefile {}",
-            shell_path(&self.task.root),
+            shell_path(&mounts::top(kept)),
             shell_path(kept)
         );
         let finding = Finding::new(ID, Severity::Medium, subject, message);
@@ -232,10 +245,11 @@ impl Work<'_> {
             swap::heal(permit, self.target, &intent, &self.context.stop, sound)
         })?;
         match healed {
-            Some(Healed::Swapped(kept)) if intent.backup == self.backup.name.stem => {
-                if self.task.stop_app {
+            Some(Healed::Swapped(kept)) => {
+                if self.task.stop_app || intent.stop_app {
                     self.app().start(); // the one that was killed had stopped it
                 }
+                self.require_same_backup(&intent)?;
                 let plain = files::metadata(self.target)?.map_or(0, |meta| meta.len());
                 Ok(Some(Placed {
                     plain,
@@ -246,12 +260,32 @@ impl Work<'_> {
         }
     }
 
+    /// What somebody chose and got by now is not replaced by the newest one on the way.
+    fn require_same_backup(&self, intent: &Intent) -> anyhow::Result<()> {
+        let (finished, wanted) = (&intent.backup, &self.backup.name.stem);
+        if finished == wanted {
+            return Ok(());
+        }
+        let message = format!(
+            "the restore of {finished} that was cut short is finished, and {finished} is in place at {}: {wanted} was not restored",
+            self.target.display()
+        );
+        Err(refused(message)
+            .hint(format!("the same command again restores {wanted}"))
+            .into())
+    }
+
     /// True when there is a database to be kept. Refuses what was not asked for.
     fn require_free_target(&self) -> anyhow::Result<bool> {
         let shown = self.target.display();
         let meta = files::link_metadata(self.target)?;
-        if meta.as_ref().is_some_and(|meta| !meta.is_file()) {
-            return Err(refused(format!("{shown} is there and is not a file"))
+        let is_folder = self.target.as_os_str().as_bytes().ends_with(b"/");
+        if is_folder || meta.as_ref().is_some_and(|meta| !meta.is_file()) {
+            let what = match &meta {
+                Some(_) => "is there and is not a file",
+                None => "is the name of a folder",
+            };
+            return Err(refused(format!("{shown} {what}"))
                 .hint("--to PATH is the name of a file that does not exist yet")
                 .into());
         }
@@ -342,13 +376,33 @@ impl Work<'_> {
             .find(|other| other.is_good() && other.created_at() < self.backup.created_at());
         let hint = match before {
             Some(before) => format!(
-                "the one before it: empire-maint restore {series} --at {}; empire-maint verify-backup {series} marks this one",
-                before.created_at()
+                "the one before it: {}; empire-maint verify-backup {series} marks this one",
+                self.same_from(before)
             ),
             None => format!("empire-maint backup list {series}"),
         };
         let message = format!("{} cannot be restored", self.backup.path.display());
         error.context(damaged(message).hint(hint))
+    }
+
+    /// The command that was typed, with another backup.
+    fn same_from(&self, other: &Backup) -> String {
+        let mut line = format!(
+            "empire-maint restore {} --file {}",
+            other.name.series,
+            shell_path(&other.path)
+        );
+        if let Some(to) = &self.task.to {
+            line.push_str(&format!(" --to {}", shell_path(to)));
+        }
+        for (given, option) in [
+            (self.force, " --force"),
+            (self.task.stop_app, " --stop-app"),
+            (self.task.allow_open, " --allow-open"),
+        ] {
+            line.push_str(if given { option } else { "" });
+        }
+        line
     }
 
     /// Who takes another server's data for this one's should know.
@@ -524,7 +578,7 @@ impl Work<'_> {
     fn live(&self) -> Option<&Source> {
         let there = files::identity(self.target).ok().flatten();
         self.task.store.databases.iter().find(|source| {
-            source.path == self.target
+            source.path == self.asked
                 || (there.is_some() && files::identity(&source.path).ok().flatten() == there)
         })
     }
@@ -540,7 +594,8 @@ impl Work<'_> {
         let swap = Swap {
             target: self.target,
             part: &part,
-            backup: &self.backup.name.stem,
+            backup: self.backup,
+            stop_app: self.task.stop_app,
             now: self.context.now,
             stop: &self.context.stop,
         };
