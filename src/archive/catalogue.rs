@@ -54,8 +54,7 @@ impl Backup {
             Standing::Known(manifest) => (manifest.series.clone(), manifest.created_at),
             _ => {
                 // A copy is as old as its name says, and not as its own file.
-                let mut ends = file.match_indices('_');
-                let stamp = match ends.find_map(|(at, _)| Name::parse(&file[..at], &file)) {
+                let stamp = match Name::of_any_series(&file) {
                     Some(name) => name.stamp,
                     None => Timestamp::try_from(meta.modified()?)?,
                 };

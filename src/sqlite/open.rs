@@ -286,9 +286,9 @@ mod tests {
     fn the_hint_about_a_lock_can_be_typed() {
         let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
         let busy = rusqlite::Error::SqliteFailure(busy, None);
-        let told = explain(busy, Path::new("/data/app.db"), &stop());
+        let told = explain(busy, Path::new("/data/the app.db"), &stop());
         let hint = crate::error::failure_in(&told).and_then(|failure| failure.hint.clone());
-        assert!(hint.is_some_and(|hint| hint.ends_with("fuser -v '/data/app.db'")));
+        assert!(hint.is_some_and(|hint| hint.ends_with("fuser -v '/data/the app.db'")));
     }
 
     #[test]
