@@ -45,7 +45,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"archived_logs")]
     pub into: Option<String>,
-    /// only rows for which this SQL expression is true
+    /// only rows for which this SQL expression is true; it may look at other tables, not at other rows of this one
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"status = 'failed'")]
     pub filter: Option<String>,

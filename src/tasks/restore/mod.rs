@@ -5,6 +5,7 @@
 mod app;
 mod choose;
 mod place;
+mod tell;
 mod unpack;
 
 use std::path::{Path, PathBuf};
