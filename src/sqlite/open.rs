@@ -13,7 +13,7 @@ use crate::sys::{Stop, files, space};
 
 const STEPS_BETWEEN_CHECKS: i32 = 20_000;
 /// Of all connections that check one copy together.
-const CACHE_KIB: usize = 24_576;
+const CACHE_KIB: usize = 20_480;
 const MOST_AT_ONCE: usize = 4;
 
 /// Opens for reading and never creates. A schema from outside is not trusted: no functions with side effects run from it.

@@ -500,13 +500,13 @@ impl Work<'_> {
     /// Under its final name.
     fn check_again(&self, access: Access, facts: Option<&Facts>) -> anyhow::Result<()> {
         let stop = Stop::after(self.context.stop.limit());
-        let mut connection = match access {
-            Access::Alone => sqlite::open_private(self.target, &stop)?,
-            Access::Shared => sqlite::open_readonly(self.target, &stop, BUSY)?,
+        let mut connections = match access {
+            Access::Alone => sqlite::open_private_at_once(self.target, machine::threads(0), &stop)?,
+            Access::Shared => vec![sqlite::open_readonly(self.target, &stop, BUSY)?],
         };
         let freshness = facts.map(|facts| facts.freshness.clone());
         let now = sqlite::facts(
-            &mut [&mut connection],
+            &mut connections.iter_mut().collect::<Vec<_>>(),
             self.target,
             &freshness.unwrap_or_default(),
             &stop,
