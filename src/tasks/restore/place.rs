@@ -14,7 +14,7 @@ use super::choose::Choice;
 use crate::archive::swap::{self, Access, Healed, Intent, Swap};
 use crate::archive::{self, Backup, Content, Limits, Source, Standing};
 use crate::context::Context;
-use crate::error::{damaged, missing, refused};
+use crate::error::{Failure, Kind, damaged, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::{Held, Lock};
@@ -225,7 +225,8 @@ impl Work<'_> {
             "the restore of {finished} that was cut short is finished, and {finished} is in place at {}: {wanted} was not restored",
             self.target.display()
         );
-        Err(refused(message)
+        // No refusal: what was cut short has been finished.
+        Err(Failure::new(Kind::Failed, message)
             .hint(format!("the same command again restores {wanted}"))
             .into())
     }
