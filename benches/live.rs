@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use empire_maint::archive::{
-    self, Checks, Content, Limits, Manifest, Previous, Verification, VerifiedLevel, Writing,
+    self, Checks, Content, Manifest, Previous, Verification, VerifiedLevel, Writing,
 };
 use empire_maint::report::{Report, Reporter, Step};
 use empire_maint::sqlite::{self, Snapshot, SnapshotOptions};
@@ -293,14 +293,8 @@ fn unchecked(path: &Path, folder: &Path) -> anyhow::Result<()> {
             progress: &|_| {},
         };
         let (mut pages, _) = snapshot.split();
-        let written = archive::write(permit, writing, |sink| pages.write_to(sink))?;
+        let verified = archive::write(permit, writing, |sink| pages.write_to(sink))?;
         drop(snapshot);
-        let limits = Limits {
-            threads,
-            stop: &stop,
-            progress: &|_| {},
-        };
-        let verified = written.verify(permit, &limits)?;
         let written = verified.written();
         let manifest = Manifest {
             format: archive::FORMAT,

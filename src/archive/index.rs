@@ -2,13 +2,16 @@
 //! A help and never needed. Streamed both ways, never loaded: 576 KiB a GiB of plain data.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Read, Seek as _, Write};
+use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use blake3::hazmat::ChainingValue;
 
 use super::BLOCK;
 use super::member::{CODEC, LEVEL, LONGEST};
+use crate::error::damaged;
+use crate::sys::files;
 
 const MAGIC: &[u8; 8] = b"EMPIDX1\n";
 const HEADER: usize = 64;
@@ -77,6 +80,7 @@ pub fn size(members: u64) -> u64 {
 /// Writes the records as they come; the header, which holds the totals, at the end.
 pub struct IndexWriter {
     file: BufWriter<File>,
+    records: blake3::Hasher,
 }
 
 impl IndexWriter {
@@ -84,7 +88,10 @@ impl IndexWriter {
     pub fn new(file: File) -> anyhow::Result<Self> {
         let mut file = BufWriter::with_capacity(64 << 10, file);
         file.write_all(&[0; HEADER])?;
-        Ok(Self { file })
+        Ok(Self {
+            file,
+            records: blake3::Hasher::new(),
+        })
     }
 
     /// The next record.
@@ -94,19 +101,35 @@ impl IndexWriter {
         bytes[4..8].copy_from_slice(&record.inflated_day.to_le_bytes());
         bytes[8..40].copy_from_slice(&record.plain);
         bytes[40..].copy_from_slice(&record.member);
+        self.records.update(&bytes);
         self.file.write_all(&bytes)?;
         Ok(())
     }
 
-    /// Puts the header in its place and returns the file, not yet synced.
-    pub fn finish(self, header: Header) -> anyhow::Result<File> {
+    /// Puts the header in its place, syncs, and reads all of it back from the disk. Returns the BLAKE3 of the file.
+    pub fn finish(self, header: Header, path: &Path) -> anyhow::Result<blake3::Hash> {
         use std::os::unix::fs::FileExt as _;
-        let file = self
+        let header = header.to_bytes();
+        let mut file = self
             .file
             .into_inner()
             .map_err(std::io::IntoInnerError::into_error)?;
-        file.write_all_at(&header.to_bytes(), 0)?;
-        Ok(file)
+        file.write_all_at(&header, 0)?;
+        files::sync(&file, path)?;
+        files::drop_cache(&file);
+        let mut stored = [0; HEADER];
+        file.rewind()?;
+        file.read_exact(&mut stored)?;
+        let records = file_digest(&mut file)?;
+        ensure!(
+            stored == header && records == self.records.finalize(),
+            damaged(format!(
+                "{} does not read back as it was written",
+                path.display()
+            ))
+        );
+        file.rewind()?;
+        file_digest(&mut file)
     }
 }
 
@@ -188,7 +211,7 @@ impl IndexReader {
     }
 }
 
-/// The BLAKE3 of a whole file, read in pieces.
+/// The BLAKE3 of a file from where it stands, read in pieces.
 pub fn file_digest(file: &mut File) -> anyhow::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 << 10];
@@ -203,11 +226,10 @@ pub fn file_digest(file: &mut File) -> anyhow::Result<blake3::Hash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Seek as _;
 
     fn written() -> File {
-        let file = tempfile::tempfile().expect("a file");
-        let mut writer = IndexWriter::new(file).expect("starts");
+        let mut file = tempfile::tempfile().expect("a file");
+        let mut writer = IndexWriter::new(file.try_clone().expect("clones")).expect("starts");
         for length in [10, 20] {
             let record = Record {
                 length,
@@ -222,7 +244,9 @@ mod tests {
             plain: BLOCK as u64 + 1,
             gz: 30,
         };
-        let mut file = writer.finish(header).expect("finishes");
+        let digest = writer.finish(header, Path::new("index")).expect("finishes");
+        file.rewind().expect("rewinds");
+        assert_eq!(file_digest(&mut file).expect("reads"), digest);
         file.rewind().expect("rewinds");
         file
     }

@@ -29,12 +29,8 @@ pub use manifest::{
 };
 pub use member::Inflater;
 pub use name::{Content, Name};
-pub use publish::{
-    Draft, Published, Verified, adopt, free_name, has_leftovers, rewrite_manifest, sweep,
-};
-pub use read::{
-    Depth, Expected, Extracted, Limits, Most, extract, extract_backup, extract_serially,
-};
+pub use publish::{Published, Verified, adopt, free_name, has_leftovers, rewrite_manifest, sweep};
+pub use read::{Extracted, Limits, Most, extract_backup, extract_serially};
 
 pub use store::{FILES, JOURNAL, Source, Store};
 pub use write::{Feeder, Previous, Writing, Written, write};

@@ -1,4 +1,4 @@
-//! The commit protocol: a draft is verified, a verified one is published, and only a published one lets retention remove anything.
+//! The commit protocol: only what was verified is published, and only a published one lets retention remove anything.
 //! Stages are types, so that what must not happen does not compile.
 
 use std::path::{Path, PathBuf};
@@ -7,19 +7,22 @@ use jiff::Timestamp;
 
 use super::manifest::{Manifest, VerifiedLevel};
 use super::name::{Content, Name, Part};
-use super::read::{Depth, Expected, Limits, Most, extract, extract_serially};
+use super::read::{Limits, Most, extract_serially};
 use super::write::Written;
 use crate::report::Permit;
 use crate::sys::{Stop, files};
 
-/// Part files that are complete and synced, and that nobody has looked at yet.
-pub struct Draft {
+/// Part files that are not to be relied on yet.
+pub(super) struct Draft {
     folder: PathBuf,
     name: Name,
 }
 
-/// A draft whose every stored byte was read back and found right.
-pub struct Verified(Written);
+/// Part files that are complete and synced, and whose every stored byte was read back and found right.
+pub struct Verified {
+    draft: Draft,
+    written: Written,
+}
 
 /// A backup that is there, whatever happens next.
 pub struct Published {
@@ -38,43 +41,26 @@ impl Draft {
     }
 
     /// Removes the parts. What cannot be removed now, the next sweep removes.
-    pub fn discard(&self, permit: &Permit) {
+    pub(super) fn discard(&self, permit: &Permit) {
         for part in Part::ALL {
             let _ = files::remove(permit, &self.name.part(&self.folder, part));
         }
     }
 }
 
-impl Written {
-    /// Reads every stored byte back and compares it with its digest. Nothing is left behind on an error.
-    pub fn verify(self, permit: &Permit, limits: &Limits<'_>) -> anyhow::Result<Verified> {
-        let Draft { folder, name } = &self.draft;
-        let expected = Expected {
-            gz: &name.part(folder, Part::Gz),
-            index: &name.part(folder, Part::Index),
-            plain: &self.plain,
-            stored: &self.gz,
-            figures: &self.index,
-        };
-        match extract(&expected, Depth::Stored, None, limits) {
-            Ok(_) => Ok(Verified(self)),
-            Err(error) => {
-                self.draft.discard(permit);
-                Err(error.context("the backup does not read back as it was written"))
-            }
-        }
-    }
-}
-
 impl Verified {
+    pub(super) fn new(draft: Draft, written: Written) -> Self {
+        Self { draft, written }
+    }
+
     /// What was written, for the manifest.
     pub fn written(&self) -> &Written {
-        &self.0
+        &self.written
     }
 
     /// Removes the parts, where something else speaks against this backup.
     pub fn discard(&self, permit: &Permit) {
-        self.0.draft.discard(permit);
+        self.draft.discard(permit);
     }
 
     /// Gives the parts their final names; the manifest's is the commit. Never cut short by a time limit.
@@ -85,7 +71,7 @@ impl Verified {
         stop: &Stop,
     ) -> anyhow::Result<Published> {
         let _shield = stop.shield();
-        let Draft { folder, name } = &self.0.draft;
+        let Draft { folder, name } = &self.draft;
         let intent = name.part(folder, Part::Manifest);
         let written = self.require_its_own(&manifest).and_then(|()| {
             files::write_new_synced(permit, &intent, &manifest.to_bytes()?)?;
@@ -97,7 +83,7 @@ impl Verified {
         }
         finish(permit, folder, name)?;
         Ok(Published {
-            name: self.0.draft.name,
+            name: self.draft.name,
             manifest,
         })
     }
@@ -105,7 +91,7 @@ impl Verified {
     fn require_its_own(&self, manifest: &Manifest) -> anyhow::Result<()> {
         let Written {
             plain, gz, index, ..
-        } = &self.0;
+        } = &self.written;
         anyhow::ensure!(
             (&manifest.plain, &manifest.gz, manifest.index.as_ref()) == (plain, gz, Some(index))
                 && manifest.verified.is_some(),

@@ -1,4 +1,4 @@
-//! The one way to read a backup back: used to verify what was just written, by verify-backup and by restore.
+//! The one way to read a published backup, for verify-backup and restore.
 //! With its index on all cores, every stored byte compared with its digest; without one serially, as `zcat` would.
 
 use std::fs::File;
@@ -29,15 +29,6 @@ use crate::units::Bytes;
 /// Bytes that the disk is asked for before they are needed.
 const READ_AHEAD: u64 = 8 << 20;
 
-/// How deep a backup is read; the digest of every stored byte is compared in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// The stored bytes. What they inflate to was compared when they were made.
-    Stored,
-    /// Every member inflated too.
-    Inflated,
-}
-
 /// What reading costs at most.
 pub struct Limits<'a> {
     /// Inflating threads.
@@ -57,18 +48,13 @@ pub struct Extracted {
     pub gz: Stored,
 }
 
-/// Where the three files are and what the manifest says of them.
-pub struct Expected<'a> {
-    /// The data.
-    pub gz: &'a Path,
-    /// The index.
-    pub index: &'a Path,
-    /// What the manifest says of the plain bytes.
-    pub plain: &'a Plain,
-    /// What the manifest says of the .gz.
-    pub stored: &'a Stored,
-    /// What the manifest says of the index.
-    pub figures: &'a Index,
+/// Where the files are and what the manifest says of them.
+struct Expected<'a> {
+    gz: &'a Path,
+    index: &'a Path,
+    plain: &'a Plain,
+    stored: &'a Stored,
+    figures: &'a Index,
 }
 
 struct Job {
@@ -79,11 +65,10 @@ struct Job {
     only: bool,
 }
 
-/// Reads every stored byte and compares it; inflates as deep as asked, into `target` where one is given.
-pub fn extract(
+/// Every member into its place in `target`, on all cores: each stored byte and what it inflates to compared with their digests.
+fn extract(
     expected: &Expected<'_>,
-    depth: Depth,
-    target: Option<&File>,
+    target: &File,
     limits: &Limits<'_>,
 ) -> anyhow::Result<Extracted> {
     let gz = files::open_regular(expected.gz)?;
@@ -96,7 +81,6 @@ pub fn extract(
     let receive = Mutex::new(receive);
     let reading = Reading {
         gz: &gz,
-        depth,
         target,
         limits,
         done: AtomicU64::new(0),
@@ -189,8 +173,7 @@ fn feed(mut index: IndexReader, mut give: impl FnMut(Job) -> bool) -> anyhow::Re
 /// What the workers share.
 struct Reading<'a> {
     gz: &'a File,
-    depth: Depth,
-    target: Option<&'a File>,
+    target: &'a File,
     limits: &'a Limits<'a>,
     done: AtomicU64,
     failed: Mutex<Option<anyhow::Error>>,
@@ -241,16 +224,12 @@ impl Reading<'_> {
             *blake3::hash(member).as_bytes() == record.member,
             error::damaged(format!("{}: its bytes do not have their digest", place()))
         );
-        if self.depth == Depth::Inflated {
-            inflater.inflate(member, plain).with_context(place)?;
-            ensure!(
-                block_digest(job.number, job.only, plain) == record.plain,
-                error::damaged(format!("{}: its content does not have its digest", place()))
-            );
-            if let Some(target) = self.target {
-                target.write_all_at(plain, job.number * BLOCK as u64)?;
-            }
-        }
+        inflater.inflate(member, plain).with_context(place)?;
+        ensure!(
+            block_digest(job.number, job.only, plain) == record.plain,
+            error::damaged(format!("{}: its content does not have its digest", place()))
+        );
+        self.target.write_all_at(plain, job.number * BLOCK as u64)?;
         let length = plain.len() as u64;
         let before = self.done.fetch_add(length, Ordering::Relaxed);
         (self.limits.progress)(before + length);
@@ -316,7 +295,7 @@ pub fn extract_backup(
             match open_index(&expected) {
                 Err(error) => format!("{error:#}"),
                 Ok(_) => {
-                    let read = extract(&expected, Depth::Inflated, Some(&target), limits)?;
+                    let read = extract(&expected, &target, limits)?;
                     return Ok((read, None));
                 }
             }

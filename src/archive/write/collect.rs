@@ -11,11 +11,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::BLOCK;
 use super::super::digest::{Tree, hex};
-use super::super::index::{Header, IndexWriter, file_digest};
-use super::super::manifest::{Index, Plain, Stored};
+use super::super::index::{Header, IndexWriter};
+use super::super::manifest::{Index, Plain, Stored, day_text};
 use super::super::member::{CODEC, LEVEL, LONGEST};
-use super::Filled;
+use super::Written;
 use super::feed::Buffers;
+use super::read_back::Progress;
 use super::work::Done;
 use crate::sys::steady::Steps;
 use crate::sys::{files, space};
@@ -45,6 +46,7 @@ pub(super) struct Output<'a> {
     pub(super) index: IndexWriter,
     pub(super) index_path: &'a Path,
     pub(super) room: Room<'a>,
+    pub(super) progress: &'a Progress<'a>,
 }
 
 pub(super) fn write_in_order(
@@ -52,13 +54,14 @@ pub(super) fn write_in_order(
     done: &Receiver<anyhow::Result<Done>>,
     empty: &Sender<Buffers>,
     steps: &Steps,
-) -> anyhow::Result<Filled> {
+) -> anyhow::Result<Written> {
     let Output {
         gz,
         gz_path,
         mut index,
         index_path,
         room,
+        progress,
     } = output;
     let describe = || format!("cannot write {}", gz_path.display());
     let mut sha256 = Sha256::new();
@@ -79,6 +82,7 @@ pub(super) fn write_in_order(
             oldest = oldest.min(next.record.inflated_day);
             tree.push(next.record.plain);
             index.push(&next.record)?;
+            progress.written(next.record)?;
             buffer.extend_from_slice(&next.member);
             if buffer.len() >= WRITE_BUFFER {
                 flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
@@ -98,17 +102,14 @@ pub(super) fn write_in_order(
     anyhow::ensure!(members > 0, "there is nothing to back up");
     flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
     files::sync(gz, gz_path)?;
-    files::read_again(gz, synced, length);
+    progress.synced(synced, length);
     let header = Header {
         members,
         plain,
         gz: length,
     };
-    let mut index = index.finish(header)?;
-    files::sync(&index, index_path)?;
-    files::drop_cache(&index);
-    io::Seek::rewind(&mut index)?;
-    Ok(Filled {
+    let index = index.finish(header, index_path)?;
+    Ok(Written {
         plain: Plain {
             size: plain,
             blake3: tree.finish().to_hex().to_string(),
@@ -118,14 +119,14 @@ pub(super) fn write_in_order(
             sha256: hex(&sha256.finalize()),
         },
         index: Index {
-            blake3: file_digest(&mut index)?.to_hex().to_string(),
+            blake3: index.to_hex().to_string(),
             block: BLOCK as u64,
             members,
             copied,
             codec: CODEC.to_owned(),
             level: LEVEL,
         },
-        oldest,
+        oldest_inflation: day_text(oldest),
     })
 }
 

@@ -1,8 +1,10 @@
-//! From plain bytes to a .gz and its index, on all cores: one feeder, workers that digest and compress or copy, one ordered writer.
-//! Memory is bounded by the number of blocks in flight, whatever the size of the data.
+//! From plain bytes to a .gz and its index, on all cores: one feeder, workers that digest and compress or copy, one ordered writer,
+//! and behind it a reader that gets back from the disk what was synced. Memory is bounded by the number of blocks in flight,
+//! whatever the size of the data.
 
 mod collect;
 mod feed;
+mod read_back;
 mod work;
 
 use std::fs::File;
@@ -15,9 +17,9 @@ use std::sync::mpsc::{channel, sync_channel};
 use anyhow::Context as _;
 
 use super::index::{IndexReader, IndexWriter, file_digest};
-use super::manifest::{Index, Manifest, Plain, Stored, day_text};
+use super::manifest::{Index, Manifest, Plain, Stored};
 use super::name::{Name, Part};
-use super::publish::Draft;
+use super::publish::{Draft, Verified};
 use crate::report::Permit;
 use crate::sys::steady;
 use crate::sys::{Stop, files};
@@ -86,8 +88,6 @@ pub struct Writing<'a> {
 
 /// What was written into the parts.
 pub struct Written {
-    /// The parts, synced, waiting to be verified.
-    pub draft: Draft,
     /// Digest and size of what went in.
     pub plain: Plain,
     /// Digest and size of what came out.
@@ -98,40 +98,20 @@ pub struct Written {
     pub oldest_inflation: String,
 }
 
-/// Runs `source` into new part files and syncs them. Nothing is left behind on an error.
+/// Runs `source` into new part files, syncs them, and reads every stored byte back. Nothing is left behind on an error.
 pub fn write(
     permit: &Permit,
     writing: Writing<'_>,
     source: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-) -> anyhow::Result<Written> {
+) -> anyhow::Result<Verified> {
     let draft = Draft::new(writing.folder, writing.name);
     let gz_path = writing.name.part(writing.folder, Part::Gz);
     let index_path = writing.name.part(writing.folder, Part::Index);
-    let result = fill(permit, writing, source, &gz_path, &index_path);
-    match result {
-        Ok(filled) => Ok(filled.into_written(draft)),
+    match fill(permit, writing, source, &gz_path, &index_path) {
+        Ok(written) => Ok(Verified::new(draft, written)),
         Err(error) => {
             draft.discard(permit);
             Err(error)
-        }
-    }
-}
-
-struct Filled {
-    plain: Plain,
-    gz: Stored,
-    index: Index,
-    oldest: u32,
-}
-
-impl Filled {
-    fn into_written(self, draft: Draft) -> Written {
-        Written {
-            draft,
-            plain: self.plain,
-            gz: self.gz,
-            index: self.index,
-            oldest_inflation: day_text(self.oldest),
         }
     }
 }
@@ -142,12 +122,12 @@ fn fill(
     source: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
     gz_path: &Path,
     index_path: &Path,
-) -> anyhow::Result<Filled> {
+) -> anyhow::Result<Written> {
     let create = match writing.roots {
         true => files::create_own,
         false => files::create_new,
     };
-    let gz = create(permit, gz_path)?;
+    let gz = &create(permit, gz_path)?;
     let index = IndexWriter::new(create(permit, index_path)?)?;
     let in_flight = writing.threads * 4 + 8;
     let (send_empty, empty) = channel();
@@ -174,17 +154,18 @@ fn fill(
             scope.spawn(move || work(receive_jobs, &send_done, previous, day));
         }
         drop(send_done);
+        let (progress, read_back) = read_back::behind(gz, gz_path, stop);
+        let read_back = scope.spawn(move || read_back.run());
         let writer = scope.spawn(move || {
-            // What has been synced is forgotten and asked for again: once everything is written, most of it has come back from
-            // the disk.
-            let read_again = |from, to| files::read_again(&gz, from, to);
-            steady::synced_in_steps(&gz, gz_path, read_again, |steps| {
+            let synced = |from, to| progress.synced(from, to);
+            steady::synced_in_steps(gz, gz_path, synced, |steps| {
                 let output = Output {
-                    gz: &gz,
+                    gz,
                     gz_path,
                     index,
                     index_path,
                     room,
+                    progress: &progress,
                 };
                 write_in_order(output, &receive_done, &send_empty, steps)
             })
@@ -193,15 +174,28 @@ fn fill(
         let fed = source(&mut feeder).and_then(|()| feeder.finish());
         let fed_some = feeder.fed_some();
         drop(feeder);
-        let filled = writer
+        let written = writer
             .join()
             .map_err(|_| anyhow::anyhow!("the writer panicked"))?;
+        let right = read_back
+            .join()
+            .map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+        // A writer that nobody reads behind any more ends too, with an error that says less.
+        let written = right.and_then(|right| {
+            let written = written?;
+            anyhow::ensure!(
+                right == written.gz.size,
+                "{right} of {} bytes were read back",
+                written.gz.size
+            );
+            Ok(written)
+        });
         // The source's own error may have come through `io::Error`, which hides that the run was stopped.
         // The writer's is the cause when both have one, unless it never got anything to write.
-        match (fed, filled) {
-            (Ok(()), filled) => filled,
-            (Err(error), filled) => {
-                let theirs = filled.err().filter(|_| fed_some);
+        match (fed, written) {
+            (Ok(()), written) => written,
+            (Err(error), written) => {
+                let theirs = written.err().filter(|_| fed_some);
                 Err(stop.check().err().or(theirs).unwrap_or(error))
             }
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::run::Outcome;
 use super::series::{About, Work};
-use crate::archive::{self, Checks, Content, Limits, Source, Verified, Writing};
+use crate::archive::{self, Checks, Content, Source, Verified, Writing};
 use crate::error::{self, Failure, Kind};
 use crate::journal;
 use crate::report::{Finding, Permit, Severity, Step};
@@ -86,10 +86,7 @@ impl Work<'_> {
                 let shown = format!("backing up {}", source.name);
                 let progress = |done: u64| self.report.progress(done, total, &shown);
                 let writing = self.writing(name, previous, &progress);
-                let checking = format!("verifying {}", source.name);
-                let verified = |done: u64| self.report.progress(done, total, &checking);
-                let limits = self.limits(&verified);
-                let checked = compress_and_check(permit, writing, &limits, &mut snapshot, source)?;
+                let checked = compress_and_check(permit, writing, &mut snapshot, source)?;
                 drop(snapshot); // the write-ahead log may be folded in again from here on
                 let Checked {
                     verified,
@@ -166,7 +163,6 @@ struct Checked {
 fn compress_and_check(
     permit: &Permit,
     writing: Writing<'_>,
-    limits: &Limits<'_>,
     snapshot: &mut Snapshot,
     source: &Source,
 ) -> anyhow::Result<Checked> {
@@ -191,21 +187,16 @@ fn compress_and_check(
             let verified = archive::write(permit, writing, |sink| {
                 pages.write_to(sink)?;
                 pages.release()
-            })
-            .and_then(|written| written.verify(permit, limits));
+            });
             let checked = checking
                 .join()
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the SQL checks panicked")));
             (verified, checked)
         }),
         sqlite::SnapshotChecks::Afterwards => {
-            let written = archive::write(permit, writing, |sink| pages.write_to(sink));
-            let checked = timed(&mut [pages.connection()]);
-            let released = pages.release();
-            let verified = written.and_then(|written| {
-                released.inspect_err(|_| written.draft.discard(permit))?;
-                written.verify(permit, limits)
-            });
+            let verified = archive::write(permit, writing, |sink| pages.write_to(sink));
+            let checked = timed(&mut [pages.connection()])
+                .and_then(|checked| pages.release().map(|()| checked));
             (verified, checked)
         }
     };
