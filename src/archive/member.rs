@@ -43,30 +43,33 @@ impl Deflater {
         })
     }
 
-    /// Replaces `member` by the gzip member of `plain`, which is one block at most.
-    pub fn compress(&mut self, plain: &[u8], member: &mut Vec<u8>) -> anyhow::Result<()> {
+    /// Appends the gzip member of `plain`, which is one block at most.
+    pub fn compress(&mut self, plain: &[u8], members: &mut Vec<u8>) -> anyhow::Result<()> {
         if self.choice_lasts == 0 {
-            return self.choose(plain, member);
+            return self.choose(plain, members);
         }
         self.choice_lasts -= 1;
         if self.fast {
-            self.fast(plain, member)
+            self.fast(plain, members)
         } else {
-            self.small(plain, member)
+            self.small(plain, members)
         }
     }
 
     /// Compresses with both, and keeps for the next blocks to what does better on this one.
-    fn choose(&mut self, plain: &[u8], member: &mut Vec<u8>) -> anyhow::Result<()> {
-        self.fast(plain, member)?;
-        let fast = member.len();
-        self.small(plain, member)?;
-        self.fast = fast as f64 <= member.len() as f64 * MOST_LARGER;
+    fn choose(&mut self, plain: &[u8], members: &mut Vec<u8>) -> anyhow::Result<()> {
+        let start = members.len();
+        self.fast(plain, members)?;
+        let fast = members.len() - start;
+        members.truncate(start);
+        self.small(plain, members)?;
+        let small = members.len() - start;
+        self.fast = fast as f64 <= small as f64 * MOST_LARGER;
         self.choice_lasts = if self.fast { FAST_LASTS } else { SMALL_LASTS };
         Ok(())
     }
 
-    fn fast(&mut self, plain: &[u8], member: &mut Vec<u8>) -> anyhow::Result<()> {
+    fn fast(&mut self, plain: &[u8], members: &mut Vec<u8>) -> anyhow::Result<()> {
         let length = isal::compress_into(
             plain,
             &mut self.room,
@@ -74,23 +77,18 @@ impl Deflater {
             isal::Codec::Gzip,
         )
         .context("ISA-L cannot compress")?;
-        replace(member, &self.room[..length]);
+        members.extend_from_slice(&self.room[..length]);
         Ok(())
     }
 
-    fn small(&mut self, plain: &[u8], member: &mut Vec<u8>) -> anyhow::Result<()> {
+    fn small(&mut self, plain: &[u8], members: &mut Vec<u8>) -> anyhow::Result<()> {
         let length = self
             .libdeflate
             .gzip_compress(plain, &mut self.room)
             .context("libdeflate cannot compress")?;
-        replace(member, &self.room[..length]);
+        members.extend_from_slice(&self.room[..length]);
         Ok(())
     }
-}
-
-fn replace(member: &mut Vec<u8>, by: &[u8]) {
-    member.clear();
-    member.extend_from_slice(by);
 }
 
 /// Inflates members; one a thread.
@@ -175,6 +173,7 @@ mod tests {
         let mut member = Vec::new();
         let mut total = 0;
         for block in plain.chunks(BLOCK) {
+            member.clear();
             deflater.compress(block, &mut member).expect("compresses");
             assert_eq!(&member[..4], &[0x1f, 0x8b, 8, 0], "no flags");
             assert_eq!(&member[4..8], &[0; 4], "no time");

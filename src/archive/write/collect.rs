@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -13,15 +13,13 @@ use super::super::BLOCK;
 use super::super::digest::{Tree, hex};
 use super::super::index::{Header, IndexWriter};
 use super::super::manifest::{Index, Plain, Stored, day_text};
-use super::super::member::{CODEC, LEVEL, LONGEST};
+use super::super::member::{CODEC, LEVEL};
 use super::Written;
 use super::feed::Buffers;
 use super::read_back::Progress;
 use super::work::Done;
 use crate::sys::steady::Steps;
 use crate::sys::{files, space};
-
-const WRITE_BUFFER: usize = 1 << 20;
 
 /// The space that must stay free while we write.
 pub(super) struct Room<'a> {
@@ -56,7 +54,7 @@ pub(super) fn write_in_order(
     steps: &Steps,
 ) -> anyhow::Result<Written> {
     let Output {
-        gz,
+        mut gz,
         gz_path,
         mut index,
         index_path,
@@ -67,40 +65,35 @@ pub(super) fn write_in_order(
     let mut sha256 = Sha256::new();
     let mut tree = Tree::default();
     let mut waiting = BTreeMap::new();
-    let mut buffer = Vec::with_capacity(WRITE_BUFFER + LONGEST);
     let (mut plain, mut length, mut members, mut copied) = (0u64, 0u64, 0u64, 0u64);
     let mut oldest = u32::MAX;
     let mut synced = 0;
     for result in done {
         let result = result?;
-        waiting.insert(result.index, result);
+        waiting.insert(result.first, result);
         while let Some(next) = waiting.remove(&members) {
-            members += 1;
-            plain += next.plain.len() as u64;
-            length += next.member.len() as u64;
-            copied += u64::from(next.copied);
-            oldest = oldest.min(next.record.inflated_day);
-            tree.push(next.record.plain);
-            index.push(&next.record)?;
-            progress.written(next.record)?;
-            buffer.extend_from_slice(&next.member);
-            if buffer.len() >= WRITE_BUFFER {
-                flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
+            for record in &next.records {
+                oldest = oldest.min(record.inflated_day);
+                tree.push(record.plain);
+                index.push(record)?;
+                progress.written(*record)?;
             }
-            let _ = empty.send(Buffers {
-                plain: next.plain,
-                member: next.member,
-            });
+            let buffers = next.buffers;
+            gz.write_all(&buffers.members).with_context(describe)?;
+            sha256.update(&buffers.members);
+            members += next.records.len() as u64;
+            copied += next.copied;
+            plain += buffers.plain.len() as u64;
+            length += buffers.members.len() as u64;
+            let _ = empty.send(buffers);
         }
-        let written = length - buffer.len() as u64;
-        if steps.written(written)? {
-            synced = written;
+        if steps.written(length)? {
+            synced = length;
             room.require()?;
         }
     }
     anyhow::ensure!(waiting.is_empty(), "a block of the backup is missing");
     anyhow::ensure!(members > 0, "there is nothing to back up");
-    flush(gz, &mut buffer, &mut sha256).with_context(describe)?;
     files::sync(gz, gz_path)?;
     progress.synced(synced, length);
     let header = Header {
@@ -128,11 +121,4 @@ pub(super) fn write_in_order(
         },
         oldest_inflation: day_text(oldest),
     })
-}
-
-fn flush(mut gz: &File, buffer: &mut Vec<u8>, sha256: &mut Sha256) -> io::Result<()> {
-    gz.write_all(buffer)?;
-    sha256.update(&buffer);
-    buffer.clear();
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The first stage: plain bytes in pieces of any size become whole blocks, each with the old member at its place.
+//! The first stage: plain bytes in pieces of any size become pieces of whole blocks, each block with the old member at its place.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -7,21 +7,25 @@ use super::super::BLOCK;
 use super::super::index::{IndexReader, Record};
 use crate::sys::Stop;
 
-/// One block on its way to a worker.
+/// Plain bytes that go from stage to stage at once. To wake a thread costs as much as to digest a block.
+pub(super) const PIECE: usize = 4 * BLOCK;
+
+/// Some blocks on their way to a worker.
 pub(super) struct Job {
-    pub(super) index: u64,
+    pub(super) first: u64,
+    /// One block is all there is.
     pub(super) only: bool,
-    pub(super) plain: Vec<u8>,
-    pub(super) member: Vec<u8>,
-    pub(super) previous: Option<(u64, Record)>,
+    pub(super) buffers: Buffers,
+    /// The old member at the place of each block.
+    pub(super) previous: Vec<Option<(u64, Record)>>,
 }
 
-/// Room for one block and its member. They go round from the writer to the feeder and back: that bounds the memory, and new
+/// Room for a piece and its members. They go round from the writer to the feeder and back: that bounds the memory, and new
 /// memory costs more than one might think.
 #[derive(Default)]
 pub(super) struct Buffers {
     pub(super) plain: Vec<u8>,
-    pub(super) member: Vec<u8>,
+    pub(super) members: Vec<u8>,
 }
 
 /// Takes plain bytes in pieces of any size and hands whole blocks to the workers.
@@ -29,8 +33,7 @@ pub struct Feeder<'a> {
     jobs: SyncSender<Job>,
     empty: Receiver<Buffers>,
     index: Option<&'a mut IndexReader>,
-    block: Vec<u8>,
-    member: Vec<u8>,
+    filling: Buffers,
     next: u64,
     stop: &'a Stop,
     progress: &'a (dyn Fn(u64) + Sync),
@@ -48,8 +51,7 @@ impl<'a> Feeder<'a> {
             jobs,
             empty,
             index,
-            block: Vec::with_capacity(BLOCK),
-            member: Vec::new(),
+            filling: Buffers::default(),
             next: 0,
             stop,
             progress,
@@ -58,7 +60,7 @@ impl<'a> Feeder<'a> {
 
     /// Hands over what is left.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
-        match self.block.is_empty() {
+        match self.filling.plain.is_empty() {
             true => Ok(()),
             false => self.dispatch(true),
         }
@@ -73,20 +75,22 @@ impl<'a> Feeder<'a> {
         self.stop.check()?;
         // Returned by the writer: this is what bounds the blocks in flight.
         let empty = self.empty.recv().map_err(|_| stopped())?;
-        let plain = std::mem::replace(&mut self.block, empty.plain);
-        let member = std::mem::replace(&mut self.member, empty.member);
-        self.block.clear();
-        let only = last && self.next == 0;
-        let previous = if only { None } else { self.next_old_member() };
+        let buffers = std::mem::replace(&mut self.filling, empty);
+        self.filling.plain.clear();
+        let blocks = buffers.plain.len().div_ceil(BLOCK);
+        let only = last && self.next == 0 && blocks == 1;
+        let previous = match only {
+            true => vec![None],
+            false => (0..blocks).map(|_| self.next_old_member()).collect(),
+        };
         let job = Job {
-            index: self.next,
+            first: self.next,
             only,
-            plain,
-            member,
+            buffers,
             previous,
         };
         self.jobs.send(job).map_err(|_| stopped())?;
-        self.next += 1;
+        self.next += blocks as u64;
         (self.progress)(self.next * BLOCK as u64);
         Ok(())
     }
@@ -115,12 +119,13 @@ pub(super) fn stopped() -> anyhow::Error {
 
 impl Write for Feeder<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A full block waits for the next byte, so that the last one is known to be the last.
-        if self.block.len() == BLOCK && !bytes.is_empty() {
+        // A full piece waits for the next byte, so that the last one is known to be the last.
+        if self.filling.plain.len() == PIECE && !bytes.is_empty() {
             self.dispatch(false).map_err(io::Error::other)?;
         }
-        let length = bytes.len().min(BLOCK - self.block.len());
-        self.block.extend_from_slice(&bytes[..length]);
+        let plain = &mut self.filling.plain;
+        let length = bytes.len().min(PIECE - plain.len());
+        plain.extend_from_slice(&bytes[..length]);
         Ok(length)
     }
 

@@ -129,7 +129,7 @@ fn fill(
     };
     let gz = &create(permit, gz_path)?;
     let index = IndexWriter::new(create(permit, index_path)?)?;
-    let in_flight = writing.threads * 4 + 8;
+    let in_flight = writing.threads * 2 + 4;
     let (send_empty, empty) = channel();
     for _ in 0..in_flight {
         send_empty.send(Buffers::default()).map_err(|_| stopped())?;

@@ -11,18 +11,17 @@ use super::super::BLOCK;
 use super::super::digest::block_digest;
 use super::super::index::Record;
 use super::super::member::{Deflater, Inflater};
-use super::feed::Job;
+use super::feed::{Buffers, Job};
 
 /// A copied member is inflated again when nobody has done so for this many days; a seventh of them is, each day.
 const DAYS_BETWEEN_INFLATIONS: u32 = 7;
 
-/// One member on its way to the writer.
+/// The members of a piece, on their way to the writer.
 pub(super) struct Done {
-    pub(super) index: u64,
-    pub(super) record: Record,
-    pub(super) member: Vec<u8>,
-    pub(super) plain: Vec<u8>,
-    pub(super) copied: bool,
+    pub(super) first: u64,
+    pub(super) records: Vec<Record>,
+    pub(super) copied: u64,
+    pub(super) buffers: Buffers,
 }
 
 /// Ends when there is no more to do, or when nobody takes the result any more.
@@ -42,7 +41,7 @@ pub(super) fn work(
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        let result = member_of(job, &mut tools, previous, day);
+        let result = members_of(job, &mut tools, previous, day);
         if done.send(result).is_err() {
             return;
         }
@@ -78,69 +77,82 @@ impl Tools {
     }
 }
 
-fn member_of(
+fn members_of(
     job: Job,
     tools: &mut Tools,
     previous: Option<(&File, &AtomicBool)>,
     day: u32,
 ) -> anyhow::Result<Done> {
-    let plain = block_digest(job.index, job.only, &job.plain);
-    let mut member = job.member;
-    if let (Some((gz, damaged)), Some((offset, record))) = (previous, job.previous)
-        && record.plain == plain
-        && read_member(gz, offset, &record, &mut member, damaged)
-    {
-        let age = day.saturating_sub(record.inflated_day);
-        let due = record.inflated_day != day
-            && (age >= DAYS_BETWEEN_INFLATIONS
-                || record.inflated_day > day
-                || job.index % u64::from(DAYS_BETWEEN_INFLATIONS)
-                    == u64::from(day % DAYS_BETWEEN_INFLATIONS));
-        let inflated_day = if due { day } else { record.inflated_day };
-        if due {
-            tools.require_inflates(&member, &job.plain)?;
-        }
-        return Ok(Done {
-            index: job.index,
-            record: Record {
-                inflated_day,
-                ..record
-            },
-            member,
-            plain: job.plain,
-            copied: true,
-        });
+    let Buffers { plain, mut members } = job.buffers;
+    members.clear();
+    let mut records = Vec::with_capacity(job.previous.len());
+    let mut copied = 0;
+    for ((number, block), old) in (job.first..).zip(plain.chunks(BLOCK)).zip(job.previous) {
+        let digest = block_digest(number, job.only, block);
+        let start = members.len();
+        let same = old.filter(|(_, record)| record.plain == digest);
+        let record = match (previous, same) {
+            (Some((gz, damaged)), Some((offset, record)))
+                if copy_member(gz, offset, &record, &mut members, damaged) =>
+            {
+                copied += 1;
+                let due = is_due(&record, number, day);
+                if due {
+                    tools.require_inflates(&members[start..], block)?;
+                }
+                Record {
+                    inflated_day: if due { day } else { record.inflated_day },
+                    ..record
+                }
+            }
+            _ => {
+                tools.deflater.compress(block, &mut members)?;
+                let member = &members[start..];
+                tools.require_inflates(member, block)?;
+                Record {
+                    length: u32::try_from(member.len())?,
+                    inflated_day: day,
+                    plain: digest,
+                    member: *blake3::hash(member).as_bytes(),
+                }
+            }
+        };
+        records.push(record);
     }
-    tools.deflater.compress(&job.plain, &mut member)?;
-    tools.require_inflates(&member, &job.plain)?;
-    let record = Record {
-        length: u32::try_from(member.len())?,
-        inflated_day: day,
-        plain,
-        member: *blake3::hash(&member).as_bytes(),
-    };
     Ok(Done {
-        index: job.index,
-        record,
-        member,
-        plain: job.plain,
-        copied: false,
+        first: job.first,
+        records,
+        copied,
+        buffers: Buffers { plain, members },
     })
 }
 
-/// The bytes of an old member, if they still are what the index says.
-fn read_member(
+/// True where a copied member has to be inflated again today.
+fn is_due(record: &Record, number: u64, day: u32) -> bool {
+    let age = day.saturating_sub(record.inflated_day);
+    let turn = |number: u64| number % u64::from(DAYS_BETWEEN_INFLATIONS);
+    record.inflated_day != day
+        && (age >= DAYS_BETWEEN_INFLATIONS
+            || record.inflated_day > day
+            || turn(number) == turn(u64::from(day)))
+}
+
+/// Appends the bytes of an old member, if they still are what the index says.
+fn copy_member(
     gz: &File,
     offset: u64,
     record: &Record,
-    into: &mut Vec<u8>,
+    members: &mut Vec<u8>,
     damaged: &AtomicBool,
 ) -> bool {
-    into.resize(record.length as usize, 0);
-    let sound =
-        gz.read_exact_at(into, offset).is_ok() && *blake3::hash(into).as_bytes() == record.member;
+    let start = members.len();
+    members.resize(start + record.length as usize, 0);
+    let member = &mut members[start..];
+    let sound = gz.read_exact_at(member, offset).is_ok()
+        && *blake3::hash(member).as_bytes() == record.member;
     if !sound {
         damaged.store(true, Ordering::Relaxed);
+        members.truncate(start);
     }
     sound
 }
