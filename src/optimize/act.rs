@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::look::Looked;
 use super::plan::Plan;
-use super::{
-    Checkpoint, HELD, LOG, NO_SPACE, Outcome, TOO_LONG, Work, gives_way, millis, patiently,
-};
+use super::{HELD, LOG, NO_SPACE, Outcome, TOO_LONG, Work, gives_way, millis, patiently};
 use crate::error::{self, Failure, Kind};
 use crate::report::{Finding, Severity, Step};
-use crate::sqlite::{Held, Pace, Rehearsal, Writer, quote};
+use crate::sqlite::{Checkpoint, Held, Pace, Rehearsal, Writer, quote};
 use crate::sys::process::shell_path;
 use crate::units::{self, Bytes, Length};
 
@@ -67,7 +65,7 @@ impl Work<'_> {
         let done = self.steps(plan, looked, &mut writer, outcome);
         if done.is_err() && writer.has_wal() && !self.context.dry_run {
             // What a failed step has left in the log is on the disk until somebody folds it in, and the disk may be full of it.
-            outcome.checkpoint = writer.checkpoint().ok().map(Checkpoint::from);
+            outcome.checkpoint = writer.checkpoint().ok();
         }
         let longest = writer
             .longest()

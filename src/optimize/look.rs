@@ -47,7 +47,7 @@ impl Work<'_> {
             snapshot.require_tables(&self.source.expect_tables)?;
             let mut all = snapshot.connections();
             let facts = sqlite::full_check(&mut all, path, &BTreeMap::new(), &stop)?;
-            let wal = snapshot.journal_mode().eq_ignore_ascii_case("wal");
+            let wal = sqlite::is_wal(snapshot.journal_mode());
             let connection = snapshot.connection();
             outcome.check_ms = millis(started.elapsed());
             if let Some(doubt) = facts.doubt() {

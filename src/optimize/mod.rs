@@ -63,7 +63,7 @@ pub struct Outcome {
     /// The longest that one step held the write lock, ms.
     pub longest_lock_ms: u64,
     /// What the checkpoint did with the write-ahead log.
-    pub checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<sqlite::Checkpoint>,
 }
 
 /// A database at one moment.
@@ -79,27 +79,6 @@ pub struct State {
     pub query_ms: f64,
     /// Where the pages are.
     pub layout: Layout,
-}
-
-/// What a checkpoint did.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Checkpoint {
-    /// Frames of the log when it began.
-    pub frames: u64,
-    /// Frames that are in the database now.
-    pub moved: u64,
-    /// True when the log's file is empty now.
-    pub emptied: bool,
-}
-
-impl From<sqlite::Checkpoint> for Checkpoint {
-    fn from(done: sqlite::Checkpoint) -> Self {
-        Self {
-            frames: done.frames,
-            moved: done.moved,
-            emptied: done.emptied,
-        }
-    }
 }
 
 /// What it needs of the configuration.

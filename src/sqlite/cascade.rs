@@ -84,7 +84,7 @@ impl Cascade {
                 false => format!("\"child {}\"", level - 1),
             };
             let same = reference.matches(&parent, &child) + &gone.and_not(&reference.child, &child);
-            let cascades = takes && cascades(connection, table, reference).map_err(wrong)?;
+            let cascades = takes && reference.cascades;
             let keeps = !takes || !reference.has_action || (root && again && cascades);
             if again && !root && (keeps || cascades) {
                 return Err(in_a_circle(table, reference));
@@ -259,23 +259,6 @@ impl Way {
             .iter()
             .any(|one| one.eq_ignore_ascii_case(table))
     }
-}
-
-/// True where the child goes with its parent.
-fn cascades(
-    connection: &Connection,
-    table: &Table,
-    reference: &Reference,
-) -> rusqlite::Result<bool> {
-    let Some((from, _)) = reference.pairs.first() else {
-        return Ok(false);
-    };
-    connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM pragma_foreign_key_list(?1, 'main')
-         WHERE \"table\" = ?2 COLLATE NOCASE AND \"from\" = ?3 AND on_delete = 'CASCADE')",
-        [&reference.child, &table.name, from],
-        |row| row.get(0),
-    )
 }
 
 fn in_a_circle(table: &Table, reference: &Reference) -> anyhow::Error {

@@ -43,6 +43,15 @@ pub fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Col
         .collect()
 }
 
+/// The name under which the rowid can be read beside these columns, which may have taken one of its names, or all.
+pub(super) fn free_rowid(columns: &[Column]) -> Option<&'static str> {
+    ["rowid", "_rowid_", "oid"].into_iter().find(|name| {
+        !columns
+            .iter()
+            .any(|column| column.name.eq_ignore_ascii_case(name))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

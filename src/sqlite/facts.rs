@@ -29,7 +29,7 @@ pub struct Facts {
     /// Rows that point to no parent.
     pub foreign_key_violations: u64,
     /// Values that NOT NULL or a CHECK of the schema would not take.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub constraint_violations: u64,
     /// Foreign keys that SQLite cannot check, because what they point to is not unique or not there; in its words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,7 +47,7 @@ pub struct Facts {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_none(number: &u64) -> bool {
+fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

@@ -1,6 +1,8 @@
 //! What stands in the main schema, asked of the schema itself. `pragma_table_list` has the same columns, and works out the columns of
 //! every view for them: a view of views of views would take for ever.
 
+use rusqlite::{Connection, OptionalExtension as _};
+
 /// `name`, `type` (`table`, `virtual`, `shadow`, `view`), `wr` (WITHOUT ROWID) and `sql` of every table and view, to select from.
 /// A virtual table has no page of its own; a shadow table is named after one, as the modules that are built in name theirs. The key of
 /// a table without rowids is an index that the schema does not list.
@@ -19,8 +21,56 @@ pub const LISTING: &str = "(SELECT o.name AS name, o.sql AS sql,
   FROM main.sqlite_schema AS o WHERE o.type IN ('table', 'view')
   UNION ALL SELECT 'sqlite_schema', NULL, 'table', 0)";
 
-/// True for a definition that ends in STRICT.
-pub(super) fn is_strict(sql: &str) -> bool {
+/// What stands behind a name in the main schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// An ordinary table.
+    Table,
+    /// One without rowids.
+    WithoutRowid,
+    /// Somebody else's SQL: nothing that bounds what it does.
+    View,
+    /// Somebody else's code, or the tables behind it.
+    Virtual,
+}
+
+/// The name as it was declared and what it is; `None` where there is nothing of that name.
+pub fn table_kind(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<(String, TableKind)>> {
+    connection
+        .query_row(
+            &format!("SELECT name, type, wr FROM {LISTING} WHERE name = ?1 COLLATE NOCASE"),
+            [name],
+            |row| {
+                let kind: String = row.get(1)?;
+                let without_rowid: bool = row.get(2)?;
+                let kind = match (kind.as_str(), without_rowid) {
+                    ("table", false) => TableKind::Table,
+                    ("table", true) => TableKind::WithoutRowid,
+                    ("view", _) => TableKind::View,
+                    _ => TableKind::Virtual,
+                };
+                Ok((row.get(0)?, kind))
+            },
+        )
+        .optional()
+}
+
+/// True for a table whose definition ends in STRICT.
+pub(super) fn is_strict_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1",
+        [name],
+        |row| {
+            let sql = row.get_ref(0)?.as_bytes_or_null()?.unwrap_or(b"");
+            Ok(is_strict(&String::from_utf8_lossy(sql)))
+        },
+    )
+}
+
+fn is_strict(sql: &str) -> bool {
     let options = sql.rsplit(')').next().unwrap_or_default();
     options
         .split(|c: char| !c.is_alphanumeric())
@@ -30,7 +80,6 @@ pub(super) fn is_strict(sql: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rusqlite::Connection;
 
     #[test]
     fn it_says_what_sqlites_own_list_says() {
@@ -68,5 +117,12 @@ mod tests {
         );
         assert_eq!(own, theirs);
         assert!(own.len() > 15);
+        let kind = |name| table_kind(&connection, name).expect("looks");
+        assert_eq!(kind("SEEN"), Some(("seen".into(), TableKind::View)));
+        assert_eq!(kind("w"), Some(("w".into(), TableKind::WithoutRowid)));
+        assert_eq!(kind("f_data"), Some(("f_data".into(), TableKind::Virtual)));
+        assert_eq!(kind("none"), None);
+        assert!(is_strict_table(&connection, "s").expect("looks"));
+        assert!(!is_strict_table(&connection, "strict").expect("looks"));
     }
 }

@@ -29,16 +29,16 @@ pub use facts::{Facts, allocated, check_copy, facts, full_check, require_tables,
 pub use gone::Gone;
 pub use identifier::quote;
 pub use layout::{Layout, Tree, layout};
-pub use listing::LISTING;
+pub use listing::{LISTING, TableKind, table_kind};
 pub use moment::moment;
 pub use open::{
-    explain, header_size, is_constraint, is_constraint_in, is_disk_full, open_memory, open_private,
-    open_private_at_once, open_readonly, open_writable, open_writer, require_database_file,
-    require_plain_side_files, side_files,
+    explain, header_size, is_busy, is_constraint, is_constraint_in, is_damage, is_disk_full,
+    is_wal, open_memory, open_private, open_private_at_once, open_readonly, open_writable,
+    open_writer, require_database_file, require_plain_side_files, side_files,
 };
 pub use pace::{LONGEST_LOCK, Pace, require_open};
 pub use rowids::{BareTable, bare_tables, column_digest, rowid_digest};
-pub use scroll::{Kind as TableKind, kind as table_kind, rowid, scroll};
+pub use scroll::{rowid, scroll};
 pub use snapshot::{Checks as SnapshotChecks, HoldsWriters, Snapshot, SnapshotOptions};
 pub use statistics::{Stale, is_stale, stale_statistics};
 pub use table::{Reference, Table};

@@ -1,4 +1,4 @@
-//! The one place where a connection is made: limits, safety switches, and the run's stop as progress and busy handler.
+//! The one place where a connection to a live database is made: safety switches, and the run's stop as progress and busy handler.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ pub fn open_writer(
     let mode: String = writer
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .map_err(wrong)?;
-    let synchronous = match durable || !mode.eq_ignore_ascii_case("wal") {
+    let synchronous = match durable || !is_wal(&mode) {
         true => "FULL",
         false => "NORMAL",
     };
@@ -203,6 +203,27 @@ pub fn header_size(header: &[u8]) -> Option<u64> {
     Some(page_size * u64::from(pages))
 }
 
+/// True for a journal mode, as SQLite names it, with a write-ahead log.
+pub fn is_wal(journal_mode: &str) -> bool {
+    journal_mode.eq_ignore_ascii_case("wal")
+}
+
+/// True where somebody else's lock stands in the way.
+pub fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// True where the file is no database, or not any more.
+pub fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
 /// True for what a UNIQUE, NOT NULL, CHECK or foreign key refused.
 pub fn is_constraint(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
@@ -261,9 +282,9 @@ pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Erro
         _ => None,
     };
     let failure = Failure {
-        kind: match code {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Kind::Damaged,
-            _ => Kind::Failed,
+        kind: match is_damage(&error) {
+            true => Kind::Damaged,
+            false => Kind::Failed,
         },
         message: match full {
             true => format!("{shown}: the disk is full ({error})"),

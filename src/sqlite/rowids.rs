@@ -5,6 +5,7 @@
 
 use rusqlite::Connection;
 
+use super::columns::{columns, free_rowid};
 use super::{LISTING, quote};
 
 /// A table whose rowid is no column of it.
@@ -41,14 +42,9 @@ pub fn rowid_digest(
     connection: &Connection,
     table: &str,
 ) -> rusqlite::Result<Option<blake3::Hash>> {
-    let columns: Vec<String> = connection
-        .prepare("SELECT lower(name) FROM pragma_table_xinfo(?1, 'main')")?
-        .query_map([table], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let free = ["rowid", "_rowid_", "oid"]
-        .into_iter()
-        .find(|name| !columns.iter().any(|column| column == name));
-    let Some(rowid) = free else { return Ok(None) };
+    let Some(rowid) = free_rowid(&columns(connection, table)?) else {
+        return Ok(None);
+    };
     let sql = format!("SELECT {rowid} FROM main.{} ORDER BY 1", quote(table));
     let mut hasher = blake3::Hasher::new();
     let mut statement = connection.prepare(&sql)?;

@@ -1,48 +1,14 @@
-//! A whole table in short reads, so that no writer waits long for a reader and no log grows behind one; and what a name in a
-//! schema is, before anything is read from it.
+//! A whole table in short reads, so that no writer waits long for a reader and no log grows behind one.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row};
 
-use super::{LISTING, columns, explain, quote};
+use super::columns::free_rowid;
+use super::{TableKind, columns, explain, quote, table_kind};
 use crate::sys::Stop;
 
 const ROWS: i64 = 5_000;
-
-/// What stands behind a name in the main schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// An ordinary table.
-    Table,
-    /// One without rowids.
-    WithoutRowid,
-    /// Somebody else's SQL: nothing that bounds what it does.
-    View,
-    /// Somebody else's code, or the tables behind it.
-    Virtual,
-}
-
-/// The name as it was declared and what it is; `None` where there is nothing of that name.
-pub fn kind(connection: &Connection, name: &str) -> rusqlite::Result<Option<(String, Kind)>> {
-    connection
-        .query_row(
-            &format!("SELECT name, type, wr FROM {LISTING} WHERE name = ?1 COLLATE NOCASE"),
-            [name],
-            |row| {
-                let kind: String = row.get(1)?;
-                let without_rowid: bool = row.get(2)?;
-                let kind = match (kind.as_str(), without_rowid) {
-                    ("table", false) => Kind::Table,
-                    ("table", true) => Kind::WithoutRowid,
-                    ("view", _) => Kind::View,
-                    _ => Kind::Virtual,
-                };
-                Ok((row.get(0)?, kind))
-            },
-        )
-        .optional()
-}
 
 /// Hands every row of an ordinary table to `each`, with `wanted` (SQL expressions) as its columns from 0 on. A table with rowids is
 /// read in many short reads: rows that are written meanwhile may be seen or not. One without is read in one.
@@ -95,18 +61,12 @@ pub fn scroll(
     }
 }
 
-/// The name under which the rowid of `table` can be read: a column may have taken one of its names, or all.
+/// The name under which the rowid of `table` can be read; `None` where it has none.
 pub fn rowid(connection: &Connection, table: &str) -> rusqlite::Result<Option<&'static str>> {
-    let known = kind(connection, table)?;
-    if !matches!(known, Some((_, Kind::Table))) {
-        return Ok(None);
+    match table_kind(connection, table)? {
+        Some((_, TableKind::Table)) => Ok(free_rowid(&columns(connection, table)?)),
+        _ => Ok(None),
     }
-    let taken = columns(connection, table)?;
-    Ok(["rowid", "_rowid_", "oid"].into_iter().find(|name| {
-        !taken
-            .iter()
-            .any(|column| column.name.eq_ignore_ascii_case(name))
-    }))
 }
 
 #[cfg(test)]
@@ -148,8 +108,5 @@ mod tests {
             .expect("reads");
             assert_eq!((rows, sum), (12_346, 12_345 * 12_346 / 2), "{table}");
         }
-        let seen = kind(&connection, "SEEN").expect("looks");
-        assert_eq!(seen, Some(("seen".into(), Kind::View)));
-        assert_eq!(kind(&connection, "none").expect("looks"), None);
     }
 }

@@ -100,7 +100,7 @@ impl Snapshot {
     pub fn take(path: &Path, options: &SnapshotOptions<'_>) -> anyhow::Result<Self> {
         let reader = open_readonly(path, options.stop, PATIENCE)?;
         let mode = text(&reader, "PRAGMA journal_mode", path, options.stop)?;
-        if mode.eq_ignore_ascii_case("wal") {
+        if super::is_wal(&mode) {
             let mut snapshot = Self::view(path, options)?;
             snapshot.journal_mode = mode;
             return Ok(snapshot);

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, Statement};
 
-use super::columns::{Column, columns};
-use super::listing::is_strict;
-use super::{LISTING, explain, quote};
+use super::columns::{Column, columns, free_rowid};
+use super::listing::is_strict_table;
+use super::{TableKind, explain, quote, table_kind};
 use crate::error::refused;
 use crate::sys::Stop;
 
@@ -51,17 +51,22 @@ impl Table {
         stop: &Stop,
     ) -> anyhow::Result<Option<Self>> {
         let wrong = |error| explain(error, path, stop);
-        let kind = kind(connection, name).map_err(wrong)?;
-        let Some((name, kind, without_rowid, strict)) = kind else {
+        let Some((name, kind)) = table_kind(connection, name).map_err(wrong)? else {
             return Ok(None);
         };
-        if kind != "table" || name.to_ascii_lowercase().starts_with("sqlite_") {
-            return Err(
-                refused(format!("{name} is no ordinary table but a {kind} table"))
-                    .hint("name the table itself")
-                    .into(),
-            );
+        let what = match kind {
+            TableKind::Table | TableKind::WithoutRowid => "a table of SQLite's own",
+            TableKind::View => "a view",
+            TableKind::Virtual => "a virtual table, or belongs to one",
+        };
+        let own = name.to_ascii_lowercase().starts_with("sqlite_");
+        if own || matches!(kind, TableKind::View | TableKind::Virtual) {
+            return Err(refused(format!("{name} is no ordinary table but {what}"))
+                .hint("name the table itself")
+                .into());
         }
+        let without_rowid = kind == TableKind::WithoutRowid;
+        let strict = is_strict_table(connection, &name).map_err(wrong)?;
         let columns = columns(connection, &name).map_err(wrong)?;
         let key = key(connection, &name, &columns, without_rowid).map_err(wrong)?;
         if key.is_empty() {
@@ -271,22 +276,6 @@ impl Reference {
     }
 }
 
-fn kind(
-    connection: &Connection,
-    name: &str,
-) -> rusqlite::Result<Option<(String, String, bool, bool)>> {
-    let mut statement = connection.prepare(&format!(
-        "SELECT name, type, wr, sql FROM {LISTING} WHERE name = ?1 COLLATE NOCASE",
-    ))?;
-    let mut rows = statement.query([name])?;
-    rows.next()?
-        .map(|row| {
-            let sql = String::from_utf8_lossy(row.get_ref(3)?.as_bytes_or_null()?.unwrap_or(b""));
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, is_strict(&sql)))
-        })
-        .transpose()
-}
-
 /// The primary key where it is the table's own order, else a free name of the rowid.
 fn key(
     connection: &Connection,
@@ -305,13 +294,7 @@ fn key(
     if without_rowid || (primary.len() == 1 && indices == 0) {
         return Ok(primary.iter().map(|column| column.name.clone()).collect());
     }
-    let free = |name: &&str| {
-        !columns
-            .iter()
-            .any(|column| column.name.eq_ignore_ascii_case(name))
-    };
-    let found = ["rowid", "_rowid_", "oid"].into_iter().find(free);
-    Ok(found.map(str::to_owned).into_iter().collect())
+    Ok(free_rowid(columns).map(str::to_owned).into_iter().collect())
 }
 
 /// True where a whole index begins with these columns, in any order.

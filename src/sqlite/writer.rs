@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::{explain, open_writable};
+use super::{explain, is_busy, is_wal, open_writable};
 use crate::sys::Stop;
 
 /// A connection for maintenance. It never waits inside SQLite, so that waiting and holding are told apart.
@@ -31,10 +33,10 @@ pub enum Held<T> {
     TooLong(Duration),
 }
 
-/// What a checkpoint did with the write-ahead log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a checkpoint did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Checkpoint {
-    /// Frames in the log when it began.
+    /// Frames of the log when it began.
     pub frames: u64,
     /// Frames that are in the database now.
     pub moved: u64,
@@ -58,7 +60,7 @@ impl Writer {
         connection
             .execute_batch("PRAGMA temp_store=FILE; PRAGMA wal_autocheckpoint=0")
             .map_err(wrong)?;
-        if journal_mode.eq_ignore_ascii_case("wal") {
+        if is_wal(&journal_mode) {
             // Loses nothing but our own last step in a power cut (https://sqlite.org/pragma.html#pragma_synchronous), and
             // holds the lock for no sync.
             connection
@@ -81,7 +83,7 @@ impl Writer {
 
     /// True when the database has a write-ahead log.
     pub fn has_wal(&self) -> bool {
-        self.journal_mode.eq_ignore_ascii_case("wal")
+        is_wal(&self.journal_mode)
     }
 
     /// The longest that any change held the write lock so far.
@@ -210,10 +212,6 @@ impl Writer {
             Err(error) => Err(explain(error, &self.path, &self.stop)),
         }
     }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy))
 }
 
 fn is_interrupted(error: &rusqlite::Error) -> bool {

@@ -742,7 +742,7 @@ fn what_is_not_there_or_cannot_be_cleaned_is_told() {
     assert_eq!(told("old-logs")["id"], "data-clean.refused");
     assert_eq!(
         told("failed-jobs")["message"],
-        "job_logs is no ordinary table but a view table"
+        "job_logs is no ordinary table but a view"
     );
     assert_eq!(rows(&database, "archived_trades"), 40);
     std::fs::write(&database, "no database at all, and long enough for a header of one hundred bytes, which is what is read first").unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use super::sweep_part;
 use crate::error::{Failure, refused};
@@ -30,7 +30,7 @@ impl Locked {
             let ask = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
             // In this mode the first look takes the lock for good, also of a database with a log.
             ask("PRAGMA locking_mode=EXCLUSIVE")?;
-            is_wal = ask("PRAGMA journal_mode")?.eq_ignore_ascii_case("wal");
+            is_wal = sqlite::is_wal(&ask("PRAGMA journal_mode")?);
             if is_wal {
                 connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             }
@@ -59,7 +59,7 @@ pub fn lock(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Busy is a refusal that names who has it open.
 pub fn told(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
-    match is_busy(&error) {
+    match sqlite::is_busy(&error) {
         true => in_use(path).into(),
         false => sqlite::explain(error, path, stop),
     }
@@ -77,18 +77,11 @@ pub fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
     // What the disk refused of it is undone by whoever opens it next.
     let mode = ask("PRAGMA journal_mode")?;
     anyhow::ensure!(
-        mode.eq_ignore_ascii_case("wal"),
+        sqlite::is_wal(&mode),
         "{} did not get its WAL mode back",
         target.display()
     );
     Ok(())
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
 }
 
 /// The refusal that names who has the database open.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::Backup;
@@ -442,17 +442,10 @@ fn open_old(target: &Path, stop: &Stop) -> anyhow::Result<(Old, bool)> {
     };
     let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
     match mode {
-        Ok(mode) => Ok((Old::Sound(connection), mode.eq_ignore_ascii_case("wal"))),
-        Err(error) if is_damage(&error) => Ok(DAMAGED),
+        Ok(mode) => Ok((Old::Sound(connection), sqlite::is_wal(&mode))),
+        Err(error) if sqlite::is_damage(&error) => Ok(DAMAGED),
         Err(error) => Err(sqlite::explain(error, target, stop)),
     }
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
-    )
 }
 
 impl Old {
@@ -462,7 +455,7 @@ impl Old {
             Self::Damaged => Ok(self),
             Self::Sound(connection) => match lock(connection) {
                 Ok(()) => Ok(self),
-                Err(error) if is_damage(&error) => Ok(Self::Damaged),
+                Err(error) if sqlite::is_damage(&error) => Ok(Self::Damaged),
                 Err(error) => Err(told(error, target, stop)),
             },
         }
