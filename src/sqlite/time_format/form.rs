@@ -34,16 +34,42 @@ fn digits(text: &[u8]) -> Option<TimeFormat> {
     fine.then_some(TimeFormat::Epoch { unit, text: true })
 }
 
-fn iso(text: &[u8]) -> Option<TimeFormat> {
-    // Two digits; more than any field may be where they are none.
-    let two = |at: usize| -> u32 {
-        match text.get(at..at + 2) {
-            Some([ten @ b'0'..=b'9', one @ b'0'..=b'9']) => {
-                u32::from(ten - b'0') * 10 + u32::from(one - b'0')
-            }
-            _ => 1_000,
+/// Two digits; more than any field may be where they are none.
+fn two_digits(text: &[u8], at: usize) -> u32 {
+    match text.get(at..at + 2) {
+        Some([ten @ b'0'..=b'9', one @ b'0'..=b'9']) => {
+            u32::from(ten - b'0') * 10 + u32::from(one - b'0')
         }
+        _ => 1_000,
+    }
+}
+
+/// True where `text` is `known` with another time of the same day, so that it has its form: an index brings one moment after the
+/// other, and this is all that they differ in. `known` is ISO text with seconds.
+pub(super) fn is_same_day(known: &[u8], text: &[u8]) -> bool {
+    const DATE: usize = 11;
+    const SECONDS: usize = 19;
+    if known.len() != text.len() || known.len() < SECONDS || known[..DATE] != text[..DATE] {
+        return false;
+    }
+    let time = two_digits(text, 11) < 24
+        && text[13] == b':'
+        && two_digits(text, 14) < 60
+        && text[16] == b':'
+        && two_digits(text, 17) < 60;
+    let (known, text) = (&known[SECONDS..], &text[SECONDS..]);
+    // A point, the digits behind it, and the zone.
+    let digits = match known.split_first() {
+        Some((b'.', rest)) => 1 + rest.iter().take_while(|b| b.is_ascii_digit()).count(),
+        _ => 0,
     };
+    let fraction =
+        digits == 0 || (text[0] == b'.' && text[1..digits].iter().all(u8::is_ascii_digit));
+    time && fraction && known[digits..] == text[digits..]
+}
+
+fn iso(text: &[u8]) -> Option<TimeFormat> {
+    let two = |at: usize| two_digits(text, at);
     let is = |at: usize, byte: u8| text.get(at) == Some(&byte);
     let (century, year) = (two(0), two(2));
     let plausible = century < 100

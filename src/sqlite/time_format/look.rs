@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 
-use super::form::form;
-use super::{TimeFormat, Zone};
+use super::form::{form, is_same_day};
+use super::{Resolution, TimeFormat, Zone};
 use crate::error::{missing, refused};
 use crate::sqlite::index_values::each_value;
 use crate::sqlite::moment::{JULIAN_EPOCH, moment};
@@ -320,6 +320,16 @@ impl Tally {
         }
     }
 
+    fn has_seconds(&self) -> bool {
+        matches!(
+            self.form,
+            Some(TimeFormat::Iso {
+                resolution: Resolution::Second,
+                ..
+            })
+        )
+    }
+
     fn add(&mut self, value: ValueRef<'_>) {
         use std::cmp::Ordering;
         self.rows += 1;
@@ -376,13 +386,19 @@ impl Tallies {
             self.nulls += 1;
             return;
         }
-        // In an index the same moments stand side by side.
+        // In an index the same moments stand side by side, and those of one day.
         if let (ValueRef::Text(text), Some(tally)) = (value, self.all.get_mut(self.last))
-            && matches!(&tally.last, Sample::Text(last) if last == text)
+            && let Sample::Text(last) = &tally.last
         {
-            tally.rows += 1;
-            tally.older += u64::from(tally.last_is_older);
-            return;
+            if last == text {
+                tally.rows += 1;
+                tally.older += u64::from(tally.last_is_older);
+                return;
+            }
+            if tally.has_seconds() && is_same_day(last, text) {
+                tally.add(value);
+                return;
+            }
         }
         let form = form(value);
         let at = match self.all.iter().position(|tally| tally.form == form) {

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use proptest::prelude::*;
+
+use super::form::is_same_day;
 use super::*;
 use crate::sys::Stop;
 
@@ -379,5 +382,46 @@ fn an_index_on_the_column_is_used() {
                 "{plan}"
             );
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_time_of_the_same_day_has_the_same_form(
+        known in "2026-08-26[ T][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,4})?(Z|[+]0[0-9]:[0-6]0)?",
+        at in 11_usize..32,
+        byte in "[0-9:.Zx+]",
+    ) {
+        let mut text = known.clone().into_bytes();
+        let at = at.min(text.len() - 1);
+        text[at] = byte.as_bytes()[0];
+        let form_of = |text: &[u8]| form(ValueRef::Text(text));
+        let known_form = form_of(known.as_bytes());
+        if known_form.is_some() && is_same_day(known.as_bytes(), &text) {
+            prop_assert_eq!(known_form, form_of(&text));
+        }
+    }
+}
+
+#[test]
+fn moments_of_one_day_are_told_by_their_times_alone() {
+    for (known, text, same) in [
+        ("2026-08-26 03:00:00", "2026-08-26 23:59:59", true),
+        ("2026-08-26 03:00:00", "2026-08-26 24:00:00", false),
+        ("2026-08-26 03:00:00", "2026-08-27 03:00:00", false),
+        ("2026-08-26T03:00:00.000Z", "2026-08-26T03:00:00.999Z", true),
+        (
+            "2026-08-26T03:00:00.000Z",
+            "2026-08-26T03:00:00.99xZ",
+            false,
+        ),
+        (
+            "2026-08-26T03:00:00+01:00",
+            "2026-08-26T03:00:00+02:00",
+            false,
+        ),
+    ] {
+        let found = is_same_day(known.as_bytes(), text.as_bytes());
+        assert_eq!(found, same, "{known} {text}");
     }
 }
