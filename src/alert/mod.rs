@@ -11,7 +11,7 @@ mod said;
 pub mod store;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::TransactionBehavior;
@@ -166,6 +166,15 @@ pub fn open(state: &Path) -> Vec<(String, String)> {
     };
     let named = |incident: Incident| (incident.finding, incident.subject);
     read().unwrap_or_default().into_iter().map(named).collect()
+}
+
+/// The paths that open alerts of a finding are about. One whose name is no text is left out: its subject does not lead to it.
+pub fn open_paths(state: &Path, finding: &str) -> BTreeSet<PathBuf> {
+    open(state)
+        .into_iter()
+        .filter(|(id, subject)| id == finding && !subject.contains(char::REPLACEMENT_CHARACTER))
+        .map(|(_, subject)| subject.into())
+        .collect()
 }
 
 fn was_examined(incident: &Incident, examined: &[Examined]) -> bool {
