@@ -22,7 +22,7 @@ impl Road<'_> {
             Ok(switch) => self.switch = switch,
             Err(error) => report.findings.push(ping_failed(&report.task, &error)),
         }
-        if let Some(switch) = &self.switch {
+        if let Some(switch) = &mut self.switch {
             switch.start();
         }
     }
