@@ -383,10 +383,15 @@ fn an_archive_of_files_that_fails_midway_has_looked_at_nothing() {
     let folder = server.root().join("more");
     fs::create_dir(&folder).unwrap();
     fill(&folder.join("z.db"), 5);
+    let pipe = Command::new("mkfifo").arg(folder.join("z.pipe")).status();
+    assert!(pipe.unwrap().success());
     server.run("backup --database files").expect(1);
     let open = open_alerts(&server);
     let about = format!("{open:?}");
-    assert!(about.contains("backup.database-in-files"), "{about}");
+    assert!(
+        about.contains("backup.database-in-files") && about.contains("backup.file-skipped"),
+        "{about}"
+    );
     let mut large = fs::File::create(folder.join("a.bin")).unwrap();
     let mut random = std::io::Read::take(fs::File::open("/dev/urandom").unwrap(), 8 << 20);
     std::io::copy(&mut random, &mut large).unwrap();
