@@ -256,8 +256,8 @@ pub fn unheard(state: &Path, unheard: Vec<Unheard>) -> anyhow::Result<Vec<String
         .collect())
 }
 
-/// What was said while the journal could not be written becomes incidents, so that it can be resolved, and runs, so that no line of the plan
-/// is taken for one that did not run.
+/// What was said while the journal could not be written becomes incidents, so that it can be resolved; and what ran becomes runs, so
+/// that no line of the plan is taken for one that did not run.
 pub fn catch_up(state: &Path, memory: &Path) -> anyhow::Result<()> {
     let Some(said) = Said::read(memory) else {
         return Ok(());
