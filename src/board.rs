@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::calendar::{self, MISSED, Past, Planned, Role, Standing};
+use crate::alert::{self, Incident};
+use crate::calendar::{self, MISSED, Need, Past, Planned, Role, Standing};
 use crate::context::Context;
 use crate::journal::{self, LinePast};
-use crate::report::{Finding, Reporter, Severity};
+use crate::report::{Finding, Reporter, Severity, TASK_FAILED};
 use crate::sys::files;
+use crate::text;
 use crate::units::Length;
 
 /// Finding id: a task that is due has never run so far, and nothing is wrong with that yet.
 const WAITING: &str = "schedule.waiting";
+
+/// A server that does not answer just now is still there, where its line has done its work within this time.
+const RECENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// One line of the board.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -59,10 +64,11 @@ pub fn rows(context: &Context, lines: &[Planned]) -> anyhow::Result<Board> {
     let pasts = journal::line_pasts(&context.state, context.now)?;
     let first = journal::first_run(&context.state)?;
     let since = first.max(calendar::installed(context.now));
+    let open = alert::incidents(&context.state);
     Ok(Board {
         rows: lines
             .iter()
-            .map(|line| row(context, line, &pasts, since))
+            .map(|line| row(context, line, &pasts, since, &open))
             .collect(),
         journalled: first.is_some(),
     })
@@ -76,7 +82,13 @@ pub struct Board {
     pub journalled: bool,
 }
 
-fn row(context: &Context, planned: &Planned, pasts: &[LinePast], since: Option<Timestamp>) -> Row {
+fn row(
+    context: &Context,
+    planned: &Planned,
+    pasts: &[LinePast],
+    since: Option<Timestamp>,
+    open: &[Incident],
+) -> Row {
     let Planned { line, when, role } = planned;
     let exists = *role != Role::Manual;
     let past = pasts.iter().find(|past| exists && line.name == past.line);
@@ -85,11 +97,26 @@ fn row(context: &Context, planned: &Planned, pasts: &[LinePast], since: Option<T
         well: past.map(|past| past.result == "running" || matches!(past.exit_code, Some(0 | 1))),
         since,
     };
+    let worked = past.and_then(|past| past.success);
+    let is_recent = |at: Timestamp| context.now.duration_since(at) <= RECENT;
+    let role = match role {
+        Role::Idle(_) if line.need == Need::Redis && worked.is_some_and(is_recent) => &Role::Active,
+        role => role,
+    };
     let (standing, missed) = match role {
         Role::Manual => (Standing::Manual, None),
         Role::Off => (Standing::Off, None),
         Role::Idle(_) => (Standing::Idle, None),
         Role::Active => calendar::standing(when, line.grace, known, context.now, &context.zone),
+    };
+    // Tried in time, and somebody is told already why that came to nothing: not that it did not run.
+    let (standing, missed) = match (missed, past) {
+        (Some(due), Some(past))
+            if past.started_at >= due && is_told(open, line.name, line.task()) =>
+        {
+            (Standing::Failing, None)
+        }
+        _ => (standing, missed),
     };
     Row {
         name: line.name.to_owned(),
@@ -115,6 +142,19 @@ fn row(context: &Context, planned: &Planned, pasts: &[LinePast], since: Option<T
     }
 }
 
+/// True while the failure or the death of a run of this line is an open alert that somebody hears of.
+fn is_told(open: &[Incident], line: &str, task: Option<&str>) -> bool {
+    open.iter().any(|incident| {
+        let subject = Some(incident.subject.as_str());
+        let about_it = match incident.finding.as_str() {
+            TASK_FAILED => subject == Some(line),
+            journal::INTERRUPTED => subject == task,
+            _ => false,
+        };
+        about_it && incident.severity >= Severity::Medium
+    })
+}
+
 /// What is wrong becomes a finding; that all others were looked at is said too, so that their alerts end.
 pub fn judge(context: &Context, report: &Reporter, rows: &[Row]) {
     let shown = |at: Timestamp| {
@@ -122,31 +162,47 @@ pub fn judge(context: &Context, report: &Reporter, rows: &[Row]) {
         local.strftime("%Y-%m-%d %H:%M %:z").to_string()
     };
     for row in rows {
-        match row.standing {
-            Standing::Overdue | Standing::Fine | Standing::Failing | Standing::Waiting => {
-                report.examined(MISSED, row.name.as_str());
-            }
-            _ => {}
-        }
-        let task = row.command.as_deref().unwrap_or_default();
-        let task = task.split_whitespace().next().unwrap_or_default();
+        report.examined(MISSED, row.name.as_str());
+        let command = row.command.as_deref().unwrap_or_default();
+        let task = command.split_whitespace().next().unwrap_or_default();
         if let Some(due) = row.missed {
             let grace = Length(Duration::from_secs(row.grace_seconds));
-            let last = match row.last_run {
-                Some(at) => format!("the last run began {}", shown(at)),
-                None => "it never ran".to_owned(),
+            let history = format!("empire-maint history --task {task}");
+            // Who runs the others has run since: this one alone is left, and need not wait for its next turn.
+            let others_ran = rows
+                .iter()
+                .any(|other| other.name != row.name && other.last_run > Some(due));
+            let (message, hint) = match row.last_run {
+                Some(at) if at >= due => (
+                    format!(
+                        "was due {}, began {} and {}",
+                        shown(due),
+                        shown(at),
+                        what_became(context, row, task, at)
+                    ),
+                    history,
+                ),
+                last => {
+                    let last = match last {
+                        Some(at) => format!("the last run began {}", shown(at)),
+                        None => "it never ran".to_owned(),
+                    };
+                    let message = format!(
+                        "was due {} and did not run within {grace}; {last}",
+                        shown(due)
+                    );
+                    let hint = match others_ran {
+                        true => format!("empire-maint {command}"),
+                        false => format!("systemctl status cron; {history}"),
+                    };
+                    (message, hint)
+                }
             };
             let late = context.now.duration_since(due).as_secs_f64();
-            let message = format!(
-                "was due {} and did not run within {grace}; {last}",
-                shown(due)
-            );
             report.find(
                 Finding::new(MISSED, Severity::High, row.name.as_str(), message)
                     .measured(late, "s", row.grace_seconds as f64)
-                    .hint(format!(
-                        "systemctl status cron; empire-maint history --task {task}"
-                    )),
+                    .hint(hint),
             );
         } else if row.standing == Standing::Waiting {
             let due = row.next_due.map_or("never".to_owned(), shown);
@@ -161,4 +217,24 @@ pub fn judge(context: &Context, report: &Reporter, rows: &[Row]) {
     }
     let overdue = rows.iter().filter(|row| row.standing == Standing::Overdue);
     report.measure("schedule_overdue", overdue.count() as f64, "", []);
+}
+
+/// How the last run ended, which is no run that did its work, with its own words.
+fn what_became(context: &Context, row: &Row, task: &str, began: Timestamp) -> String {
+    let killed = row.result.as_deref() == Some("interrupted");
+    if killed {
+        return "was killed".to_owned();
+    }
+    let filter = journal::Filter {
+        task: Some(task.to_owned()),
+        since: Some(began),
+        most: 100,
+        ..journal::Filter::default()
+    };
+    let runs = journal::runs(&context.state, &filter).unwrap_or_default();
+    let run = runs.into_iter().find(|run| run.started_at == began);
+    match run.and_then(|run| run.summary) {
+        Some(why) => format!("could not start: {}", text::shorten(&why, 300)),
+        None => "could not start".to_owned(),
+    }
 }

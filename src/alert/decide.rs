@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::report::Severity;
 
@@ -41,10 +42,16 @@ pub struct State {
     pub severity: Severity,
     /// Since when it is there.
     pub first: Timestamp,
-    /// False once a run looked and found it well.
-    pub open: bool,
+    /// When a run found it last.
+    pub last: Timestamp,
+    /// Since when it is gone: a run looked and found it well.
+    pub over: Option<Timestamp>,
+    /// When the one before it was over, the same about the same, and somebody was told so.
+    pub over_before: Option<Timestamp>,
     /// True when this very run found it.
     pub seen: bool,
+    /// True when this very run found it again before everybody was told that it was over.
+    pub returned: bool,
     /// True when somebody said that they know, and it has not become worse since.
     pub acknowledged: bool,
     /// True while a silence or a maintenance holds.
@@ -79,37 +86,82 @@ pub struct Policy {
 
 /// Runs of a schedule are never exactly a day apart: this much earlier still counts.
 const SLACK: Duration = Duration::from_secs(300);
+const EARLY: SignedDuration = SignedDuration::from_secs(300);
 
-/// What to say, if anything.
+/// What comes and goes is over once it has stayed away for this long.
+const CALM: Duration = Duration::from_secs(6 * 3600);
+
+const DAY: u64 = 24 * 3600;
+
+/// What to say, if anything. Days are those of `zone`.
 pub fn decide(
     state: &State,
     told: Option<&Told>,
     policy: Option<&Policy>,
     now: Timestamp,
+    zone: &TimeZone,
 ) -> Option<Event> {
     if state.muted {
         return None;
     }
-    if !state.open {
-        return told.filter(|told| !told.resolved).map(|_| Event::Resolved);
+    let told = told.filter(|told| !told.resolved);
+    if let Some(over) = state.over {
+        let wait = policy.map_or(Duration::ZERO, |policy| calm(state, policy));
+        return told
+            .filter(|_| elapsed(over, now) >= wait)
+            .map(|_| Event::Resolved);
     }
     let policy = policy?;
+    // What nobody has looked at again since is not known to be still there.
+    let held = elapsed(state.first, state.last) < nearly(policy.hold);
     let age = elapsed(state.first, now);
     let overdue = policy.escalate.is_some_and(|after| age >= after) && !state.acknowledged;
-    match told.filter(|told| !told.resolved) {
-        None if policy.direct && age >= policy.hold => Some(Event::First),
+    let alarms = state.returned && policy.direct && state.severity == Severity::Critical;
+    match told {
+        None if held => None,
+        None if policy.direct => Some(Event::First),
         None if overdue => Some(Event::Escalated),
         None => None,
         Some(told) if state.severity > told.severity => Some(Event::Worse),
+        Some(_) if alarms => Some(Event::First),
         Some(_) if state.acknowledged => None,
         Some(told) if overdue && !told.escalated => Some(Event::Escalated),
-        Some(told) if state.seen && is_due(told.at, policy.repeat, now) => Some(Event::Repeat),
+        Some(told) if state.seen && is_due(told.at, policy.repeat, now, zone) => {
+            Some(Event::Repeat)
+        }
         Some(_) => None,
     }
 }
 
-fn is_due(told: Timestamp, repeat: Duration, now: Timestamp) -> bool {
-    elapsed(told, now) >= repeat - SLACK.min(repeat / 20)
+/// How long something has to stay away before that is said. The first time it is believed at once; what came back within the repeat
+/// time comes and goes, and each coming and going would be another message.
+fn calm(state: &State, policy: &Policy) -> Duration {
+    let came_back = state
+        .over_before
+        .is_some_and(|before| elapsed(before, state.first) < policy.repeat);
+    match came_back {
+        true => policy.repeat.min(CALM),
+        false => Duration::ZERO,
+    }
+}
+
+/// Whole days are days of the calendar: the one on which summer time begins has 23 hours.
+fn is_due(told: Timestamp, repeat: Duration, now: Timestamp, zone: &TimeZone) -> bool {
+    let days = match repeat.as_secs() % DAY {
+        0 => i64::try_from(repeat.as_secs() / DAY).ok(),
+        _ => None,
+    };
+    let same_hour = |days: i64| {
+        let told = told.to_zoned(zone.clone());
+        told.checked_add(Span::new().try_days(days).ok()?).ok()
+    };
+    let due = days.filter(|days| *days > 0).and_then(same_hour);
+    elapsed(told, now) >= nearly(repeat)
+        || due.is_some_and(|due| now.duration_since(due.timestamp()) >= -EARLY)
+}
+
+fn nearly(time: Duration) -> Duration {
+    time - SLACK.min(time / 20)
 }
 
 /// The time since `then`. A moment that lies ahead means that the clock was set back: nobody knows how long ago it was, and that
@@ -132,8 +184,11 @@ mod tests {
         State {
             severity: Severity::Medium,
             first: at(0.0),
-            open: true,
+            last: at(0.0),
+            over: None,
+            over_before: None,
             seen: true,
+            returned: false,
             acknowledged: false,
             muted: false,
         }
@@ -160,7 +215,7 @@ mod tests {
     #[test]
     fn the_table() {
         let gone = State {
-            open: false,
+            over: Some(at(1.0)),
             seen: false,
             ..found()
         };
@@ -203,6 +258,19 @@ mod tests {
         let was_high = Told {
             severity: Severity::High,
             ..told(0.0)
+        };
+        let again_at = |hours| State {
+            last: at(hours),
+            ..found()
+        };
+        let came_back = State {
+            over_before: Some(at(-3.0)),
+            ..gone
+        };
+        let returned = |severity| State {
+            severity,
+            returned: true,
+            ..found()
         };
         for (what, state, told, policy, now, expected) in [
             ("new", found(), None, Some(daily()), 0.0, Some(Event::First)),
@@ -310,7 +378,7 @@ mod tests {
             (
                 "known, and gone",
                 State {
-                    open: false,
+                    over: Some(at(1.0)),
                     ..known
                 },
                 Some(told(0.0)),
@@ -322,7 +390,7 @@ mod tests {
             (
                 "muted and gone",
                 State {
-                    open: false,
+                    over: Some(at(1.0)),
                     ..muted
                 },
                 Some(told(0.0)),
@@ -332,8 +400,96 @@ mod tests {
             ),
             ("held", found(), None, Some(held), 0.1, None),
             (
-                "held long enough",
-                unseen,
+                "held, and nobody looked again",
+                found(),
+                None,
+                Some(held),
+                0.6,
+                None,
+            ),
+            (
+                "held for a pager too",
+                found(),
+                None,
+                Some(Policy {
+                    direct: false,
+                    escalate: Some(HOUR / 4),
+                    ..held
+                }),
+                0.6,
+                None,
+            ),
+            (
+                "came back, and is over again for an hour",
+                came_back,
+                Some(told(0.0)),
+                Some(daily()),
+                2.0,
+                None,
+            ),
+            (
+                "came back, and is over for good",
+                came_back,
+                Some(told(0.0)),
+                Some(daily()),
+                7.0,
+                Some(Event::Resolved),
+            ),
+            (
+                "came back, and the repeat time is short",
+                came_back,
+                Some(told(0.0)),
+                Some(Policy {
+                    repeat: 4 * HOUR,
+                    ..daily()
+                }),
+                5.0,
+                Some(Event::Resolved),
+            ),
+            (
+                "came back after longer than the repeat time",
+                came_back,
+                Some(told(0.0)),
+                Some(Policy {
+                    repeat: 2 * HOUR,
+                    ..daily()
+                }),
+                1.0,
+                Some(Event::Resolved),
+            ),
+            (
+                "comes and goes",
+                returned(Severity::Medium),
+                Some(told(0.0)),
+                Some(daily()),
+                1.0,
+                None,
+            ),
+            (
+                "comes and goes, and is worse",
+                returned(Severity::High),
+                Some(told(0.0)),
+                Some(daily()),
+                1.0,
+                Some(Event::Worse),
+            ),
+            (
+                "comes and goes, and is critical",
+                returned(Severity::Critical),
+                Some(Told {
+                    severity: Severity::Critical,
+                    ..told(0.0)
+                }),
+                Some(daily()),
+                1.0,
+                Some(Event::First),
+            ),
+            (
+                "held, and found again late enough",
+                State {
+                    last: at(0.5),
+                    ..unseen
+                },
                 None,
                 Some(held),
                 0.5,
@@ -398,7 +554,7 @@ mod tests {
             ),
             (
                 "held, and the clock went back",
-                found(),
+                again_at(-9.0),
                 None,
                 Some(held),
                 -9.0,
@@ -406,10 +562,37 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                decide(&state, told.as_ref(), policy.as_ref(), at(now)),
+                decide(
+                    &state,
+                    told.as_ref(),
+                    policy.as_ref(),
+                    at(now),
+                    &TimeZone::UTC
+                ),
                 expected,
                 "{what}"
             );
+        }
+    }
+
+    #[test]
+    fn a_day_on_which_the_clock_changes_is_a_day() {
+        let zone = TimeZone::get("Europe/Berlin").expect("a zone");
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        for (told_at, now, repeats) in [
+            ("2026-03-28T02:07:30Z", "2026-03-29T01:07:01Z", true),
+            ("2026-03-28T02:07:30Z", "2026-03-29T00:07:01Z", false),
+            ("2026-03-28T22:50:00Z", "2026-03-28T23:10:00Z", false),
+            ("2026-10-24T01:07:01Z", "2026-10-25T02:07:01Z", true),
+            ("2026-06-10T01:07:30Z", "2026-06-11T01:07:01Z", true),
+            ("2026-06-10T01:07:30Z", "2026-06-11T00:07:01Z", false),
+        ] {
+            let told = Told {
+                at: at(told_at),
+                ..told(0.0)
+            };
+            let said = decide(&found(), Some(&told), Some(&daily()), at(now), &zone);
+            assert_eq!(said.is_some(), repeats, "{told_at} {now}");
         }
     }
 }

@@ -247,12 +247,11 @@ fn taken(
 }
 
 /// True when something could not be sent there and still waits.
-pub fn is_stuck(state: &Path, channel: &str) -> bool {
-    journal::open_for_reading(state)
-        .ok()
-        .flatten()
-        .and_then(|connection| store::is_stuck(&connection, channel).ok())
-        .unwrap_or_default()
+pub fn is_stuck(state: &Path, channel: &str) -> anyhow::Result<bool> {
+    match journal::open_for_reading(state)? {
+        Some(connection) => store::is_stuck(&connection, channel),
+        None => Ok(false),
+    }
 }
 
 /// How long to leave a channel alone: as it asks, but a slip on the other side must not silence it for good.

@@ -13,6 +13,9 @@ use super::store::Incident;
 use crate::config::sections::{Alerts, Channel, Ping};
 use crate::report::{Severity, TASK_FAILED};
 use crate::text::fits;
+use crate::units::Length;
+
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Channels, routes and the calendar's zone.
 #[derive(Clone, Debug)]
@@ -74,7 +77,7 @@ impl Desk {
             }
             let direct = Policy {
                 direct: true,
-                repeat: route.repeat_every.0,
+                repeat: repeat(incident, route.repeat_every),
                 hold,
                 escalate: None,
             };
@@ -103,7 +106,7 @@ impl Desk {
     pub fn cron(&self, incident: &Incident) -> Policy {
         Policy {
             direct: incident.severity >= Severity::Medium || incident.finding == TASK_FAILED,
-            repeat: self.settings.repeat_every.0,
+            repeat: repeat(incident, self.settings.repeat_every),
             hold: Duration::ZERO,
             escalate: None,
         }
@@ -150,6 +153,15 @@ impl Desk {
             true => self.settings.hold_for.0,
             false => Duration::ZERO,
         }
+    }
+}
+
+/// What is measured over a month cannot be mended sooner: to say it every day says nothing new.
+fn repeat(incident: &Incident, every: Length) -> Duration {
+    const OVER_A_MONTH: [&str; 1] = ["uptime.low"];
+    match OVER_A_MONTH.contains(&incident.finding.as_str()) {
+        true => every.0.max(MONTH),
+        false => every.0,
     }
 }
 
@@ -204,6 +216,15 @@ mod tests {
         assert_eq!(high["mail"].repeat, Duration::from_secs(4 * 3600));
         assert_eq!(high["pager"].escalate, Some(Duration::from_secs(3600)));
         assert!(!high["pager"].direct && high["chat"].direct);
+    }
+
+    #[test]
+    fn a_month_that_was_bad_is_not_told_every_day() {
+        let desk = desk("[[route]]\nchannels = ['mail']");
+        let mut low = incident(Severity::Medium);
+        low.finding = "uptime.low".into();
+        assert_eq!(desk.policies(&low)["mail"].repeat, MONTH);
+        assert_eq!(desk.cron(&low).repeat, MONTH);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod said;
 pub mod store;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::TransactionBehavior;
@@ -24,10 +24,12 @@ pub use ping::Switch;
 
 use crate::journal;
 use crate::report::{Examined, Finding, Report, Severity};
+use crate::sys::files;
 use crate::text::clean;
 use decide::{Event, State, Told, decide};
 use said::Said;
-use store::{Incident, News, Waiting};
+pub use store::Incident;
+use store::{News, Waiting};
 
 /// Finding id: a channel does not take messages.
 pub const UNDELIVERED: &str = "alert.undelivered";
@@ -43,7 +45,8 @@ const KEEP: SignedDuration = SignedDuration::from_hours(24 * 400);
 /// News that cron's own mail would carry, unless a channel delivers it.
 pub struct Unheard {
     incident: i64,
-    covered: bool,
+    /// Those that are told of it.
+    channels: BTreeSet<String>,
     line: String,
 }
 
@@ -58,15 +61,17 @@ pub fn note(
 ) -> anyhow::Result<Vec<Unheard>> {
     let mut connection = journal::open_for_writing(state)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut returned) = (BTreeSet::new(), BTreeSet::new());
+    let settling = store::to_resolve(&transaction)?;
     for finding in worst_of_each(&report.findings) {
-        seen.insert(store::found(
-            &transaction,
-            &report.host,
-            task_of(finding, report),
-            finding,
-            now,
-        )?);
+        let found = incident(report, finding, now);
+        let same = |one: &&Incident| one.finding == found.finding && one.subject == found.subject;
+        if let Some(one) = settling.iter().rfind(same)
+            && store::reopen(&transaction, one.number)?
+        {
+            returned.insert(one.number);
+        }
+        seen.insert(store::found(&transaction, &found)?);
     }
     for incident in store::open(&transaction)? {
         if !seen.contains(&incident.number) && was_examined(&incident, &report.examined) {
@@ -82,17 +87,24 @@ pub fn note(
         let view = State {
             severity: incident.severity,
             first: incident.first,
-            open: incident.resolved.is_none(),
+            last: incident.last,
+            over: incident.resolved,
+            over_before: match incident.resolved {
+                Some(_) => store::over_before(&transaction, incident)?,
+                None => None,
+            },
             seen: seen.contains(&incident.number),
+            returned: returned.contains(&incident.number),
             acknowledged: incident.acknowledged_by.is_some(),
             muted: mutes.iter().any(|mute| mute.covers(incident)),
         };
+        let decide = |told: Option<&Told>, policy| decide(&view, told, policy, now, desk.zone());
         let policies = desk.policies(incident);
         let mut channels: BTreeSet<&str> = policies.keys().map(String::as_str).collect();
         channels.extend(told.keys().map(String::as_str).filter(|name| *name != CRON));
         for name in channels {
             let before = told.get(name);
-            let Some(event) = decide(&view, before, policies.get(name), now) else {
+            let Some(event) = decide(before, policies.get(name)) else {
                 continue;
             };
             let due = desk.due(incident, event, now);
@@ -106,17 +118,18 @@ pub fn note(
         }
         if quiet {
             let before = told.get(CRON);
-            if let Some(event) = decide(&view, before, Some(&desk.cron(incident)), now) {
+            if let Some(event) = decide(before, Some(&desk.cron(incident))) {
                 store::tell(
                     &transaction,
                     incident.number,
                     CRON,
                     &after(incident, event, before, now),
                 )?;
+                let direct = policies.iter().filter(|(_, policy)| policy.direct);
+                let names = direct.map(|(name, _)| name).chain(told.keys());
                 unheard.push(Unheard {
                     incident: incident.number,
-                    covered: policies.values().any(|one| one.direct)
-                        || told.keys().any(|name| name != CRON),
+                    channels: names.filter(|name| *name != CRON).cloned().collect(),
                     line: line(incident, event),
                 });
             }
@@ -156,16 +169,30 @@ fn task_of<'a>(finding: &'a Finding, report: &'a Report) -> &'a str {
     }
 }
 
-/// Finding and subject of everything that is open; nothing where no journal can be read.
-pub fn open(state: &Path) -> Vec<(String, String)> {
+/// Everything that is open; nothing where no journal can be read.
+pub fn incidents(state: &Path) -> Vec<Incident> {
     let read = || -> anyhow::Result<_> {
         match journal::open_for_reading(state)? {
             Some(connection) => store::open(&connection),
             None => Ok(Vec::new()),
         }
     };
+    read().unwrap_or_default()
+}
+
+/// Finding and subject of everything that is open.
+pub fn open(state: &Path) -> Vec<(String, String)> {
     let named = |incident: Incident| (incident.finding, incident.subject);
-    read().unwrap_or_default().into_iter().map(named).collect()
+    incidents(state).into_iter().map(named).collect()
+}
+
+/// The paths that open alerts of a finding are about. One whose name is no text is left out: its subject does not lead to it.
+pub fn open_paths(state: &Path, finding: &str) -> BTreeSet<PathBuf> {
+    open(state)
+        .into_iter()
+        .filter(|(id, subject)| id == finding && !subject.contains(char::REPLACEMENT_CHARACTER))
+        .map(|(_, subject)| subject.into())
+        .collect()
 }
 
 fn was_examined(incident: &Incident, examined: &[Examined]) -> bool {
@@ -212,32 +239,60 @@ fn line(incident: &Incident, event: Event) -> String {
     )
 }
 
-/// Of what cron's mail would carry, what no channel has delivered: all that a quiet run prints.
+/// Of what cron's mail would carry, what no channel has delivered: all that a quiet run prints. One that took it is enough.
 pub fn unheard(state: &Path, unheard: Vec<Unheard>) -> anyhow::Result<Vec<String>> {
     let Some(connection) = journal::open_for_reading(state)? else {
         return Ok(unheard.into_iter().map(|unheard| unheard.line).collect());
     };
-    let stuck = store::undelivered(&connection)?;
+    let stuck = store::undelivered(&connection, 1)?;
+    let was_heard = |one: &Unheard| {
+        let mut channels = one.channels.iter();
+        channels.any(|channel| !stuck.contains(&(one.incident, channel.clone())))
+    };
     Ok(unheard
         .into_iter()
-        .filter(|unheard| !unheard.covered || stuck.contains(&unheard.incident))
+        .filter(|one| !was_heard(one))
         .map(|unheard| unheard.line)
         .collect())
 }
 
-/// Where the journal cannot be written: everything is said, to everybody whom a route names, and again after the repeat time, as far
-/// as the file `memory` remembers that. Returns what no channel took, and of the news the lines that a quiet run prints; `None`
-/// where nothing is remembered.
+/// What was said while the journal could not be written becomes incidents, so that it can be resolved; and what ran becomes runs, so
+/// that no line of the plan is taken for one that did not run.
+pub fn catch_up(state: &Path, memory: &Path) -> anyhow::Result<()> {
+    let Some(said) = Said::read(memory) else {
+        return Ok(());
+    };
+    let mut connection = journal::open_for_writing(state)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for remembered in said.incidents() {
+        let number = store::found(&transaction, &remembered.incident)?;
+        for (channel, told) in remembered.told() {
+            store::tell(&transaction, number, channel, &told)?;
+        }
+    }
+    for run in said.runs() {
+        journal::add(&transaction, run)?;
+    }
+    transaction.commit()?;
+    files::forget(memory);
+    Ok(())
+}
+
+/// Where the journal cannot be written: what is news is said to everybody whom a route names, as far as the journal can still be read
+/// and the file `memory` remembers what was said. Returns what no channel took, and of the news the lines that a quiet run prints;
+/// `None` where nothing is remembered. `answers` is the line of the plan that the run answers.
 pub fn send_without_journal(
+    state: &Path,
     desk: &Desk,
     report: &Report,
+    answers: Option<&str>,
     memory: Option<&Path>,
     now: Timestamp,
 ) -> (Vec<Finding>, Option<Vec<String>>) {
-    let mut said = Said::open(memory);
+    let mut said = Said::open(memory, state, desk.zone(), now);
     let known: Vec<Incident> = worst_of_each(&report.findings)
         .into_iter()
-        .map(|finding| unwritten(report, finding))
+        .map(|finding| incident(report, finding, now))
         .collect();
     let mut findings = Vec::new();
     let mut heard = BTreeSet::new();
@@ -281,7 +336,9 @@ pub fn send_without_journal(
         }
         findings.extend(complaints(sent, &channel.name));
     }
-    let complained = findings.iter().map(|finding| unwritten(report, finding));
+    let complained = findings
+        .iter()
+        .map(|finding| incident(report, finding, now));
     let unheard = known
         .iter()
         .filter(|incident| !heard.contains(&(&incident.finding, &incident.subject)));
@@ -292,23 +349,26 @@ pub fn send_without_journal(
             lines.push(line(&incident, event));
         }
     }
+    if let Some(name) = answers {
+        said.ran(name, report);
+    }
     let lines = said.keep().then_some(lines);
     (findings, lines)
 }
 
-/// A finding as an incident that has no number.
-fn unwritten(report: &Report, finding: &Finding) -> Incident {
+/// A finding as an incident that has no number yet.
+fn incident(report: &Report, finding: &Finding, now: Timestamp) -> Incident {
     Incident {
         number: 0,
         host: report.host.clone(),
         finding: finding.id.to_owned(),
         subject: finding.subject.clone(),
-        task: report.task.clone(),
+        task: task_of(finding, report).to_owned(),
         severity: finding.severity,
         message: finding.message.clone(),
         hint: finding.hint.clone(),
-        first: report.started_at,
-        last: report.started_at,
+        first: now,
+        last: now,
         resolved: None,
         acknowledged_by: None,
     }

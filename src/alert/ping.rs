@@ -1,7 +1,8 @@
 //! The dead-man switch: somebody outside is told when a task starts and how it ends, and gets worried when that does not come.
 //! Outside the routes; never holds up the task and never spoils it.
 
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use crate::config::Secret;
 use crate::config::sections::Ping;
@@ -14,8 +15,22 @@ const MOST: usize = 10_000;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The switch of one run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Switch {
+    peer: Peer,
+    start: Option<Start>,
+}
+
+/// That the run starts, on its way.
+#[derive(Debug)]
+struct Start {
+    sent: Instant,
+    answered: Receiver<()>,
+}
+
+/// Whoever is told.
+#[derive(Clone, Debug)]
+struct Peer {
     url: String,
     run_id: String,
     timeout: Duration,
@@ -33,29 +48,48 @@ impl Switch {
             ping.url_template_file.as_deref(),
         )?;
         Ok(template.map(|template| Self {
-            url: template.replace("{task}", task),
-            run_id: run_id.to_owned(),
-            timeout: ping.timeout.0,
+            peer: Peer {
+                url: template.replace("{task}", task),
+                run_id: run_id.to_owned(),
+                timeout: ping.timeout.0,
+            },
+            start: None,
         }))
     }
 
-    /// Says that the run starts, on a thread of its own: nobody waits for it.
-    pub fn start(&self) {
-        let switch = self.clone();
-        // A start that is not heard of shows at the end: that ping says whether it failed.
-        std::thread::spawn(move || drop(switch.ping("/start", &[])));
+    /// Says that the run starts, on a thread of its own: the task does not wait for it.
+    pub fn start(&mut self) {
+        let peer = self.peer.clone();
+        let (send, answered) = channel();
+        std::thread::spawn(move || {
+            // A start that is not heard of shows at the end: that ping says whether it failed.
+            drop(peer.ping("/start", &[]));
+            // Nobody waits any more where this took longer than the limit.
+            let _ = send.send(());
+        });
+        self.start = Some(Start {
+            sent: Instant::now(),
+            answered,
+        });
     }
 
-    /// Says how it ended; tries twice.
+    /// Says how it ended; tries twice. The start must not come behind it: it would be taken for a run that never ends.
     pub fn end(&self, report: &Report) -> anyhow::Result<()> {
+        if let Some(Start { sent, answered }) = &self.start {
+            let left = self.peer.timeout.saturating_sub(sent.elapsed());
+            // Too late or not at all, the end is said all the same.
+            let _ = answered.recv_timeout(left);
+        }
         let body = shorten(&summary(report), MOST);
         let suffix = format!("/{}", report.exit_code);
-        self.ping(&suffix, body.as_bytes()).or_else(|_| {
+        self.peer.ping(&suffix, body.as_bytes()).or_else(|_| {
             std::thread::sleep(PAUSE);
-            self.ping(&suffix, body.as_bytes())
+            self.peer.ping(&suffix, body.as_bytes())
         })
     }
+}
 
+impl Peer {
     fn ping(&self, suffix: &str, body: &[u8]) -> anyhow::Result<()> {
         let (base, query) = match self.url.split_once('?') {
             Some((base, query)) => (base, format!("{query}&")),

@@ -1,6 +1,6 @@
 //! Incidents, what each channel was told of them, what waits to be sent, and mutes: tables of the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::decide::Told;
-use crate::report::{Finding, Severity};
+use crate::report::Severity;
 use crate::text;
 
 /// The same finding about the same subject, from the first run that made it to the one that found it well.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
     /// Its number, for `alerts ack`.
     pub number: i64,
@@ -75,29 +75,35 @@ fn severity(word: &str) -> Severity {
     Severity::from_word(word).unwrap_or(Severity::Critical)
 }
 
-/// Writes down that a run made this finding. A new incident, or the open one with what is known of it now;
-/// one that became more urgent than it was when somebody acknowledged it is no longer acknowledged.
-pub fn found(
-    connection: &Connection,
-    host: &str,
-    task: &str,
-    finding: &Finding,
-    now: Timestamp,
-) -> anyhow::Result<i64> {
+/// Writes down that a run made this finding; the number that `incident` has is not looked at. A new incident, or the open one with
+/// what is known of it now, whatever the host was called then: the journal is that of one installation. One that became more urgent
+/// than it was when somebody acknowledged it is no longer acknowledged.
+pub fn found(connection: &Connection, incident: &Incident) -> anyhow::Result<i64> {
+    let Incident {
+        host,
+        finding,
+        subject,
+        task,
+        message,
+        hint,
+        ..
+    } = incident;
+    let (word, last) = (incident.severity.word(), incident.last.as_millisecond());
     let open: Option<(i64, Option<String>)> = connection
         .query_row(
             "SELECT number, acknowledged_severity FROM incidents
-             WHERE host = ?1 AND finding = ?2 AND subject = ?3 AND resolved_ms IS NULL",
-            params![host, finding.id, finding.subject],
+             WHERE finding = ?2 AND subject = ?3 AND resolved_ms IS NULL
+             ORDER BY host = ?1 DESC, number DESC LIMIT 1",
+            params![host, finding, subject],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
     if let Some((number, known)) = open {
         connection.execute(
-            "UPDATE incidents SET task = ?2, severity = ?3, message = ?4, hint = ?5, last_ms = ?6 WHERE number = ?1",
-            params![number, task, finding.severity.word(), finding.message, finding.hint, now.as_millisecond()],
+            "UPDATE incidents SET host = ?2, task = ?3, severity = ?4, message = ?5, hint = ?6, last_ms = ?7 WHERE number = ?1",
+            params![number, host, task, word, message, hint, last],
         )?;
-        if known.is_some_and(|known| finding.severity > severity(&known)) {
+        if known.is_some_and(|known| incident.severity > severity(&known)) {
             connection.execute(
                 "UPDATE incidents SET acknowledged_by = NULL, acknowledged_ms = NULL, acknowledged_severity = NULL WHERE number = ?1",
                 [number],
@@ -107,8 +113,8 @@ pub fn found(
     }
     connection.execute(
         "INSERT INTO incidents (host, finding, subject, task, severity, message, hint, first_ms, last_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
-        params![host, finding.id, finding.subject, task, finding.severity.word(), finding.message, finding.hint, now.as_millisecond()],
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![host, finding, subject, task, word, message, hint, incident.first.as_millisecond(), last],
     )?;
     Ok(connection.last_insert_rowid())
 }
@@ -128,6 +134,14 @@ pub fn to_resolve(connection: &Connection) -> anyhow::Result<Vec<Incident>> {
     )
 }
 
+/// What is gone and is not yet said to be: it comes and goes, or is muted.
+pub fn settling(connection: &Connection) -> anyhow::Result<Vec<Incident>> {
+    select(
+        connection,
+        "resolved_ms IS NOT NULL AND number IN (SELECT incident FROM told WHERE resolved = 0 AND channel <> '')",
+    )
+}
+
 fn select(connection: &Connection, which: &str) -> anyhow::Result<Vec<Incident>> {
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS} FROM incidents WHERE {which} ORDER BY number"
@@ -143,6 +157,31 @@ pub fn resolve(connection: &Connection, number: i64, now: Timestamp) -> anyhow::
         params![number, now.as_millisecond()],
     )?;
     Ok(())
+}
+
+/// Goes on with an incident that was gone, where nothing of the kind is open; says whether it does.
+pub fn reopen(connection: &Connection, number: i64) -> anyhow::Result<bool> {
+    let changed = connection.execute(
+        "UPDATE incidents SET resolved_ms = NULL WHERE number = ?1 AND NOT EXISTS (
+           SELECT 1 FROM incidents AS other WHERE other.finding = incidents.finding
+             AND other.subject = incidents.subject AND other.resolved_ms IS NULL)",
+        [number],
+    )?;
+    Ok(changed == 1)
+}
+
+/// When the same about the same was over before this one began, as far as anybody was told so.
+pub fn over_before(
+    connection: &Connection,
+    incident: &Incident,
+) -> anyhow::Result<Option<Timestamp>> {
+    let over: Option<i64> = connection.query_row(
+        "SELECT max(resolved_ms) FROM incidents WHERE finding = ?1 AND subject = ?2 AND number < ?3
+           AND number IN (SELECT incident FROM told WHERE resolved = 1)",
+        params![incident.finding, incident.subject, incident.number],
+        |row| row.get(0),
+    )?;
+    Ok(over.map(moment))
 }
 
 /// Marks an incident as known to somebody; `None` where there is none of that number that is open.
@@ -389,12 +428,15 @@ pub fn is_stuck(connection: &Connection, channel: &str) -> anyhow::Result<bool> 
     )?)
 }
 
-/// The incidents whose news could be sent to nobody of a channel so far.
-pub fn undelivered(connection: &Connection) -> anyhow::Result<Vec<i64>> {
+/// The incidents whose news was sent to nobody of a channel so far, with that channel: those that were tried at least so often.
+pub fn undelivered(
+    connection: &Connection,
+    attempts: u32,
+) -> anyhow::Result<BTreeSet<(i64, String)>> {
     let mut statement = connection.prepare(
-        "SELECT DISTINCT incident FROM outbox WHERE attempts > 0 AND incident IS NOT NULL AND receivers IS NULL",
+        "SELECT DISTINCT incident, channel FROM outbox WHERE attempts >= ?1 AND incident IS NOT NULL AND receivers IS NULL",
     )?;
-    let rows = statement.query_map([], |row| row.get(0))?;
+    let rows = statement.query_map([attempts], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -476,14 +518,42 @@ mod tests {
     use super::*;
     use crate::journal;
 
+    fn about(host: &str, severity: Severity, now: Timestamp) -> Incident {
+        Incident {
+            number: 0,
+            host: host.into(),
+            finding: "disk.usage".into(),
+            subject: "/".into(),
+            task: "health".into(),
+            severity,
+            message: "full".into(),
+            hint: None,
+            first: now,
+            last: now,
+            resolved: None,
+            acknowledged_by: None,
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_called_otherwise_now_is_still_the_same() {
+        let state = tempfile::tempdir().expect("a folder");
+        let journal = journal::open_for_writing(state.path()).expect("opens");
+        let now = Timestamp::UNIX_EPOCH;
+        let found = |host| found(&journal, &about(host, Severity::High, now)).expect("is written");
+        assert_eq!(found("vm"), found("web2"));
+        let open = open(&journal).expect("reads");
+        assert_eq!((open.len(), open[0].host.as_str()), (1, "web2"));
+    }
+
     #[test]
     fn an_acknowledgement_holds_until_it_is_worse_than_it_was_then() {
         let state = tempfile::tempdir().expect("a folder");
         let journal = journal::open_for_writing(state.path()).expect("opens");
         let now = Timestamp::UNIX_EPOCH;
         let found = |severity| {
-            let finding = Finding::new("disk.usage", severity, "/", "full");
-            super::found(&journal, "web1", "health", &finding, now).expect("is written")
+            let incident = about("web1", severity, now);
+            super::found(&journal, &incident).expect("is written")
         };
         let known = || {
             let open = open(&journal).expect("reads");

@@ -7,7 +7,6 @@ use crate::alert::{self, Desk, Switch};
 use crate::journal;
 use crate::output;
 use crate::report::{Examined, Finding, Permit, Report, Reporter, Severity, Step};
-use crate::sys::files;
 
 /// Finding id: the file for Prometheus could not be written.
 const METRICS_UNWRITABLE: &str = "metrics.unwritable";
@@ -22,7 +21,7 @@ impl Road<'_> {
             Ok(switch) => self.switch = switch,
             Err(error) => report.findings.push(ping_failed(&report.task, &error)),
         }
-        if let Some(switch) = &self.switch {
+        if let Some(switch) = &mut self.switch {
             switch.start();
         }
     }
@@ -73,7 +72,9 @@ impl Road<'_> {
 
     fn write_textfile(&self, report: &Report, name: &str, folder: &Path) -> anyhow::Result<()> {
         let line = self.line.map(|line| line.name);
-        let last = journal::last_success(&self.state, &report.task, line).unwrap_or_default();
+        // Where the journal cannot say it now, what was written last still holds.
+        let last = journal::last_success(&self.state, &report.task, line)
+            .or_else(|_| output::success_in_textfile(folder, name))?;
         let reporter = Reporter::new(report.clone(), None, None);
         reporter.act(
             Step {
@@ -94,12 +95,7 @@ impl Road<'_> {
             return;
         }
         match self.alert_with_memory(desk, report) {
-            Ok(news) => {
-                report.news = self.globals.style().quiet.then_some(news);
-                if let Some(memory) = memory_beside(&self.state) {
-                    files::forget(&memory);
-                }
-            }
+            Ok(news) => report.news = self.globals.style().quiet.then_some(news),
             Err(error) => {
                 report.findings.push(unwritable(&self.state, &error));
                 self.alert_without_journal(desk, report);
@@ -110,29 +106,39 @@ impl Road<'_> {
 
     fn alert_without_journal(&self, desk: &Desk, report: &mut Report) {
         let memory = memory_beside(&self.state);
-        let (findings, news) =
-            alert::send_without_journal(desk, report, memory.as_deref(), self.now());
+        // One that was begun has its row.
+        let line = self.line.filter(|_| self.journal.is_none());
+        let (findings, news) = alert::send_without_journal(
+            &self.state,
+            desk,
+            report,
+            line.map(|line| line.name),
+            memory.as_deref(),
+            self.now(),
+        );
         report.findings.extend(findings);
         report.news = news.filter(|_| self.globals.style().quiet);
     }
 
     fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
         let quiet = self.globals.style().quiet;
+        if let Some(memory) = memory_beside(&self.state) {
+            alert::catch_up(&self.state, &memory)?;
+        }
         let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
         let first = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
         // The second round tells of channels that do not work, and of those that work again.
         let mut about_channels = report.clone();
         about_channels.findings.clone_from(&first.findings);
-        about_channels.examined = desk
-            .channels()
-            .iter()
-            .filter(|channel| !alert::is_stuck(&self.state, &channel.name))
-            .map(|channel| Examined {
-                id: alert::UNDELIVERED,
-                subject: Some(channel.name.clone()),
-            })
-            .chain(first.examined)
-            .collect();
+        about_channels.examined = first.examined;
+        for channel in desk.channels() {
+            if !alert::is_stuck(&self.state, &channel.name)? {
+                about_channels.examined.push(Examined {
+                    id: alert::UNDELIVERED,
+                    subject: Some(channel.name.clone()),
+                });
+            }
+        }
         unheard.extend(alert::note(
             &self.state,
             desk,

@@ -18,7 +18,7 @@ use crate::sys::{Stop, files};
 pub use figures::{Sample, first_run, samples};
 pub use read::{Filter, LinePast, Run, last_success, line_pasts, recall, runs};
 pub use thin::thin;
-pub use write::{Begun, Interrupted, begin, finish};
+pub use write::{Begun, Interrupted, Unwritten, add, begin, finish};
 
 /// Finding id: the run could not be written down.
 pub const UNWRITABLE: &str = "journal.unwritable";

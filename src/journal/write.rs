@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::{open_for_writing, run_file};
 use crate::report::{Outcome, Report};
@@ -174,5 +175,59 @@ pub fn finish(state: &Path, report: &Report, fleeting: bool) -> anyhow::Result<(
     }
     transaction.commit()?;
     files::forget(&run_file(state, id));
+    Ok(())
+}
+
+/// A run of a line of the plan that could not be written down when it ended.
+#[derive(Serialize, Deserialize)]
+pub struct Unwritten {
+    id: String,
+    task: String,
+    line: String,
+    host: String,
+    version: String,
+    started: Timestamp,
+    finished: Timestamp,
+    status: String,
+    exit_code: u8,
+    summary: String,
+}
+
+impl Unwritten {
+    /// What is kept of it.
+    pub fn new(line: &str, report: &Report) -> Self {
+        Self {
+            id: report.run_id.clone(),
+            task: report.task.clone(),
+            line: line.to_owned(),
+            host: report.host.clone(),
+            version: report.tool.version.to_owned(),
+            started: report.started_at,
+            finished: report.finished_at,
+            status: report.status.word().to_owned(),
+            exit_code: report.exit_code,
+            summary: report.summary.clone(),
+        }
+    }
+}
+
+/// Writes such a run down now; once.
+pub fn add(connection: &Connection, run: &Unwritten) -> anyhow::Result<()> {
+    connection.execute(
+        "INSERT OR IGNORE INTO runs (id, task, line, host, version, started_ms, finished_ms, dry_run, state, status, exit_code, summary)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 'finished', ?8, ?9, ?10)",
+        params![
+            run.id,
+            run.task,
+            run.line,
+            run.host,
+            run.version,
+            run.started.as_millisecond(),
+            run.finished.as_millisecond(),
+            run.status,
+            run.exit_code,
+            run.summary,
+        ],
+    )?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::lock::{self, Lock};
 use super::{Advisory, Outdated, Verdict, outdated, read};
-use crate::error::missing;
+use crate::error::{config, missing};
 use crate::sys::process::{self, Output};
 use crate::sys::scratch::Scratch;
 use crate::sys::{Stop, files, machine};
@@ -68,8 +68,11 @@ impl Project {
                 .into());
         }
         let content = files::read_small(&path, LARGEST_PACKAGE)?;
-        serde_json::from_slice(&content)
-            .with_context(|| format!("{} cannot be read", path.display()))
+        serde_json::from_slice(&content).map_err(|error| {
+            config(format!("{} is no JSON: {error}", path.display()))
+                .hint("correct that line; a merge in conflict leaves such marks")
+                .into()
+        })
     }
 
     /// By the lock file that is there; npm where there is none.
@@ -130,13 +133,19 @@ impl Project {
 
     /// npm looks up what the lock file has, and says nothing of what is missing in it.
     fn unless_some_are_missing(&self, package: &Value) -> Verdict {
-        let content = self.lock_content();
-        match lock::missing(package, &content).as_slice() {
-            [] => Verdict::Clean,
-            some => Verdict::Unknown(format!(
+        let missing = self.lock_content().and_then(|content| match content {
+            Some(content) => lock::missing(package, &content),
+            None => anyhow::bail!("there is none"),
+        });
+        match missing.as_deref() {
+            Ok([]) => Verdict::Clean,
+            Ok(some) => Verdict::Unknown(format!(
                 "the lock file lacks what package.json asks for: {}",
                 some.join(", ")
             )),
+            // A project without packages needs none.
+            Err(_) if !depends(package) => Verdict::Clean,
+            Err(error) => Verdict::Unknown(format!("the lock file cannot be read: {error:#}")),
         }
     }
 
@@ -175,19 +184,36 @@ impl Project {
     }
 
     /// What npm's lock file holds; nothing where there is none, or one of another manager.
-    pub fn lock(&self) -> Lock {
-        Lock::read(&self.lock_content())
+    pub fn lock(&self) -> anyhow::Result<Lock> {
+        match self.lock_content()? {
+            Some(content) => Lock::read(&content).context("the lock file cannot be read"),
+            None => Ok(Lock::default()),
+        }
     }
 
-    fn lock_content(&self) -> Vec<u8> {
-        let path = self.lock_file().ok().flatten();
-        path.and_then(|path| files::read_small(&path, LARGEST_OUTPUT).ok())
-            .unwrap_or_default()
+    fn lock_content(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let path = self.lock_file()?;
+        path.map(|path| files::read_small(&path, LARGEST_OUTPUT))
+            .transpose()
+    }
+
+    /// What to do where nobody knows what is known against the packages: the lock file first, which every question is about.
+    pub fn hint_of_unknown(&self) -> String {
+        let is_npms = || self.manager().is_ok_and(|manager| manager == Manager::Npm);
+        let remake = "npm install --package-lock-only, in the project's folder as its owner";
+        match (self.lock_file(), self.lock()) {
+            (Ok(None), _) if is_npms() => format!("{remake}: there is no package-lock.json"),
+            (_, Err(_)) => {
+                format!("{remake}, where a merge or a full disk left the lock file broken")
+            }
+            _ => "[audit] registry names one that answers audits".to_owned(),
+        }
     }
 
     /// Adds what only the lock file knows.
     fn with_the_way_there(&self, mut found: Vec<Advisory>) -> Vec<Advisory> {
-        let lock = self.lock();
+        // npm has read it just now; without it the advisories are still what counts.
+        let lock = self.lock().unwrap_or_default();
         for advisory in &mut found {
             advisory.direct |= lock.asks_for(&advisory.package);
             let mut through = lock.through(&advisory.package);

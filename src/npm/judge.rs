@@ -1,8 +1,6 @@
 //! The one judgement of an audit: `audit` and `deps` say the same of the same advisory.
 
-use std::path::Path;
-
-use super::{Advisory, Fix, Verdict};
+use super::{Advisory, Fix, Project, Verdict};
 use crate::report::{Finding, Reporter, Severity};
 use crate::text;
 
@@ -12,7 +10,7 @@ pub const VULNERABLE: &str = "npm.vulnerable";
 pub const UNKNOWN: &str = "npm.unknown";
 
 /// What is worth a finding: advisories from `level` on, or that nobody knows.
-pub fn findings(project: &Path, verdict: &Verdict, level: Severity) -> Vec<Finding> {
+pub fn findings(project: &Project, verdict: &Verdict, level: Severity) -> Vec<Finding> {
     match verdict {
         Verdict::Clean => Vec::new(),
         Verdict::Unknown(why) => {
@@ -21,10 +19,10 @@ pub fn findings(project: &Path, verdict: &Verdict, level: Severity) -> Vec<Findi
                 Finding::new(
                     UNKNOWN,
                     Severity::Medium,
-                    project.display().to_string(),
+                    project.path.display().to_string(),
                     format!("it is not known whether packages are vulnerable: {why}"),
                 )
-                .hint("[audit] registry names one that answers audits"),
+                .hint(project.hint_of_unknown()),
             ]
         }
         Verdict::Vulnerable(all) => all
@@ -52,8 +50,8 @@ fn one(advisory: &Advisory) -> Finding {
 }
 
 /// Reports all of it, with what was looked for, and counts the advisories by severity.
-pub fn judge(report: &Reporter, project: &Path, verdict: &Verdict, level: Severity) {
-    report.examined(UNKNOWN, project.display().to_string());
+pub fn judge(report: &Reporter, project: &Project, verdict: &Verdict, level: Severity) {
+    report.examined(UNKNOWN, project.path.display().to_string());
     if !matches!(verdict, Verdict::Unknown(_)) {
         report.examined_all(VULNERABLE);
         let all: &[Advisory] = match verdict {

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context as _;
 use serde_json::Value;
 
-/// What a lock file holds; who needs whom is by name, whatever the version.
+/// What a lock file holds; empty where there is none. Who needs whom is by name, whatever the version.
+#[derive(Default)]
 pub struct Lock {
     asked: BTreeSet<String>,
     needed_by: BTreeMap<String, BTreeSet<String>>,
@@ -36,14 +38,11 @@ const KINDS: [&str; 4] = [
 ];
 
 impl Lock {
-    /// Of a lock file of npm 7 or later; an older one knows nothing.
-    pub fn read(content: &[u8]) -> Self {
-        let lock: Value = serde_json::from_slice(content).unwrap_or_default();
-        let mut found = Self {
-            asked: BTreeSet::new(),
-            needed_by: BTreeMap::new(),
-            packages: Vec::new(),
-        };
+    /// Of a lock file of npm 7 or later; an older one knows nothing. One that was cut off, or that a merge left in conflict, is an
+    /// error: it must not look like one without packages.
+    pub fn read(content: &[u8]) -> anyhow::Result<Self> {
+        let lock: Value = serde_json::from_slice(content).context("it is no JSON")?;
+        let mut found = Self::default();
         for (path, package) in lock["packages"].as_object().into_iter().flatten() {
             let needs = KINDS
                 .iter()
@@ -68,7 +67,7 @@ impl Lock {
                 None => found.asked.extend(needs),
             }
         }
-        found
+        Ok(found)
     }
 
     /// True when the project itself asks for the package.
@@ -96,8 +95,8 @@ impl Lock {
 }
 
 /// What a package.json asks for by name and a lock file of any age does not have. Packages that are optional need not be there.
-pub fn missing(package: &Value, lock: &[u8]) -> Vec<String> {
-    let lock: Value = serde_json::from_slice(lock).unwrap_or_default();
+pub fn missing(package: &Value, lock: &[u8]) -> anyhow::Result<Vec<String>> {
+    let lock: Value = serde_json::from_slice(lock).context("it is no JSON")?;
     let is_there = |name: &str| {
         lock["packages"]
             .get(format!("node_modules/{name}"))
@@ -114,7 +113,7 @@ pub fn missing(package: &Value, lock: &[u8]) -> Vec<String> {
         .collect();
     missing.sort();
     missing.dedup();
-    missing
+    Ok(missing)
 }
 
 #[cfg(test)]
@@ -129,13 +128,14 @@ mod tests {
         .expect("reads");
         let whole: &[u8] =
             br#"{"packages":{"":{},"node_modules/a":{},"node_modules/@b/c":{},"node_modules/tool":{}}}"#;
-        assert!(missing(&package, whole).is_empty());
+        let missing = |lock| missing(&package, lock).expect("reads");
+        assert!(missing(whole).is_empty());
         let old: &[u8] = br#"{"lockfileVersion":1,"dependencies":{"a":{},"@b/c":{},"tool":{}}}"#;
-        assert!(missing(&package, old).is_empty());
+        assert!(missing(old).is_empty());
         // Below another package it is not where the project finds it.
         let part: &[u8] =
             br#"{"packages":{"":{},"node_modules/a":{},"node_modules/a/node_modules/tool":{}}}"#;
-        assert_eq!(missing(&package, part), ["@b/c", "tool"]);
+        assert_eq!(missing(part), ["@b/c", "tool"]);
     }
 
     #[test]
@@ -147,10 +147,14 @@ mod tests {
             "node_modules/@a/b":{},"node_modules/@a/b/node_modules/left":{},
             "node_modules/tool":{"dependencies":{"left":"2"}},
             "node_modules/tool/node_modules/left":{"dependencies":{"outer":"1"}}}}"#,
-        );
+        )
+        .expect("reads");
         assert_eq!(lock.through("left"), ["outer", "tool"]);
         assert!(lock.asks_for("@a/b") && !lock.asks_for("left"));
         assert!(lock.through("nothing").is_empty());
-        assert!(Lock::read(b"no lock").through("left").is_empty());
+        assert!(Lock::default().through("left").is_empty());
+        for broken in ["", "<<<<<<< HEAD\n{}", "{\"packages\": {"] {
+            assert!(Lock::read(broken.as_bytes()).is_err(), "{broken}");
+        }
     }
 }

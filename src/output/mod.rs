@@ -14,7 +14,7 @@ use clap::ValueEnum;
 
 pub use crate::text::clean;
 pub use progress::Line;
-pub use prometheus::textfile;
+pub use prometheus::{success_in_textfile, textfile};
 pub use prompt::Terminal;
 
 use crate::report::Report;

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::report::{Permit, Report, Severity, Status};
 use crate::sys::files;
+
+const LARGEST: u64 = 16 << 20;
 
 /// Family name to HELP and the samples under it.
 type Families = BTreeMap<String, (String, Vec<String>)>;
@@ -122,9 +124,29 @@ pub fn textfile(
     task: &str,
     last_success: Option<Timestamp>,
 ) -> anyhow::Result<()> {
-    let path = folder.join(format!("empire_maint_{}.prom", task.replace('-', "_")));
+    let path = textfile_of(folder, task);
     let text = render(report, task, last_success);
     files::replace(permit, &path, text.as_bytes(), 0o644)
+}
+
+fn textfile_of(folder: &Path, task: &str) -> PathBuf {
+    folder.join(format!("empire_maint_{}.prom", task.replace('-', "_")))
+}
+
+/// When the task last went well, as the file says that is there.
+pub fn success_in_textfile(folder: &Path, task: &str) -> anyhow::Result<Option<Timestamp>> {
+    let path = textfile_of(folder, task);
+    if files::metadata(&path)?.is_none() {
+        return Ok(None);
+    }
+    let content = files::read_small(&path, LARGEST)?;
+    let content = String::from_utf8_lossy(&content);
+    let mut lines = content.lines();
+    let value = lines.find_map(|line| {
+        let rest = line.strip_prefix("empire_maint_last_success_timestamp_seconds{")?;
+        rest.rsplit_once(' ')?.1.parse::<f64>().ok()
+    });
+    Ok(value.and_then(|seconds| Timestamp::from_second(seconds as i64).ok()))
 }
 
 #[cfg(test)]

@@ -140,10 +140,13 @@ fn start(context: &Context, report: &Reporter, length: Length, reason: &str) -> 
         Ok(number)
     })?;
     let until = mute.until.to_zoned(context.zone.clone());
-    report.summarise(format!(
-        "alerts are muted until {}; empire-maint maintenance stop ends that",
-        until.strftime("%Y-%m-%d %H:%M %:z")
-    ));
+    let until = until.strftime("%Y-%m-%d %H:%M %:z");
+    report.summarise(match context.dry_run {
+        true => format!("alerts would be muted until {until}"),
+        false => {
+            format!("alerts are muted until {until}; empire-maint maintenance stop ends that")
+        }
+    });
     mute.id = number.unwrap_or(0);
     report.detail(&Detail {
         maintenance: Some(mute),

@@ -608,6 +608,35 @@ fn every_burst_is_seen_and_what_came_of_it() {
 }
 
 #[test]
+fn who_comes_down_the_list_of_bursts_is_not_well_for_that() {
+    let server = server(&[
+        USERS,
+        "CREATE TABLE login_events (username TEXT, success INTEGER, created_at TEXT);
+         WITH RECURSIVE a(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM a WHERE k < 30),
+           c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50)
+           INSERT INTO login_events SELECT 'user' || (100 + k), 0, datetime('now', '-9 days', n || ' seconds')
+             FROM a, c WHERE n <= 50 - k",
+    ]);
+    let open = || {
+        server.json("access-audit");
+        let (_, report) = server.json("alerts list");
+        let incidents = report["data"]["incidents"].as_array().unwrap().iter();
+        let bursts = incidents.filter(|one| one["finding"] == "access.burst");
+        bursts.map(|one| one["number"].clone()).collect::<Vec<_>>()
+    };
+    let first = open();
+    assert_eq!(first.len(), 20);
+    sql(
+        &server,
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 60)
+           INSERT INTO login_events SELECT 'user1' || (21 + n % 10), 0, datetime('now', '-2 days', n || ' seconds') FROM c, (SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7)",
+    );
+    let second = open();
+    assert!(second.len() > 20, "{second:?}");
+    assert!(first.iter().all(|one| second.contains(one)), "{second:?}");
+}
+
+#[test]
 fn accounts_are_known_by_any_of_their_names() {
     let server = server(&[
         "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, email TEXT, role TEXT, is_admin INTEGER, created_at TEXT);

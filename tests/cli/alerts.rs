@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::http;
 use crate::support::peers::{MailServer, WebServer, script, wait_until};
 use crate::support::{Ran, Server, fill, finding_ids};
 
@@ -18,9 +19,14 @@ const FORGOTTEN: &str = "backup.unconfigured-database";
 
 impl Watched {
     fn new(route: &str) -> Self {
+        Self::with("", route)
+    }
+
+    /// With lines of `[alerts]` itself.
+    fn with(lines: &str, route: &str) -> Self {
         let mail = MailServer::start();
         let server = Server::new().config(&format!(
-            "[alerts]\n[[alerts.channel]]\nname = \"ops\"\nkind = \"mail\"\nsmtp_url = \"smtp://127.0.0.1:{}\"\nfrom = \"maint@luca.test\"\nto = [\"admin@luca.test\", \"second@luca.test\"]\ntimeout = \"2s\"\n[[alerts.route]]\nchannels = [\"ops\"]\n{route}",
+            "[alerts]\n{lines}\n[[alerts.channel]]\nname = \"ops\"\nkind = \"mail\"\nsmtp_url = \"smtp://127.0.0.1:{}\"\nfrom = \"maint@luca.test\"\nto = [\"admin@luca.test\", \"second@luca.test\"]\ntimeout = \"2s\"\n[[alerts.route]]\nchannels = [\"ops\"]\n{route}",
             mail.port
         ));
         Self { server, mail }
@@ -134,6 +140,112 @@ fn a_week_of_hours_is_a_mail_a_day_at_most_and_cron_says_nothing() {
     }
     let mails = watched.mail.mails().len();
     assert!((6..=7).contains(&mails), "{mails} mails");
+}
+
+/// The first end is believed at once, and the next coming is told; from then on there is one message when it stays away.
+#[test]
+fn what_comes_and_goes_is_not_told_every_time() {
+    let watched = Watched::new("");
+    for (hour, mails) in [(0, [1, 2]), (1, [3, 3]), (2, [3, 3]), (3, [3, 3])] {
+        watched.break_it();
+        watched
+            .backup(&format!("2026-11-20T0{hour}:00:00Z"))
+            .expect(1);
+        assert_eq!(watched.mail.mails().len(), mails[0], "{hour}");
+        watched.mend_it();
+        let over = watched.backup(&format!("2026-11-20T0{hour}:30:00Z"));
+        assert_eq!(over.expect(0).out, "");
+        assert_eq!(watched.mail.mails().len(), mails[1], "{hour}");
+    }
+    let listed = watched.incidents("2026-11-20T09:00:00Z");
+    assert_eq!(listed.len(), 1, "{listed:#?}");
+    assert_eq!(
+        &listed[0]["resolved"].as_str().unwrap()[..16],
+        "2026-11-20T03:30"
+    );
+    watched.flush("2026-11-20T09:29:00Z").expect(0);
+    assert_eq!(watched.mail.mails().len(), 3);
+    watched.flush("2026-11-20T09:31:00Z").expect(0);
+    let mails = watched.mail.mails();
+    assert!(
+        mails.len() == 4 && mails[3].contains("(resolved)"),
+        "{mails:#?}"
+    );
+    assert!(watched.incidents("2026-11-20T09:32:00Z").is_empty());
+    // A week later it is an incident like any other.
+    watched.break_it();
+    watched.backup("2026-11-27T03:00:00Z").expect(1);
+    watched.mend_it();
+    watched.backup("2026-11-27T04:00:00Z").expect(0);
+    assert_eq!(watched.mail.mails().len(), 6);
+}
+
+#[test]
+fn what_is_held_is_sent_only_when_it_was_found_again_late_enough() {
+    let watched = Watched::with(&format!("hold = [\"{FORGOTTEN}\"]"), "");
+    watched.break_it();
+    watched.backup("2026-11-20T10:17:00Z").expect(1);
+    watched.flush("2026-11-20T10:49:00Z").expect(0);
+    assert_eq!(watched.mail.mails().len(), 0, "nobody looked again");
+    watched.backup("2026-11-20T11:17:00Z").expect(1);
+    assert_eq!(watched.mail.mails().len(), 1);
+}
+
+#[test]
+fn one_channel_that_took_it_is_enough_for_crons_mail_to_be_empty() {
+    let watched = Watched::new(
+        "[[alerts.channel]]\nname = \"broken\"\nkind = \"command\"\ncommand = [\"/bin/false\"]\n[[alerts.route]]\nchannels = [\"broken\"]",
+    );
+    watched.break_it();
+    let ran = watched.backup("2026-11-20T03:00:00Z").expect(1);
+    assert!(!ran.out.contains("forgotten.db"), "{}", ran.out);
+    let mails = watched.mail.mails();
+    let told = |what: &str| mails.iter().any(|mail| mail.contains(what));
+    assert!(
+        told("forgotten.db") && told("alert.undelivered"),
+        "{mails:#?}"
+    );
+    watched.mail.fail("data 452");
+    watched.mend_it();
+    let ran = watched.backup("2026-11-20T04:00:00Z");
+    assert!(ran.out.contains("(resolved)"), "{}", ran.out);
+}
+
+#[test]
+fn a_silence_for_what_is_never_found_is_refused() {
+    let server = Server::new();
+    let ran = server.run("alerts silence disk.usge --for 1h").expect(3);
+    assert!(
+        ran.err.contains("there is no finding 'disk.usge'") && ran.err.contains("disk.usage"),
+        "{}",
+        ran.err
+    );
+    for known in ["disk.usage", "disk.*", "*"] {
+        server
+            .run(&format!("alerts silence {known} --for 1h"))
+            .expect(0);
+    }
+}
+
+#[test]
+fn a_dry_run_does_not_read_as_done() {
+    let watched = Watched::new("");
+    watched.break_it();
+    watched.backup("2026-11-20T03:00:00Z").expect(1);
+    let backup = watched.server.list("app_db")[0].clone();
+    let backup = backup.file_name().unwrap().to_str().unwrap().to_owned();
+    for line in [
+        "alerts ack 1 -n".to_owned(),
+        "alerts test -n".to_owned(),
+        "alerts send -n --severity high hello".to_owned(),
+        "maintenance start -n".to_owned(),
+        format!("backup pin {backup} -n"),
+        format!("backup unpin {backup} -n"),
+    ] {
+        let (_, report) = watched.server.json(&line);
+        let said = report["summary"].as_str().unwrap();
+        assert!(said.contains("would "), "{line}: {said}");
+    }
 }
 
 #[test]
@@ -667,6 +779,30 @@ fn the_dead_man_switch_hears_start_and_end_and_never_holds_up() {
     assert_eq!(failed(), 0);
 }
 
+/// Or whoever is outside would wait for the end of a run that is over.
+#[test]
+fn the_end_does_not_overtake_the_start() {
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let there = std::sync::Arc::clone(&heard);
+    let address = http::serve(move |request| {
+        if request.line.contains("/start") {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+        }
+        there.lock().unwrap().push(request.line);
+        Some(http::Answer::new(200, ""))
+    });
+    let server = Server::new().config(&format!(
+        "[alerts.ping]\nurl_template = \"http://{address}/{{task}}\""
+    ));
+    server.run("alerts flush").expect(0);
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(
+        heard[0].contains("/start") && heard[1].contains("/0"),
+        "{heard:?}"
+    );
+}
+
 #[test]
 fn a_notice_goes_to_the_chat_and_other_peoples_scripts_choose() {
     let web = WebServer::start();
@@ -776,6 +912,60 @@ fn an_unwritable_journal_makes_no_run_say_everything_again() {
     watched.backup("2026-11-21T06:00:00Z").expect(1);
     let incidents = watched.incidents("2026-11-21T06:01:00Z");
     assert_eq!(incidents.len(), 2, "{incidents:#?}");
+}
+
+/// The journal of a newer version can be read, and not be written.
+#[test]
+fn what_was_said_without_a_journal_is_known_and_resolved_later() {
+    let watched = Watched::new("");
+    let layout = |number: u32| {
+        crate::support::sql(
+            &watched.server.state().join("journal.db"),
+            &format!("PRAGMA user_version = {number}"),
+        );
+    };
+    watched.break_it();
+    watched.backup("2026-11-20T03:00:00Z").expect(1);
+    let before: u32 = crate::support::number(
+        &watched.server.state().join("journal.db"),
+        "PRAGMA user_version",
+    )
+    .try_into()
+    .unwrap();
+    layout(99);
+    watched.backup("2026-11-20T04:00:00Z").expect(1);
+    let mails = watched.mail.mails();
+    assert_eq!(mails.len(), 2, "{mails:#?}");
+    assert!(mails[1].contains("journal.unwritable"), "{}", mails[1]);
+    assert!(
+        !mails[1].contains("forgotten.db"),
+        "it is no news: {}",
+        mails[1]
+    );
+    watched.backup("2026-11-20T05:00:00Z").expect(1);
+    assert_eq!(watched.mail.mails().len(), 2);
+    layout(before);
+    watched.flush("2026-11-20T05:05:00Z").expect(0);
+    let mails = watched.mail.mails();
+    assert!(
+        mails.len() == 3
+            && mails[2].contains("journal.unwritable")
+            && mails[2].contains("(resolved)"),
+        "{mails:#?}"
+    );
+    let open = watched.incidents("2026-11-20T05:06:00Z");
+    assert_eq!(open.len(), 1, "{open:#?}");
+    // The last run of the line is no gap in the calendar.
+    let (_, report) = watched.server.json("history --task backup");
+    let runs = report["data"]["runs"].as_array().unwrap();
+    let began = |at: &str| {
+        runs.iter()
+            .any(|run| run["started_at"].as_str().unwrap().starts_with(at))
+    };
+    assert!(
+        began("2026-11-20T03:00") && began("2026-11-20T05:00"),
+        "{runs:#?}"
+    );
 }
 
 #[test]

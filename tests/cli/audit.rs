@@ -1048,6 +1048,49 @@ fn a_folder_that_cannot_be_looked_into_is_told() {
 }
 
 #[test]
+fn what_could_not_be_looked_at_is_not_well_for_that() {
+    let server = Server::new();
+    let user = 23_458;
+    let closed = server.root().join("closed");
+    fs::create_dir(&closed).unwrap();
+    let [hidden, mended, gone] =
+        ["closed/.env", "mended.env", "gone.env"].map(|name| server.root().join(name));
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for path in [&hidden, &mended, &gone] {
+        fs::write(path, "A=1").unwrap();
+        mode(path, 0o644);
+    }
+    server.json("audit --only permissions");
+    let open = || {
+        let (_, report) = server.json("alerts list");
+        let incidents = report["data"]["incidents"].as_array().unwrap().clone();
+        let about = |path: &Path| {
+            let subject = path.display().to_string();
+            incidents.iter().any(|one| one["subject"] == *subject)
+        };
+        [&hidden, &mended, &gone].map(|path| about(path))
+    };
+    assert_eq!(open(), [true; 3]);
+    if !server.give_to(user) {
+        return;
+    }
+    mode(&closed, 0o700);
+    std::os::unix::fs::chown(&closed, Some(0), Some(0)).unwrap();
+    mode(&mended, 0o600);
+    fs::remove_file(&gone).unwrap();
+    let mut command = server.command_as(user, ["audit", "--only", "permissions", "--json"]);
+    Ran::of(command.env("STATE_DIRECTORY", server.state())).json();
+    assert_eq!(open(), [true, false, false]);
+    server.json("audit --only permissions");
+    assert_eq!(open(), [true, false, false]);
+    mode(&hidden, 0o600);
+    server.json("audit --only permissions");
+    assert_eq!(open(), [false; 3]);
+}
+
+#[test]
 fn what_is_too_open_is_told_with_the_command_that_mends_it() {
     let server = Server::new();
     let open = |path: &Path| {

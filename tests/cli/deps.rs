@@ -169,6 +169,49 @@ fn what_nobody_knows_is_not_green() {
     );
 }
 
+/// A file that cannot be read is not one without packages.
+#[test]
+fn broken_files_of_the_project_are_unknown_and_say_what_to_do() {
+    let scene = Scene::new("^1.0.0");
+    let root = scene.server.root();
+    let open = || {
+        let (_, list) = scene.run("alerts list");
+        list["data"]["incidents"].to_string()
+    };
+    let installed = root.join("node_modules/.package-lock.json");
+    let whole = fs::read_to_string(&installed).unwrap();
+    fs::write(&installed, whole.replace("1.0.0", "0.9.0")).unwrap();
+    scene.run("deps");
+    assert!(open().contains("deps.deploy-due"));
+    fs::write(&installed, "{\"packages\": {").unwrap();
+    let (code, report) = scene.run("deps");
+    assert_eq!(code, 1, "{report:#}");
+    assert!(message(&report, "deps.unknown").contains(".package-lock.json"));
+    assert!(open().contains("deps.deploy-due"), "nobody has looked");
+    fs::write(&installed, &whole).unwrap();
+    scene.run("deps");
+    assert!(!open().contains("deps.deploy-due"));
+
+    let lock = root.join("package-lock.json");
+    let locked = fs::read_to_string(&lock).unwrap();
+    fs::write(&lock, format!("<<<<<<< HEAD\n{locked}")).unwrap();
+    let (code, report) = scene.run("deps");
+    assert_eq!(code, 1, "{report:#}");
+    for id in ["npm.unknown", "deps.unknown"] {
+        let hint = finding(&report, id)["hint"].as_str().unwrap();
+        assert!(hint.contains("npm install --package-lock-only"), "{hint}");
+    }
+    fs::remove_file(&lock).unwrap();
+    let (_, report) = scene.run("deps");
+    let hint = finding(&report, "npm.unknown")["hint"].as_str().unwrap();
+    assert!(hint.contains("npm install --package-lock-only"), "{hint}");
+
+    fs::write(root.join("package.json"), "{\"name\": ").unwrap();
+    let (code, report) = scene.run("deps");
+    assert_eq!(code, 3, "{report:#}");
+    assert!(report["failure"]["hint"].is_string(), "{report:#}");
+}
+
 #[test]
 fn an_end_of_life_and_a_node_that_is_not_wanted() {
     let scene = Scene::new("^1.0.0");
@@ -253,7 +296,7 @@ fn a_server_without_a_project_and_a_configuration_that_is_wrong() {
     let broken = Server::empty();
     fs::write(broken.root().join("package.json"), "{").unwrap();
     let (code, report) = broken.json("deps");
-    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(code, 3, "{report:#}");
 }
 
 /// The whole way: fixed in a copy, tested there, handed over, put in place; and the live node_modules is what it was.

@@ -313,6 +313,110 @@ fn a_missed_task_is_told_by_health() {
 }
 
 #[test]
+fn a_line_that_is_switched_off_misses_nothing_any_more() {
+    let server = only_backup();
+    server.run("backup --now 2026-11-20T03:07:02Z").expect(0);
+    let missed = |now: &str| {
+        server.json(&format!("health --check jobs --now {now}"));
+        let (_, list) = server.json(&format!("alerts list --now {now}"));
+        list.to_string().contains("schedule.missed")
+    };
+    assert!(missed("2026-11-21T09:07:00Z"));
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let off = text.replace("[schedule.at]\n", "[schedule.at]\nbackup = \"off\"\n");
+    fs::write(server.config_path(), off).unwrap();
+    assert!(!missed("2026-11-21T10:07:00Z"));
+}
+
+/// Somebody is told once, by whatever it was; and what is left is said with the command that ends it.
+#[test]
+fn what_was_tried_is_not_called_not_run() {
+    let server = only_backup();
+    let check = |now: &str| server.json(&format!("schedule check --now {now}"));
+    server.run("backup --now 2026-11-20T03:07:00Z").expect(0);
+    let folder = server.root();
+    let away = folder.with_extension("away");
+    fs::rename(&folder, &away).unwrap();
+    server.run("backup --now 2026-11-21T03:07:00Z").expect(3);
+    fs::rename(&away, &folder).unwrap();
+    // The failure itself is an open alert.
+    let now = "2026-11-21T10:00:00Z";
+    let (code, report) = check(now);
+    assert_eq!(
+        (code, finding_ids(&report, "backup")),
+        (0, vec![]),
+        "{report:#}"
+    );
+    assert_eq!(standing(&server, "backup", now), "failing");
+    // Closed by somebody, it says what came of the run.
+    let (_, list) = server.json("alerts list --now 2026-11-21T10:01:00Z");
+    for incident in list["data"]["incidents"].as_array().unwrap() {
+        let close = format!(
+            "alerts close {} --now 2026-11-21T10:02:00Z",
+            incident["number"]
+        );
+        server.run(&close).expect(0);
+    }
+    let (code, report) = check("2026-11-21T10:03:00Z");
+    assert_eq!(code, 2, "{report:#}");
+    let missed = &report["findings"][0];
+    let message = missed["message"].as_str().unwrap();
+    assert!(
+        message
+            .contains("began 2026-11-21 03:07 +00:00 and could not start: the application's root"),
+        "{message}"
+    );
+    assert_eq!(missed["hint"], "empire-maint history --task backup");
+}
+
+#[test]
+fn a_redis_that_does_not_answer_just_now_keeps_its_line() {
+    let server = Server::new().config("[redis]\nurl = \"redis://127.0.0.1:1/0\"");
+    server.run("backup --now 2026-11-20T03:00:00Z").expect(0);
+    let now = "2026-11-20T12:00:00Z";
+    assert_eq!(standing(&server, "cache-clean", now), "idle");
+    let ran: Timestamp = "2026-11-20T06:41:00Z".parse().unwrap();
+    let ms = ran.as_millisecond();
+    rusqlite::Connection::open(server.state().join("journal.db"))
+        .unwrap()
+        .execute_batch(&format!(
+            "INSERT INTO runs (id, task, line, host, version, started_ms, finished_ms, dry_run, state, status, exit_code)
+             VALUES ('x', 'cache-clean', 'cache-clean', 'h', '0', {ms}, {ms}, 0, 'finished', 'ok', 0)"
+        ))
+        .unwrap();
+    assert_eq!(standing(&server, "cache-clean", now), "fine");
+    let later = "2026-12-20T12:00:00Z";
+    assert_eq!(standing(&server, "cache-clean", later), "idle");
+}
+
+#[test]
+fn a_missed_line_whose_neighbours_run_is_mended_by_its_own_command() {
+    let server = lines_of_one_command();
+    server.run("backup --now 2026-11-20T03:00:00Z").expect(0);
+    server
+        .run("verify-backup --now 2026-11-20T03:10:00Z")
+        .expect(0);
+    let hint = |now: &str| {
+        let (_, report) = server.json(&format!("schedule check --now {now}"));
+        let findings = report["findings"].as_array().unwrap().clone();
+        let mut all = findings.iter();
+        let found =
+            all.find(|one| one["subject"] == "verify-all" && one["id"] == "schedule.missed");
+        found.unwrap_or_else(|| panic!("{report:#}"))["hint"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let dead = hint("2026-11-22T12:00:00Z");
+    assert!(dead.starts_with("systemctl status cron"), "{dead}");
+    server.run("health --now 2026-11-22T12:17:00Z");
+    assert_eq!(
+        hint("2026-11-22T12:30:00Z"),
+        "empire-maint verify-backup --all"
+    );
+}
+
+#[test]
 fn every_line_of_the_plan_is_on_the_board() {
     let server =
         Server::new().config("[schedule.at]\nverify-all = \"off\"\nbackup = \"every 6h :11\"");

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -322,6 +323,92 @@ fn the_lines_that_a_finding_suggests_work_as_they_are() {
     let (code, report) = server.json("backup");
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(report["data"]["published"].as_array().unwrap().len(), 5);
+}
+
+/// Finding and subject of the alerts that are open.
+fn open_alerts(server: &Server) -> Vec<(String, String)> {
+    let (_, report) = server.json("alerts list");
+    let incidents = report["data"]["incidents"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    incidents
+        .map(|one| (text(&one["finding"]), text(&one["subject"])))
+        .collect()
+}
+
+#[test]
+fn a_closed_folder_hides_no_database_but_its_own_and_resolves_none() {
+    let server = Server::new();
+    let closed = server.root().join("a_closed");
+    fs::create_dir(&closed).unwrap();
+    fs::create_dir(server.root().join("z")).unwrap();
+    let [inside, mended, behind] =
+        ["a_closed/inside.db", "mended.db", "z/behind.db"].map(|name| server.root().join(name));
+    let user = 23_457;
+    for path in [&inside, &mended] {
+        fill(path, 5);
+    }
+    server.run("backup").expect(1);
+    if !server.give_to(user) {
+        return;
+    }
+    fill(&behind, 5);
+    fs::remove_file(&mended).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&closed, Some(0), Some(0)).unwrap();
+    let mut command = server.command_as(user, ["backup", "--json"]);
+    let report = Ran::of(command.env("STATE_DIRECTORY", server.state())).json();
+    const ID: &str = "backup.unconfigured-database";
+    message(&report, ID, &behind.display().to_string());
+    let said = message(
+        &report,
+        "backup.uncovered",
+        &server.root().display().to_string(),
+    );
+    let named = format!(
+        "1 path could not be looked into, the first is {}",
+        closed.display()
+    );
+    assert!(said.contains(&named), "{said}");
+    let open = open_alerts(&server);
+    let is_open = |path: &Path| open.contains(&(ID.to_owned(), path.display().to_string()));
+    assert!(
+        is_open(&inside) && is_open(&behind) && !is_open(&mended),
+        "{open:?}"
+    );
+}
+
+#[test]
+fn an_archive_of_files_that_fails_midway_has_looked_at_nothing() {
+    let server = Server::new().config("[[backup.file]]\npath = \"more\"");
+    let folder = server.root().join("more");
+    fs::create_dir(&folder).unwrap();
+    fill(&folder.join("z.db"), 5);
+    let pipe = Command::new("mkfifo").arg(folder.join("z.pipe")).status();
+    assert!(pipe.unwrap().success());
+    server.run("backup --database files").expect(1);
+    let open = open_alerts(&server);
+    let about = format!("{open:?}");
+    assert!(
+        about.contains("backup.database-in-files") && about.contains("backup.file-skipped"),
+        "{about}"
+    );
+    let mut large = fs::File::create(folder.join("a.bin")).unwrap();
+    let mut random = std::io::Read::take(fs::File::open("/dev/urandom").unwrap(), 8 << 20);
+    std::io::copy(&mut random, &mut large).unwrap();
+    let ours = server.command(["backup", "--database", "files", "--json"]);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "sh"])
+        .arg(ours.get_program())
+        .args(ours.get_args())
+        .envs(
+            ours.get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        );
+    let report = Ran::of(&mut limited).json();
+    message(&report, "backup.failed", "files");
+    let after = open_alerts(&server);
+    assert!(open.iter().all(|one| after.contains(one)), "{after:?}");
 }
 
 #[test]

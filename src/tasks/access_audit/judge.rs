@@ -1,6 +1,6 @@
 //! What of it needs a person: findings, the memory of who was an administrator, and the detail for programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use super::bursts::{Burst, Failures};
 use super::called::Called;
 use super::events::Events;
 use super::{AccountsDetail, ActionsDetail, ByActor, Detail, Failed, LoginsDetail, Scene, show};
+use crate::alert;
 use crate::context::Context;
 use crate::error::missing;
 use crate::report::{Finding, Reporter, Severity};
@@ -44,6 +45,28 @@ pub struct All<'a> {
     pub actions: Option<Actions>,
 }
 
+/// Finding and subject of the alerts that are open.
+struct Open(BTreeSet<(String, String)>);
+
+impl Open {
+    fn has(&self, id: &str, subject: &str) -> bool {
+        self.0.contains(&(id.to_owned(), subject.to_owned()))
+    }
+
+    /// The first, and further down those that are open: nothing is well for having come down the list.
+    fn told<T>(
+        &self,
+        id: &str,
+        all: impl Iterator<Item = T>,
+        subject: impl Fn(&T) -> &str,
+    ) -> Vec<T> {
+        all.enumerate()
+            .filter(|(at, one)| *at < MOST || self.has(id, subject(one)))
+            .map(|(_, one)| one)
+            .collect()
+    }
+}
+
 impl All<'_> {
     /// Judges, shows, remembers.
     pub fn report(self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
@@ -57,9 +80,10 @@ impl All<'_> {
             .hint("[access_audit] names database, tables and columns")
             .into());
         }
+        let open = Open(alert::open(&context.state).into_iter().collect());
         let logins = match &self.events {
             None => None,
-            Some(events) => Some(self.logins(events, report)?),
+            Some(events) => Some(self.logins(events, &open, report)?),
         };
         let mut detail = Detail {
             database: self.database.to_owned(),
@@ -70,11 +94,11 @@ impl All<'_> {
             actions: self
                 .actions
                 .as_ref()
-                .map(|actions| self.actions(actions, report)),
+                .map(|actions| self.actions(actions, &open, report)),
         };
         if let Some(accounts) = &self.accounts {
             self.idle(accounts, report);
-            self.admins(accounts, context, report)?;
+            self.admins(accounts, context, &open, report)?;
         }
         detail.accounts = self.accounts.map(detail_of);
         show::documents(&detail, report);
@@ -125,6 +149,7 @@ impl All<'_> {
         &self,
         accounts: &Accounts,
         context: &Context,
+        open: &Open,
         report: &Reporter,
     ) -> anyhow::Result<()> {
         if !accounts.knows_admins {
@@ -135,7 +160,6 @@ impl All<'_> {
         let known = context
             .recall(&key)
             .and_then(|value| serde_json::from_value::<Known>(value).ok());
-        report.examined_all(NEW);
         // Since when each is one; none for those that always were.
         let since: BTreeMap<&str, Option<Timestamp>> = accounts
             .admins
@@ -149,7 +173,8 @@ impl All<'_> {
             .collect();
         let is_new = |account: &&Account| since[account.key.as_str()] >= Some(scene.since);
         let date = |at: Timestamp| at.to_zoned(context.zone.clone()).date();
-        for account in accounts.admins.iter().filter(is_new).take(MOST) {
+        let new = accounts.admins.iter().filter(is_new);
+        for account in open.told(NEW, new, |account| &account.name) {
             let when = match (account.created, since[account.key.as_str()]) {
                 (Some(at), _) if at >= scene.since => format!(", made on {}", date(at)),
                 (_, Some(at)) if at < context.now => format!(", seen first on {}", date(at)),
@@ -161,11 +186,20 @@ impl All<'_> {
                     .hint("who granted that? the admin actions of this report may say so"),
             );
         }
+        let looked_at = |id| match accounts.too_many_admins {
+            false => report.examined_all(id),
+            true => {
+                let names = accounts.admins.iter().map(|account| &*account.name);
+                names.for_each(|name| report.examined(id, name));
+            }
+        };
+        looked_at(NEW);
         // Where nobody logs in at all, the application no longer writes that down.
         if accounts.knows_logins && accounts.active > 0 {
-            report.examined_all(DORMANT);
+            looked_at(DORMANT);
             let dormant = |account: &&Account| account.is_idle(scene.idle_since);
-            for account in accounts.admins.iter().filter(dormant).take(MOST) {
+            let dormant = accounts.admins.iter().filter(dormant);
+            for account in open.told(DORMANT, dormant, |account| &account.name) {
                 let when = match account.last_login {
                     Some(at) => format!(
                         "has not logged in since {}",
@@ -193,14 +227,16 @@ impl All<'_> {
         Ok(())
     }
 
-    fn logins(&self, events: &Events, report: &Reporter) -> anyhow::Result<LoginsDetail> {
+    fn logins(
+        &self,
+        events: &Events,
+        open: &Open,
+        report: &Reporter,
+    ) -> anyhow::Result<LoginsDetail> {
         let settings = self.scene.settings;
         let names = self.names(|accounts| &accounts.users);
         report.measure("access_logins", events.succeeded as f64, "", []);
         report.measure("access_logins_failed", events.failed as f64, "", []);
-        for id in [BURST, SUCCEEDED] {
-            report.examined_all(id);
-        }
         let within = i64::try_from(settings.burst_within.0.as_secs().div_ceil(60)).unwrap_or(1);
         let bursts = |failures: &Failures| -> Vec<(String, u64, Option<Burst>)> {
             let with = failures.ranked().into_iter().map(|(subject, number)| {
@@ -233,12 +269,21 @@ impl All<'_> {
             }
             let mut bursts: Vec<_> = found.iter().filter(|one| one.burst.is_some()).collect();
             bursts.sort_by_key(|one| one.succeeded_at.is_none());
-            for one in bursts.into_iter().take(MOST) {
-                report.find(self.burst(kind, one));
+            let bursts = bursts.into_iter().map(|one| self.burst(kind, one));
+            for (at, finding) in bursts.enumerate() {
+                if at < MOST || open.has(finding.id, &finding.subject) {
+                    report.find(finding);
+                }
             }
             found.truncate(RANKED);
             found
         };
+        // Where some could not be counted, whose burst is over cannot be told.
+        let uncounted = events.by_user.left_out + events.by_address.left_out;
+        if uncounted == 0 {
+            report.examined_all(BURST);
+            report.examined_all(SUCCEEDED);
+        }
         Ok(LoginsDetail {
             table: events.found.table.clone(),
             time_format: events.format.map(|format| format.to_string()),
@@ -246,12 +291,12 @@ impl All<'_> {
             failed: events.failed,
             failed_by_user: told("user", users, &after_user),
             failed_by_address: told("address", addresses, &after_address),
-            left_out: events.left_out + events.by_user.left_out + events.by_address.left_out,
+            left_out: events.left_out + uncounted,
         })
     }
 
     /// Actors that are no account. Where none of them is one, the two tables do not call people the same.
-    fn strangers(&self, actions: &Actions, accounts: &Accounts, report: &Reporter) {
+    fn strangers(&self, actions: &Actions, accounts: &Accounts, open: &Open, report: &Reporter) {
         let find = |subject: &str, message: String, hint: &str| {
             report.find(Finding::new(WITHOUT_RIGHT, Severity::Medium, subject, message).hint(hint));
         };
@@ -267,8 +312,8 @@ impl All<'_> {
                 "[access_audit.actions] actor names the column with the account's name or id";
             return find(&actions.found.table, message, hint);
         }
-        for actor in strangers.into_iter().take(MOST) {
-            let shown = shorten(actor, 100);
+        let strangers = strangers.into_iter().map(|actor| shorten(actor, 100));
+        for shown in open.told(WITHOUT_RIGHT, strangers, |shown| shown) {
             let message = format!(
                 "{shown} did what only administrators may do, and is no account of {}",
                 accounts.table
@@ -318,7 +363,7 @@ impl All<'_> {
             .hint(hint)
     }
 
-    fn actions(&self, actions: &Actions, report: &Reporter) -> ActionsDetail {
+    fn actions(&self, actions: &Actions, open: &Open, report: &Reporter) -> ActionsDetail {
         report.measure("access_admin_actions", actions.total as f64, "", []);
         report.measure(
             "access_admin_actions_outside_hours",
@@ -333,14 +378,15 @@ impl All<'_> {
             .filter(|accounts| accounts.knows_admins)
         {
             report.examined_all(WITHOUT_RIGHT);
-            for name in accounts.actors_without_right.iter().take(MOST) {
+            let without = accounts.actors_without_right.iter();
+            for name in open.told(WITHOUT_RIGHT, without, |name| name) {
                 let message = format!("{name} did what only administrators may do, and is none");
                 report.find(
                     Finding::new(WITHOUT_RIGHT, Severity::Medium, &**name, message)
                         .hint("was it one then? the admin actions of this report"),
                 );
             }
-            self.strangers(actions, accounts, report);
+            self.strangers(actions, accounts, open, report);
         }
         let called = |action: &super::Action| {
             let mut action = action.clone();

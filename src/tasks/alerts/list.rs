@@ -13,7 +13,11 @@ pub(super) fn run(context: &Context, report: &Reporter) -> anyhow::Result<()> {
     let detail = match journal::open_for_reading(&context.state)? {
         None => Detail::default(),
         Some(connection) => Detail {
-            incidents: store::open(&connection)?,
+            incidents: {
+                let mut all = store::open(&connection)?;
+                all.extend(store::settling(&connection)?);
+                all
+            },
             mutes: store::mutes(&connection, context.now)?,
             queues: store::queues(&connection)?,
         },
@@ -30,9 +34,10 @@ pub(super) fn run(context: &Context, report: &Reporter) -> anyhow::Result<()> {
         .iter()
         .map(|queue| u64::from(queue.waiting))
         .sum();
+    let open = detail.incidents.iter().filter(|one| one.resolved.is_none());
     report.summarise(format!(
         "{} open, {} muted, {waiting} waiting to be sent",
-        units::count(detail.incidents.len() as u64, "alert"),
+        units::count(open.count() as u64, "alert"),
         units::count(detail.mutes.len() as u64, "group"),
     ));
     report.detail(&detail)
@@ -42,7 +47,15 @@ fn incidents(detail: &Detail) -> Table {
     Table {
         title: String::new(),
         columns: vec![
-            "no.", "severity", "since", "task", "finding", "subject", "message", "known to",
+            "no.",
+            "severity",
+            "since",
+            "well since",
+            "task",
+            "finding",
+            "subject",
+            "message",
+            "known to",
         ],
         rows: detail
             .incidents
@@ -56,6 +69,7 @@ fn incidents(detail: &Detail) -> Table {
                         false => Cell::Text(word),
                     },
                     Cell::Time(incident.first),
+                    incident.resolved.map_or(Cell::Empty, Cell::Time),
                     Cell::Text(incident.task.clone()),
                     Cell::Text(incident.finding.clone()),
                     Cell::Text(incident.subject.clone()),

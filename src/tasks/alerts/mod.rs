@@ -14,12 +14,13 @@ use crate::alert::{self, Desk, Sent};
 use crate::config::Config;
 use crate::config::sections::{Alerts, ChannelKind, Zone};
 use crate::context::Context;
-use crate::error::{missing, usage};
+use crate::error::{Failure, missing, usage};
 use crate::journal;
 use crate::report::{Reporter, Severity, Step};
 use crate::sys::lock::Lock;
 use crate::sys::machine;
 use crate::task;
+use crate::text;
 use crate::units::{self, Length};
 
 /// Show, acknowledge, close, silence, test and send alerts
@@ -93,7 +94,7 @@ fn severity(word: &str) -> Result<Severity, String> {
 /// What `alerts` returns as `data`.
 #[derive(Default, Serialize, JsonSchema)]
 pub struct Detail {
-    /// What is open, most urgent first.
+    /// What is open, most urgent first; then what is well and not yet said to be, since it comes and goes.
     incidents: Vec<Incident>,
     /// What is muted.
     mutes: Vec<Mute>,
@@ -106,6 +107,9 @@ pub struct Task {
     command: Command,
     desk: Desk,
 }
+
+/// The page that explains each finding, and so names them all.
+const FINDINGS: &str = include_str!("../../../docs/findings.md");
 
 /// A silence for longer than this is a route to be changed.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -216,10 +220,11 @@ fn acknowledge(context: &Context, report: &Reporter, numbers: &[i64]) -> anyhow:
             known.ok_or_else(|| not_open(*number))
         })?;
     }
-    report.summarise(format!(
-        "{} acknowledged",
-        units::count(numbers.len() as u64, "alert")
-    ));
+    let many = units::count(numbers.len() as u64, "alert");
+    report.summarise(match context.dry_run {
+        true => format!("{many} would be acknowledged"),
+        false => format!("{many} acknowledged"),
+    });
     Ok(())
 }
 
@@ -260,6 +265,11 @@ fn silence(
     length: Length,
     reason: &str,
 ) -> anyhow::Result<()> {
+    let open = alert::open(&context.state);
+    let is_open = || open.iter().any(|(id, _)| text::fits(finding, id));
+    if !known_ids().any(|id| text::fits(finding, id)) && !is_open() {
+        return Err(unknown(finding).into());
+    }
     let mute = Mute {
         id: 0,
         kind: "silence".into(),
@@ -287,6 +297,26 @@ fn silence(
     Ok(())
 }
 
+fn known_ids() -> impl Iterator<Item = &'static str> {
+    let id = |line: &'static str| Some(line.strip_prefix("| `")?.split_once('`')?.0);
+    FINDINGS
+        .lines()
+        .filter_map(id)
+        .filter(|id| id.contains('.'))
+}
+
+/// A silence for what is never found would be taken for one.
+fn unknown(finding: &str) -> Failure {
+    let (room, _) = finding.split_once('.').unwrap_or((finding, ""));
+    let near: Vec<_> = known_ids()
+        .filter(|id| id.split_once('.').is_some_and(|(of, _)| of == room))
+        .collect();
+    usage(format!("there is no finding '{finding}'")).hint(match near.is_empty() {
+        true => "as in disk.usage; * stands for any text".to_owned(),
+        false => format!("one of {}", near.join(", ")),
+    })
+}
+
 fn end_silence(context: &Context, report: &Reporter, number: i64) -> anyhow::Result<()> {
     let step = Step {
         kind: "end",
@@ -302,7 +332,10 @@ fn end_silence(context: &Context, report: &Reporter, number: i64) -> anyhow::Res
             _ => Ok(()),
         }
     })?;
-    report.summarise(format!("silence {number} ended"));
+    report.summarise(match context.dry_run {
+        true => format!("silence {number} would end"),
+        false => format!("silence {number} ended"),
+    });
     Ok(())
 }
 
@@ -374,13 +407,17 @@ impl Task {
                 taken += 1;
             }
             for finding in alert::complaints(sent, &channel.name) {
-                report.find(finding.hint("empire-maint config check"));
+                report.find(finding.hint(format!(
+                    "[[alerts.channel]] {}: is the address right, does its server run, is each file that it names there?",
+                    channel.name
+                )));
             }
         }
-        report.summarise(format!(
-            "{taken} of {} took the test message",
-            units::count(wanted.len() as u64, "channel")
-        ));
+        let wanted = units::count(wanted.len() as u64, "channel");
+        report.summarise(match context.dry_run {
+            true => format!("would send a test message to {wanted}"),
+            false => format!("{taken} of {wanted} took the test message"),
+        });
         Ok(())
     }
 
@@ -426,7 +463,11 @@ impl Task {
             transaction.commit()?;
             Ok(())
         })?;
-        report.summarise(format!("a notice for {}", channels.join(", ")));
+        let channels = channels.join(", ");
+        report.summarise(match context.dry_run {
+            true => format!("would send a notice to {channels}"),
+            false => format!("a notice for {channels}"),
+        });
         Ok(())
     }
 

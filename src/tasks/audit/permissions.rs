@@ -1,7 +1,7 @@
 //! `permissions`: who may read and change what should be the application's alone. Nothing is opened but what may be a key or a dump
 //! and stands open to everybody, to see what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Looked;
 use super::scene::Scene;
+use crate::alert;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite;
@@ -23,6 +24,8 @@ const WRITABLE: &str = "permissions.writable";
 const OWNER: &str = "permissions.owner";
 const SETUID: &str = "permissions.setuid";
 const UNREADABLE: &str = "permissions.unreadable";
+/// What each path is judged for.
+const JUDGED: [&str; 4] = [READABLE, WRITABLE, OWNER, SETUID];
 const LARGEST_KEY: u64 = 1 << 20;
 /// The beginning of a file, which says what it is.
 const BEGINNING: u64 = 256;
@@ -63,15 +66,17 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             scene.root.display()
         )));
     }
-    for id in [READABLE, WRITABLE, OWNER, SETUID, UNREADABLE] {
-        report.examined_all(id);
-    }
     let mut judge = Judge {
         report,
         owner: owner(scene)?,
         reachable: BTreeMap::new(),
+        open: BTreeMap::new(),
+        looked_at: BTreeSet::new(),
         found: 0,
     };
+    for (id, subject) in alert::open(&context.state) {
+        judge.open.entry(subject).or_default().insert(id);
+    }
     let mut paths: BTreeMap<PathBuf, What> = BTreeMap::new();
     for database in &scene.store.databases {
         paths.insert(database.path.clone(), What::Database);
@@ -93,8 +98,9 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             .map(|path| (path.clone(), What::Other)),
     );
     for path in &scene.certs.files {
-        for file in keys_at(path) {
-            paths.insert(file, What::Key);
+        match keys_at(path) {
+            Ok(files) => paths.extend(files.into_iter().map(|file| (file, What::Key))),
+            Err(folder) => unreadable.push(folder),
         }
     }
     let mut looked = 0u64;
@@ -137,6 +143,8 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             unreadable.push(folder);
         }
     }
+    judge.say_what_was_looked_at(full && unreadable.is_empty());
+    report.examined_all(UNREADABLE);
     let found = judge.found;
     let more = if full { "" } else { ", not all there are" };
     let mut note = format!("{}{more}, {found} too open", units::count(looked, "path"));
@@ -172,22 +180,28 @@ fn owner(scene: &Scene) -> anyhow::Result<Option<u32>> {
     })
 }
 
-/// The certificate's own folder usually has its key.
-fn keys_at(path: &Path) -> Vec<PathBuf> {
+/// The certificate's own folder usually has its key. Where it cannot be read, which folder that is.
+fn keys_at(path: &Path) -> Result<Vec<PathBuf>, PathBuf> {
     let folder = match files::metadata(path) {
         Ok(Some(meta)) if meta.is_dir() => path,
         _ => files::parent(path),
     };
-    let entries = files::list(folder).unwrap_or_default();
-    entries
+    let entries = files::list(folder).map_err(|_| folder.to_owned())?;
+    let keys = entries
         .iter()
         .take(1000)
         .map(std::fs::DirEntry::path)
         .filter(|path| is_pem(path))
         // certbot leaves links.
         .filter_map(|path| std::fs::canonicalize(path).ok())
-        .filter(|path| is_key(path))
-        .collect()
+        .filter(|path| is_key(path));
+    Ok(keys.collect())
+}
+
+/// A name that is no text does not lead back to what it is about.
+fn is_gone(subject: &str) -> bool {
+    !subject.contains(char::REPLACEMENT_CHARACTER)
+        && matches!(files::link_metadata(Path::new(subject)), Ok(None))
 }
 
 fn is_pem(path: &Path) -> bool {
@@ -301,23 +315,47 @@ struct Judge<'a> {
     report: &'a Reporter,
     owner: Option<u32>,
     reachable: BTreeMap<PathBuf, bool>,
+    /// The alerts that are open: subject and findings.
+    open: BTreeMap<String, BTreeSet<String>>,
+    /// Those subjects that were judged this time.
+    looked_at: BTreeSet<String>,
     found: usize,
 }
 
 impl Judge<'_> {
+    /// What is found beyond the limit is left out, but for what is open: it is not well for being one of many.
     fn find(&mut self, finding: Finding) {
         self.found += 1;
-        if self.found <= MOST_FINDINGS {
+        let open = self.open.get(&finding.subject);
+        if self.found <= MOST_FINDINGS || open.is_some_and(|ids| ids.contains(finding.id)) {
             self.report.find(finding);
         }
     }
 
+    /// Everything where nothing is hidden; else what is open and was judged, or is not there any more.
+    fn say_what_was_looked_at(&self, everything: bool) {
+        if everything {
+            return JUDGED.iter().for_each(|id| self.report.examined_all(id));
+        }
+        for id in JUDGED {
+            let open = self.open.iter().filter(|(_, ids)| ids.contains(id));
+            for (subject, _) in open {
+                if self.looked_at.contains(subject) || is_gone(subject) {
+                    self.report.examined(id, subject.as_str());
+                }
+            }
+        }
+    }
+
     fn path(&mut self, path: &Path, meta: &Metadata, what: What) {
+        let shown = path.display().to_string();
+        if self.open.contains_key(&shown) {
+            self.looked_at.insert(shown.clone());
+        }
         if meta.is_symlink() {
             return;
         }
         let mode = meta.mode() & 0o7777;
-        let shown = path.display().to_string();
         let word = shell_word(&shown);
         let secret = what != What::Other;
         if secret && mode & 0o004 != 0 && (meta.is_file() || what == What::Backup) {

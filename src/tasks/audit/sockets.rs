@@ -21,6 +21,7 @@ const NEW: &str = "sockets.new";
 const FIREWALL: &str = "firewall.changed";
 const KEY: &str = "sockets";
 const FIREWALL_KEY: &str = "firewall";
+const NUMBER_KEY: &str = "firewall_rules";
 /// The rules before they were changed.
 const BEFORE_KEY: &str = "firewall_before";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -150,6 +151,8 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
     // Told once; over when the rules are again what they were before the first change, and not because the next run knows the new
     // ones.
     let first = recalled(context, BEFORE_KEY);
+    let number = count_rules(&rules);
+    let number_before = context.recall(NUMBER_KEY).and_then(|value| value.as_u64());
     let changed = before.filter(|before| *before != now);
     if changed.is_none() && first.as_ref() == Some(&now) {
         report.examined(FIREWALL, "firewall");
@@ -158,14 +161,13 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
         }
     }
     if let Some(before) = changed {
+        let message = format!(
+            "the firewall's rules are not those of the last run: {}",
+            difference(number, number_before)
+        );
         report.find(
-            Finding::new(
-                FIREWALL,
-                Severity::Medium,
-                "firewall",
-                format!("the firewall's rules are not those of the last run ({before}, now {now})"),
-            )
-            .hint("nft list ruleset, or iptables-save"),
+            Finding::new(FIREWALL, Severity::Medium, "firewall", message)
+                .hint("nft list ruleset, or iptables-save"),
         );
         if context.learns() && first.is_none() {
             report.remember(BEFORE_KEY, before);
@@ -173,6 +175,7 @@ fn firewall(context: &Context, report: &Reporter) -> anyhow::Result<String> {
     }
     if context.learns() {
         report.remember(FIREWALL_KEY, now.as_str());
+        report.remember(NUMBER_KEY, number);
     }
     Ok(format!("firewall rules {now}"))
 }
@@ -196,6 +199,33 @@ fn rules(context: &Context) -> anyhow::Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+/// As nft prints them inside a chain, or as iptables-save does.
+fn count_rules(rules: &str) -> u64 {
+    let (mut number, mut in_chain) = (0, false);
+    for line in rules.lines().map(str::trim) {
+        match line {
+            "}" => in_chain = false,
+            line if line.starts_with("chain ") => in_chain = true,
+            line if line.starts_with("-A ") => number += 1,
+            line if in_chain && !line.is_empty() && !line.starts_with("type ") => number += 1,
+            _ => {}
+        }
+    }
+    number
+}
+
+fn difference(now: u64, before: Option<u64>) -> String {
+    let rules = match now {
+        0 => "no rules any more".to_owned(),
+        now => units::count(now, "rule"),
+    };
+    match before {
+        Some(before) if before == now => format!("{rules} as before, but not the same"),
+        Some(before) => format!("{rules}, were {before}"),
+        None => rules,
+    }
 }
 
 /// Without `packets 12 bytes 345`, `[12:345]` and comments, which hold the time.
@@ -235,5 +265,23 @@ mod tests {
         assert_eq!(without_counters(one), without_counters(later));
         let other = later.replace("22", "23");
         assert_ne!(without_counters(one), without_counters(&other));
+    }
+
+    #[test]
+    fn rules_are_counted_in_both_forms() {
+        let nft = "table inet guard {\n\tset bad {\n\t\ttype ipv4_addr\n\t}\n\tchain in {\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 22 accept\n\t\tudp dport 9 drop\n\t}\n}\n";
+        assert_eq!(count_rules(nft), 2);
+        assert_eq!(
+            count_rules("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP\nCOMMIT\n"),
+            1
+        );
+        for (now, before, said) in [
+            (0, Some(14), "no rules any more, were 14"),
+            (12, Some(14), "12 rules, were 14"),
+            (14, Some(14), "14 rules as before, but not the same"),
+            (12, None, "12 rules"),
+        ] {
+            assert_eq!(difference(now, before), said);
+        }
     }
 }

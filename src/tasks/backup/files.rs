@@ -24,6 +24,7 @@ const MISSING: &str = "backup.file-missing";
 const CHANGED: &str = "backup.file-changed";
 const OUTSIDE: &str = "backup.link-outside";
 const SKIPPED: &str = "backup.file-skipped";
+const DATABASE: &str = "backup.database-in-files";
 
 /// What is taken along.
 pub struct Selection {
@@ -209,9 +210,6 @@ impl Selection {
     ) -> anyhow::Result<()> {
         let mut tar = tar::Builder::new(sink);
         tar.follow_symlinks(false);
-        for id in [MISSING, CHANGED, SKIPPED, OUTSIDE] {
-            report.examined_all(id);
-        }
         let absent = &mut |path: &Path, why: &str| missing(report, path, why);
         let (on_the_way, starts) = self.starts(&mut |_, _| {});
         let (mut outside, mut first) = (0, None);
@@ -251,6 +249,10 @@ impl Selection {
         };
         let skipped = self.each(store, &context.state, visit, absent)?;
         tar.finish()?;
+        // Said at the end: an error midway has not looked at the rest.
+        for id in [MISSING, CHANGED, SKIPPED, OUTSIDE, DATABASE] {
+            report.examined_all(id);
+        }
         if let Some((link, target)) = first {
             report.find(
                 Finding::new(
@@ -354,7 +356,7 @@ fn append_file(
     if start[..length] == *b"SQLite format 3\0" {
         report.find(
             Finding::new(
-                "backup.database-in-files",
+                DATABASE,
                 Severity::Medium,
                 path.display().to_string(),
                 "is a database: copied as a file it would be inconsistent, so it was left out",

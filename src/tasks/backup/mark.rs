@@ -43,9 +43,12 @@ pub(super) fn run(
     report.act(step, |permit| {
         archive::rewrite_manifest(permit, &store.folder, &backup.name, &manifest)
     })?;
-    report.summarise(match pin {
-        true => format!("{} stays until it is unpinned", backup.name.stem),
-        false => format!("{} is left to retention again", backup.name.stem),
+    let stem = &backup.name.stem;
+    report.summarise(match (pin, context.dry_run) {
+        (true, false) => format!("{stem} stays until it is unpinned"),
+        (true, true) => format!("{stem} would stay until it is unpinned"),
+        (false, false) => format!("{stem} is left to retention again"),
+        (false, true) => format!("{stem} would be left to retention again"),
     });
     Ok(())
 }

@@ -1,20 +1,36 @@
 //! What under the application's root is in no backup: databases that nobody configured, and everything else by size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::files::{Selection, suggestion};
+use crate::alert;
 use crate::archive::Store;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
+use crate::sys::Stop;
 use crate::sys::files::{self, Identity, Walked};
-use crate::units::Bytes;
+use crate::units::{self, Bytes};
 
+const UNCONFIGURED: &str = "backup.unconfigured-database";
 const MOST_ENTRIES: u64 = 200_000;
 const LONGEST: Duration = Duration::from_secs(5);
 const ENDINGS: [&str; 4] = ["db", "sqlite", "sqlite3", "db3"];
+
+/// What lies below the root and is in no backup, as far as it was seen.
+#[derive(Default)]
+struct Seen {
+    entries: u64,
+    sizes: BTreeMap<PathBuf, u64>,
+    databases: BTreeSet<PathBuf>,
+    /// What this user may not look into.
+    closed: BTreeSet<PathBuf>,
+    /// It was too much, or took too long.
+    cut: bool,
+}
 
 /// One info finding with the largest uncovered entries, one medium finding for each database that nobody configured.
 pub fn report(
@@ -24,8 +40,6 @@ pub fn report(
     store: &Store,
     selection: &Selection,
 ) -> anyhow::Result<()> {
-    report.examined_all("backup.unconfigured-database");
-    report.examined_all("backup.database-in-files");
     let stop = &context.stop;
     if files::metadata(root)?.is_none() {
         return Ok(());
@@ -33,33 +47,12 @@ pub fn report(
     let untouchable = store.untouchable(&context.state)?;
     let skip = |identity: Identity| untouchable.contains(&identity);
     let watch = stop.with_limit(stop.left(LONGEST)?);
-    let mut sizes: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    let mut databases = Vec::new();
-    let mut seen = 0u64;
-    let walked = files::walk(root, &skip, &mut |Walked { path, meta }| {
-        seen += 1;
-        if seen > MOST_ENTRIES || watch.asked() {
-            anyhow::bail!("too much to look at");
-        }
-        let name = path.file_name().unwrap_or_default();
-        if selection.covers(&path) || name == "node_modules" || name == ".git" {
-            return Ok(false);
-        }
-        if meta.is_file() {
-            if is_database(&path) {
-                databases.push(path.clone());
-            }
-            let top = path.strip_prefix(root).unwrap_or(&path);
-            let top: PathBuf = top.components().take(1).collect();
-            *sizes.entry(top).or_default() += meta.len();
-        }
-        Ok(true)
-    });
+    let seen = look(root, &skip, selection, &watch);
     stop.check()?;
-    for path in &databases {
+    for path in &seen.databases {
         report.find(
             Finding::new(
-                "backup.unconfigured-database",
+                UNCONFIGURED,
                 Severity::Medium,
                 path.display().to_string(),
                 "is a database and in no backup",
@@ -67,25 +60,28 @@ pub fn report(
             .hint(suggestion(path, store)),
         );
     }
-    let mut largest: Vec<_> = sizes.into_iter().collect();
-    largest.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-    let shown: Vec<_> = largest
-        .iter()
-        .take(10)
-        .map(|(path, size)| format!("{} ({})", path.display(), Bytes(*size)))
-        .collect();
-    let partly = if walked.is_err() {
-        ", and more that was not looked at"
+    if seen.closed.is_empty() && !seen.cut {
+        report.examined_all(UNCONFIGURED);
     } else {
-        ""
-    };
-    if !shown.is_empty() {
+        // What was not seen this time is not in a backup for that: what is open is looked at by itself.
+        for path in alert::open_paths(&context.state, UNCONFIGURED) {
+            let over = match files::link_metadata(&path) {
+                Ok(None) => true,
+                Ok(Some(meta)) => skip((meta.dev(), meta.ino())) || selection.covers(&path),
+                Err(_) => false,
+            };
+            if over {
+                report.examined(UNCONFIGURED, path.display().to_string());
+            }
+        }
+    }
+    if let Some(message) = seen.message() {
         report.find(
             Finding::new(
                 "backup.uncovered",
                 Severity::Info,
                 root.display().to_string(),
-                format!("in no backup: {}{partly}", shown.join(", ")),
+                message,
             )
             .hint("[[backup.file]] takes files and folders along"),
         );
@@ -93,15 +89,80 @@ pub fn report(
     Ok(())
 }
 
-/// By its first bytes; only files with a database's ending are opened, and none that this process has open.
-fn is_database(path: &Path) -> bool {
+/// Goes through the tree, folder by folder: one that cannot be read hides nothing but what is in it.
+fn look(root: &Path, skip: &dyn Fn(Identity) -> bool, selection: &Selection, watch: &Stop) -> Seen {
+    let mut seen = Seen::default();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let walked = files::walk(&folder, skip, &mut |Walked { path, meta }| {
+            seen.entries += 1;
+            seen.cut |= seen.entries > MOST_ENTRIES || watch.asked();
+            let name = path.file_name().unwrap_or_default();
+            if seen.cut || selection.covers(&path) || name == "node_modules" || name == ".git" {
+                return Ok(false);
+            }
+            if meta.is_dir() {
+                folders.push(path);
+            } else if meta.is_file() {
+                match is_database(&path) {
+                    Ok(true) => drop(seen.databases.insert(path.clone())),
+                    Ok(false) => {}
+                    Err(_) => drop(seen.closed.insert(path.clone())),
+                }
+                let top = path.strip_prefix(root).unwrap_or(&path);
+                let top: PathBuf = top.components().take(1).collect();
+                *seen.sizes.entry(top).or_default() += meta.len();
+            }
+            Ok(false)
+        });
+        if walked.is_err() {
+            seen.closed.insert(folder);
+        }
+        if seen.cut {
+            break;
+        }
+    }
+    seen
+}
+
+impl Seen {
+    /// The largest entries, and what else there may be; nothing where all is covered.
+    fn message(&self) -> Option<String> {
+        let mut largest: Vec<_> = self.sizes.iter().collect();
+        largest.sort_by_key(|(_, size)| std::cmp::Reverse(**size));
+        let shown: Vec<_> = largest
+            .iter()
+            .take(10)
+            .map(|(path, size)| format!("{} ({})", path.display(), Bytes(**size)))
+            .collect();
+        let mut parts = Vec::new();
+        if !shown.is_empty() {
+            parts.push(format!("in no backup: {}", shown.join(", ")));
+        }
+        if let Some(first) = self.closed.first() {
+            parts.push(format!(
+                "{} could not be looked into, the first is {}",
+                units::count(self.closed.len() as u64, "path"),
+                first.display()
+            ));
+        }
+        if self.cut {
+            parts.push("there is more than was looked at".to_owned());
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// By its first bytes; only files with a database's ending are opened, and none that this process has open. An error where it may
+/// be one and cannot be read.
+fn is_database(path: &Path) -> anyhow::Result<bool> {
     let ending = path.extension().and_then(|ending| ending.to_str());
     if !ending.is_some_and(|ending| ENDINGS.contains(&ending)) {
-        return false;
+        return Ok(false);
     }
-    let mut start = [0; 16];
-    files::open_regular(path)
-        .ok()
-        .and_then(|mut file| file.read_exact(&mut start).ok())
-        .is_some_and(|()| &start == b"SQLite format 3\0")
+    let mut start = Vec::new();
+    files::open_regular(path)?
+        .take(16)
+        .read_to_end(&mut start)?;
+    Ok(start == b"SQLite format 3\0")
 }

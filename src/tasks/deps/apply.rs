@@ -1,6 +1,8 @@
 //! `--apply`: package.json and the lock file change places with those that were tested. The old ones stay beside them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use anyhow::Context as _;
 
 use super::handover::{self, PACKAGE, Pair};
 use super::{Task, lock_file};
@@ -74,7 +76,12 @@ pub(super) fn run(task: &Task, context: &Context, report: &Reporter) -> anyhow::
         ),
     });
     if !context.dry_run {
-        judge_deploy(task, report, &project.display().to_string())?;
+        judge_deploy(
+            task,
+            report,
+            &task.project.lock()?,
+            &project.display().to_string(),
+        );
     }
     Ok(())
 }
@@ -90,14 +97,15 @@ fn keep(permit: &Permit, path: &Path, kept: &Path) -> anyhow::Result<()> {
 }
 
 /// Says when what is installed is not what the lock file says: somebody has yet to deploy.
-pub(super) fn judge_deploy(task: &Task, report: &Reporter, subject: &str) -> anyhow::Result<()> {
+pub(super) fn judge_deploy(task: &Task, report: &Reporter, lock: &Lock, subject: &str) {
+    let installed = match installed(task) {
+        Ok(installed) => installed,
+        Err(error) => {
+            let hint = "npm ci, in the project's folder as its owner, makes node_modules anew";
+            return task.unknown(report, "whether a deployment is due", &error, hint);
+        }
+    };
     report.examined(DEPLOY, subject);
-    let installed: PathBuf = task.project.path.join("node_modules/.package-lock.json");
-    if files::link_metadata(&installed)?.is_none() {
-        return Ok(());
-    }
-    let installed = Lock::read(&files::read_small(&installed, LARGEST).unwrap_or_default());
-    let lock = task.project.lock();
     let other: Vec<_> = installed
         .packages
         .iter()
@@ -122,5 +130,14 @@ pub(super) fn judge_deploy(task: &Task, report: &Reporter, subject: &str) -> any
                 .hint("deploy: npm ci as the project's owner, then restart the application"),
         );
     }
-    Ok(())
+}
+
+/// What npm wrote down when it installed; nothing where it did not.
+fn installed(task: &Task) -> anyhow::Result<Lock> {
+    let path = task.project.path.join("node_modules/.package-lock.json");
+    if files::link_metadata(&path)?.is_none() {
+        return Ok(Lock::default());
+    }
+    let content = files::read_small(&path, LARGEST)?;
+    Lock::read(&content).with_context(|| format!("{} cannot be read", path.display()))
 }

@@ -75,7 +75,7 @@ fn attempt(task: &Task, context: &Context, report: &Reporter, lock: &str) -> any
     // A copy that a killed run left is large: it goes, whether there is anything to fix or not.
     scratch::sweep(report, &task.deps.scratch_dir)?;
     let before = task.project.audit(ASK, &context.stop)?;
-    npm::judge(report, &task.project.path, &before, task.level);
+    npm::judge(report, &task.project, &before, task.level);
     let before = match before {
         Verdict::Clean => return Ok(Tried::Nothing),
         Verdict::Unknown(why) => return Ok(Tried::Not(format!("nothing was tried: {why}"))),

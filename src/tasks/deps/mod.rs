@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::config::sections::{Audit, Deps, Reports};
 use crate::context::Context;
 use crate::error::missing;
-use crate::npm::{self, Advisory, Outdated, Project, Verdict};
+use crate::npm::{self, Advisory, Lock, Outdated, Project, Verdict};
 use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
 use crate::task;
 use crate::text;
@@ -137,12 +137,21 @@ impl task::Task for Task {
 impl Task {
     fn look(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let subject = self.project.path.display().to_string();
+        report.examined(UNKNOWN, &*subject);
+        let lock = match self.project.lock() {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                let hint = self.project.hint_of_unknown();
+                self.unknown(report, "what is locked", &error, &hint);
+                None
+            }
+        };
         let mut detail = Detail {
-            node: node::judge(self, context, report)?,
+            node: node::judge(self, context, report, lock.as_ref())?,
             ..Detail::default()
         };
         let (verdict, printed) = self.project.audit_kept(ASK, &context.stop)?;
-        npm::judge(report, &self.project.path, &verdict, self.level);
+        npm::judge(report, &self.project, &verdict, self.level);
         let mut files = Vec::new();
         files.extend(keep::keep(self, context, report, "npm_audit", &printed)?);
         detail.verdict = match &verdict {
@@ -150,7 +159,6 @@ impl Task {
             Verdict::Vulnerable(_) => "vulnerable",
             Verdict::Unknown(_) => "unknown",
         };
-        report.examined(UNKNOWN, &*subject);
         match self.project.outdated(ASK, &context.stop)? {
             Ok((outdated, printed)) => {
                 files.extend(keep::keep(
@@ -183,8 +191,10 @@ impl Task {
             .iter()
             .map(|path| path.display().to_string())
             .collect();
-        judge_deprecated(self, report, &subject);
-        apply::judge_deploy(self, report, &subject)?;
+        if let Some(lock) = &lock {
+            judge_deprecated(lock, report, &subject);
+            apply::judge_deploy(self, report, lock, &subject);
+        }
         keep::expire(self, context, report)?;
         if let Verdict::Vulnerable(advisories) = verdict {
             detail.advisories = advisories;
@@ -194,6 +204,24 @@ impl Task {
         }
         report.summarise(summary(&detail));
         report.detail(&detail)
+    }
+
+    /// What could not be looked at is no reason to leave out the rest, and not well for that.
+    fn unknown(&self, report: &Reporter, what: &str, error: &anyhow::Error, hint: &str) {
+        let message = format!(
+            "it is not known {what}: {}",
+            text::clean(&format!("{error:#}"))
+        );
+        let subject = self.project.path.display().to_string();
+        report.find(
+            Finding::new(
+                UNKNOWN,
+                Severity::Medium,
+                subject,
+                text::shorten(&message, 500),
+            )
+            .hint(hint),
+        );
     }
 }
 
@@ -236,9 +264,8 @@ fn judge_outdated(report: &Reporter, subject: &str, outdated: &[Outdated]) {
 }
 
 /// What its authors gave up gets no fixes any more. What the project asks for itself can be replaced; the rest is only told.
-fn judge_deprecated(task: &Task, report: &Reporter, subject: &str) {
+fn judge_deprecated(lock: &Lock, report: &Reporter, subject: &str) {
     report.examined(DEPRECATED, subject);
-    let lock = task.project.lock();
     let of = |direct: bool| -> Vec<String> {
         lock.packages
             .iter()

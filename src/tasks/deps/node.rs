@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Task;
 use crate::context::Context;
-use crate::npm::{Version, satisfies};
+use crate::npm::{Lock, Version, satisfies};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::process;
 use crate::text;
@@ -50,11 +50,13 @@ pub(super) struct Runtime {
     refused_by: Vec<String>,
 }
 
-/// `None` where there is no Node to ask: the package manager will say that more clearly.
+/// Without a `lock` only the project itself is asked. `None` where there is no Node to ask: the package manager will say that more
+/// clearly.
 pub(super) fn judge(
     task: &Task,
     context: &Context,
     report: &Reporter,
+    lock: Option<&Lock>,
 ) -> anyhow::Result<Option<Runtime>> {
     let mut command = task.project.command("node", &task.project.path)?;
     command.arg("--version");
@@ -72,8 +74,10 @@ pub(super) fn judge(
     if let Some(finding) = end.and_then(|end| ending(&text, end, today)) {
         report.find(finding);
     }
-    report.examined(ENGINES, SUBJECT);
-    let refused_by = refused_by(task, &version)?;
+    let refused_by = refused_by(task, lock, &version)?;
+    if lock.is_some() {
+        report.examined(ENGINES, SUBJECT);
+    }
     if !refused_by.is_empty() {
         let message = format!("{text} is not what is wanted by {}", refused_by.join(", "));
         report.find(
@@ -128,14 +132,13 @@ fn ending(version: &str, end: Date, today: Date) -> Option<Finding> {
 }
 
 /// The project itself first, then its packages.
-fn refused_by(task: &Task, version: &Version) -> anyhow::Result<Vec<String>> {
+fn refused_by(task: &Task, lock: Option<&Lock>, version: &Version) -> anyhow::Result<Vec<String>> {
     let package = task.project.package()?;
     let own = package["engines"]["node"].as_str();
     let own = own.map(|range| ("the project itself".to_owned(), range.to_owned()));
-    let lock = task.project.lock();
     let others = lock
-        .packages
-        .iter()
+        .into_iter()
+        .flat_map(|lock| &lock.packages)
         .filter_map(|one| Some((format!("{} {}", one.name, one.version), one.node.clone()?)));
     Ok(own
         .into_iter()
