@@ -87,7 +87,7 @@ pub struct Outcome {
     /// Rows of the other table that went or wait with them.
     others: u64,
     /// Rows of further tables that the schema lets go along or changes, by table.
-    #[serde(skip_serializing_if = "Beyond::is_empty")]
+    #[serde(default, skip_serializing_if = "Beyond::is_empty")]
     beyond: Beyond,
 }
 
