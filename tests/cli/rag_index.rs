@@ -284,13 +284,17 @@ fn an_index_of_another_dimension_is_the_applications() {
 
 #[test]
 fn an_index_that_cannot_follow_keeps_its_embeddings() {
-    for (factory, told) in [("PQ4x4", "kind IxPq"), ("damaged", "no FAISS index")] {
+    for (content, told) in [
+        ("", "kind IxPq"),
+        ("\0\0\0\0 not an index", "no FAISS index"),
+        ("garbage", "no FAISS index"),
+    ] {
         let mut memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
-        if factory == "damaged" {
-            fs::write(memory.index(), b"\0\0\0\0 not an index").unwrap();
-        } else {
-            memory.factory = factory.to_owned();
+        if content.is_empty() {
+            memory.factory = "PQ4x4".to_owned();
             memory.make(&memory.index(), "plain");
+        } else {
+            fs::write(memory.index(), content).unwrap();
         }
         memory.idle("id < 10");
         let before = fs::read(memory.index()).unwrap();
