@@ -481,6 +481,38 @@ fn an_index_of_other_ids_or_of_a_part_is_left_as_it_is() {
 }
 
 #[test]
+fn the_largest_id_is_one_like_any_other() {
+    for factory in ["IDMap2,Flat", "Flat"] {
+        let memory = Memory::new(factory, "L2", 20, 8);
+        sql(
+            &memory.database(),
+            "UPDATE embeddings SET id = 9223372036854775807 WHERE id = 19;
+             UPDATE chunks SET embedding_id = 9223372036854775807 WHERE embedding_id = 19",
+        );
+        let (code, report) = memory.clean("--rebuild-index");
+        match factory {
+            "Flat" => {
+                let refused = finding(&report, "rag-clean.index-refused")["message"].to_string();
+                assert!(refused.contains("are not 0 to 19"), "{refused}");
+            }
+            _ => {
+                assert_eq!(code, 0, "{report:#}");
+                memory.require_true();
+            }
+        }
+    }
+    // As many as there are positions, and the last one is right, and yet they are others.
+    let memory = Memory::new("Flat", "L2", 20, 8);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET id = -1 WHERE id = 0; UPDATE chunks SET embedding_id = -1 WHERE embedding_id = 0",
+    );
+    let (code, report) = memory.clean("--rebuild-index");
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "rag-clean.index-refused");
+}
+
+#[test]
 fn a_dry_run_lists_the_rebuild_and_writes_nothing() {
     let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
     memory.idle("id < 10");

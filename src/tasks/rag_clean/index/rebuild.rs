@@ -256,8 +256,8 @@ impl Work<'_> {
 
 fn require_possible(held: &Held, drift: &Drift) -> anyhow::Result<()> {
     let shape = &held.index.shape;
-    let positions = drift.skipped == 0 && drift.last.unwrap_or(-1) + 1 == drift.rows.cast_signed();
-    if shape.is_positional() && held.map.is_none() && !positions {
+    let are_ids = drift.skipped == 0 && drift.consecutive;
+    if shape.is_positional() && held.map.is_none() && !are_ids {
         return Err(refused(format!(
             "{shape} has positions for ids, and the ids of the table are not 0 to {}: built anew, it would call every vector by another's id",
             drift.rows.cast_signed() - 1
