@@ -512,6 +512,19 @@ fn the_largest_id_is_one_like_any_other() {
     finding(&report, "rag-clean.index-refused");
 }
 
+/// What is left of an index is judged by its own numbers, whatever its table has: never more than all of it differs.
+#[test]
+fn no_more_than_all_of_an_index_differs() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 20, 8);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET id = id + 1000; UPDATE chunks SET embedding_id = embedding_id + 1000",
+    );
+    let (_, report) = memory.clean("");
+    let told = finding(&report, "rag-clean.index-drift")["message"].to_string();
+    assert!(told.contains("100.0% of the index differ"), "{told}");
+}
+
 #[test]
 fn a_dry_run_lists_the_rebuild_and_writes_nothing() {
     let memory = Memory::new("IDMap2,Flat", "L2", 100, 8);

@@ -43,7 +43,8 @@ impl Drift {
 
     /// The part of all that this is, from 0 to 1.
     pub fn share(&self) -> f64 {
-        percent(self.differing(), self.rows.max(self.vectors)) / 100.0
+        let all = self.common + self.missing + self.stale;
+        percent(self.differing(), all) / 100.0
     }
 }
 

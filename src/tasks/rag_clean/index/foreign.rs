@@ -64,6 +64,7 @@ impl Work<'_> {
             skipped,
             missing: rows.saturating_sub(glance.total),
             stale: glance.total.saturating_sub(rows),
+            common: glance.total.min(rows),
             ..Drift::default()
         };
         self.measure(&subject, &drift);
