@@ -492,8 +492,8 @@ impl Run {
 }
 
 fn unknown(fourcc: &[u8; 4]) -> Failure {
-    let printable = fourcc.iter().all(u8::is_ascii_graphic);
-    if !printable {
+    // Those of all kinds begin with it.
+    if fourcc[0] != b'I' || !fourcc.iter().all(u8::is_ascii_graphic) {
         return damaged("it is no FAISS index");
     }
     refused(format!(

@@ -601,9 +601,15 @@ fn a_text_that_changes_while_the_endpoint_is_asked_is_left_to_the_next_run() {
     all_true(&server, &embedder);
 }
 
-/// The real FAISS makes the index and finds the new vectors in ours.
+/// The real FAISS makes the index and finds the new vectors in ours. A run that was killed before leaves that to the next one.
 #[test]
-fn an_index_follows_in_the_same_run() {
+fn an_index_follows_in_the_same_run_or_in_the_next() {
+    for killed in [false, true] {
+        an_index_follows(killed);
+    }
+}
+
+fn an_index_follows(killed: bool) {
     let embedder = Embedder::start();
     let server = memory(
         &embedder,
@@ -628,8 +634,22 @@ fn an_index_follows_in_the_same_run() {
         String::from_utf8(output.stdout).unwrap()
     };
     peer(&["make", "IDMap2,Flat", "IP", "plain"]);
+    let (_, dry) = clean(&server, "--dry-run");
+    let reason = dry["actions"].as_array().unwrap().last().unwrap()["reason"].to_string();
+    assert!(reason.contains("vectors come or change"), "{reason}");
+    if killed {
+        let mut command = server.command(["rag-clean", "--now", NOW]);
+        let data = server.root().join("data");
+        drop(Paused::before(
+            "unlink",
+            "rag.faiss.new",
+            &data,
+            &mut command,
+        ));
+        all_true(&server, &embedder);
+    }
     let (code, report) = clean(&server, "");
-    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(code, i32::from(killed), "{report:#}"); // a killed run is told of
     let found = &report["data"]["indices"][0];
     assert_eq!(
         (&found["rebuilt"], &found["missing"], &found["moved"]),

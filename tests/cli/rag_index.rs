@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::broken::{copy, everywhere};
 use crate::support::faults::Kind;
 use crate::support::memory::{Memory, NOW, peer};
-use crate::support::{actions, finding, finding_ids, number, sql};
+use crate::support::{BINARY, Paused, Ran, actions, finding, finding_ids, number, sql};
 
 #[test]
 fn a_flat_index_is_byte_for_byte_what_faiss_writes() {
@@ -284,13 +285,17 @@ fn an_index_of_another_dimension_is_the_applications() {
 
 #[test]
 fn an_index_that_cannot_follow_keeps_its_embeddings() {
-    for (factory, told) in [("PQ4x4", "kind IxPq"), ("damaged", "no FAISS index")] {
+    for (content, told) in [
+        ("", "kind IxPq"),
+        ("\0\0\0\0 not an index", "no FAISS index"),
+        ("garbage", "no FAISS index"),
+    ] {
         let mut memory = Memory::new("IDMap2,Flat", "L2", 100, 8);
-        if factory == "damaged" {
-            fs::write(memory.index(), b"\0\0\0\0 not an index").unwrap();
-        } else {
-            memory.factory = factory.to_owned();
+        if content.is_empty() {
+            memory.factory = "PQ4x4".to_owned();
             memory.make(&memory.index(), "plain");
+        } else {
+            fs::write(memory.index(), content).unwrap();
         }
         memory.idle("id < 10");
         let before = fs::read(memory.index()).unwrap();
@@ -490,23 +495,209 @@ fn a_dry_run_lists_the_rebuild_and_writes_nothing() {
     let (_, dry) = memory.clean("--dry-run");
     assert_eq!(print(), before);
     let (_, real) = memory.clean("");
-    let steps = |report: &Value| -> Vec<(Value, Value, Value)> {
-        let actions = report["actions"].as_array().unwrap();
-        let one = |one: &Value| {
-            (
-                one["kind"].clone(),
-                one["target"].clone(),
-                one["reason"].clone(),
-            )
-        };
-        actions.iter().map(one).collect()
-    };
     assert_eq!(steps(&dry), steps(&real));
     assert_eq!(steps(&real).last().unwrap().0, "rebuild");
 }
 
+const SOME: &str = "id % 7 = 3";
+/// One was used lately, else it would be told that nobody keeps the time. It has no text.
+const ALL: &str = "id > 0; UPDATE chunks SET text = '' WHERE id = 0";
+
+fn steps(report: &Value) -> Vec<(Value, Value, Value)> {
+    let actions = report["actions"].as_array().unwrap();
+    let one = |one: &Value| {
+        (
+            one["kind"].clone(),
+            one["target"].clone(),
+            one["reason"].clone(),
+        )
+    };
+    actions.iter().map(one).collect()
+}
+
+/// Whether an index was made from its table is told by what both have: that has to be asked while it is still there.
+#[test]
+fn what_was_decided_before_rows_went_holds_when_they_are_gone() {
+    // Few rows stay that it has; none; and none at all.
+    for (held, more, idle, line) in [
+        (60, 50, "id < 25", "--yes"),
+        (5, 19, "id < 5", "--yes --rebuild-index"),
+        (60, 0, ALL, "--yes"),
+    ] {
+        let memory = Memory::new("IDMap2,Flat", "L2", held, 8);
+        sql(
+            &memory.database(),
+            &format!(
+                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {more})
+                 INSERT INTO embeddings SELECT 1000 + n, vector, last_accessed FROM n, embeddings WHERE id = n % 5 AND n <= {more};
+                 INSERT INTO chunks SELECT id, NULL, id, 'some text' FROM embeddings WHERE id > 1000;"
+            ),
+        );
+        memory.idle(idle);
+        let (_, dry) = memory.clean(&format!("{line} --dry-run"));
+        let (code, report) = memory.clean(line);
+        assert_eq!(code, 0, "{report:#}");
+        assert_eq!(steps(&dry), steps(&report));
+        assert_eq!(report["data"]["indices"][0]["rebuilt"], true, "{report:#}");
+        memory.require_true();
+        let (code, again) = memory.clean("");
+        assert_eq!((code, actions(&again)), (0, Vec::new()), "{again:#}");
+    }
+}
+
+/// What is left of an index is judged by its own numbers, whatever its table has: never more than all of it differs.
+#[test]
+fn no_more_than_all_of_an_index_differs() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 20, 8);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET id = id + 1000; UPDATE chunks SET embedding_id = embedding_id + 1000",
+    );
+    let (_, report) = memory.clean("");
+    let told = finding(&report, "rag-clean.index-drift")["message"].to_string();
+    assert!(told.contains("100.0% of the index differ"), "{told}");
+}
+
+/// Killed when all is gone that the index and the table had in common, which is what tells that one is made from the other.
+#[test]
+fn killed_when_everything_is_gone_the_next_run_empties_the_index() {
+    for line in ["", "--rebuild-index"] {
+        let memory = Memory::new("IDMap2,Flat", "L2", 60, 8);
+        memory.idle(ALL);
+        let mut command = memory
+            .server
+            .command(["rag-clean", "--yes", "--now", NOW, "--json"]);
+        let data = memory.server.root().join("data");
+        drop(Paused::before(
+            "unlink",
+            "rag.faiss.new",
+            &data,
+            &mut command,
+        ));
+        assert_eq!(
+            (memory.ids().len(), data.join("rag.faiss.pending").exists()),
+            (0, true)
+        );
+        let (_, dry) = memory.clean(&format!("{line} --dry-run"));
+        let (code, report) = memory.clean(line);
+        assert_eq!(code, 0, "{report:#}"); // the killed one was told of already
+        assert_eq!(steps(&dry), steps(&report));
+        memory.require_true();
+        assert!(!data.join("rag.faiss.pending").exists());
+    }
+}
+
+/// A mark is about the file that was there: what somebody has written since is judged as it is.
+#[test]
+fn a_mark_says_nothing_of_an_index_that_is_newer() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 60, 8);
+    let data = memory.server.root().join("data");
+    fs::write(data.join("rag.faiss.pending"), "").unwrap();
+    // As it is, nothing is left to do.
+    let (code, report) = memory.clean("");
+    assert_eq!((code, actions(&report)), (0, Vec::new()), "{report:#}");
+    assert!(!data.join("rag.faiss.pending").exists());
+    fs::write(data.join("rag.faiss.pending"), "").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let index = fs::read(memory.index()).unwrap();
+    fs::write(memory.index(), &index).unwrap();
+    sql(&memory.database(), "UPDATE embeddings SET id = id + 1000");
+    let (code, report) = memory.clean("--step idle");
+    assert_eq!(code, 2, "{report:#}");
+    let refused = finding(&report, "rag-clean.index-refused")["message"].to_string();
+    assert!(refused.contains("none of its 60 ids"), "{refused}");
+    assert_eq!(fs::read(memory.index()).unwrap(), index);
+}
+
+/// The folder is the application's: what it has put under the name of the mark is not written to.
+#[test]
+fn what_has_the_name_of_the_mark_stays_as_it_is() {
+    let memory = Memory::new("IDMap2,Flat", "L2", 60, 8);
+    memory.idle("id < 6");
+    let mark = memory.index().with_file_name("rag.faiss.pending");
+    fs::create_dir(&mark).unwrap();
+    let (code, report) = memory.clean("");
+    assert_eq!((code, memory.ids().len()), (2, 60), "{report:#}");
+    fs::remove_dir(&mark).unwrap();
+    let other = memory.server.path().join("other");
+    fs::write(&other, "something").unwrap();
+    fs::hard_link(&other, &mark).unwrap();
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 0, "{report:#}");
+    assert!(!mark.exists());
+    assert_eq!(fs::read_to_string(&other).unwrap(), "something");
+    memory.require_true();
+}
+
+#[test]
+fn the_largest_id_is_one_like_any_other() {
+    for factory in ["IDMap2,Flat", "Flat"] {
+        let memory = Memory::new(factory, "L2", 20, 8);
+        sql(
+            &memory.database(),
+            "UPDATE embeddings SET id = 9223372036854775807 WHERE id = 19;
+             UPDATE chunks SET embedding_id = 9223372036854775807 WHERE embedding_id = 19",
+        );
+        let (code, report) = memory.clean("--rebuild-index");
+        match factory {
+            "Flat" => {
+                let refused = finding(&report, "rag-clean.index-refused")["message"].to_string();
+                assert!(refused.contains("are not 0 to 19"), "{refused}");
+            }
+            _ => {
+                assert_eq!(code, 0, "{report:#}");
+                memory.require_true();
+            }
+        }
+    }
+    // As many as there are positions, and the last one is right, and yet they are others.
+    let memory = Memory::new("Flat", "L2", 20, 8);
+    sql(
+        &memory.database(),
+        "UPDATE embeddings SET id = -1 WHERE id = 0; UPDATE chunks SET embedding_id = -1 WHERE embedding_id = 0",
+    );
+    let (code, report) = memory.clean("--rebuild-index");
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "rag-clean.index-refused");
+}
+
+/// A real disk that has room for the index, but not for the log of the rows that go. Mounting it needs root.
+#[test]
+fn the_log_of_what_goes_has_to_fit_too() {
+    let mounts = Command::new("unshare")
+        .args(["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .status();
+    if !mounts.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let memory = Memory::new("IDMap2,Flat", "L2", 4_000, 16);
+    memory.idle("id % 5 = 0");
+    let script = format!(
+        "cd '{root}'; cp -a data data.kept; mount -t tmpfs -o size=8m tmpfs data || exit 99
+         cp -a data.kept/. data
+         clean() {{ {BINARY} -c '{config}' rag-clean --yes --now {NOW} --json >\"../$1\"; echo $? >>../codes; }}
+         head -c $(($(df --output=avail -B1 data | tail -1) - 700000)) /dev/zero >data/fill
+         clean first; ls data >../left; rm data/fill; clean second
+         cp -a data/. data.kept; umount data; cp -a data.kept/. data",
+        root = memory.server.root().display(),
+        config = memory.server.config_path().display(),
+    );
+    let ran = Ran::of(Command::new("unshare").args(["-m", "sh", "-c", &script]));
+    let read = |name: &str| fs::read_to_string(memory.server.path().join(name)).unwrap();
+    assert_eq!(read("codes"), "2\n0\n", "{ran:?}");
+    let first: Value = serde_json::from_str(&read("first")).unwrap();
+    let refused = finding(&first, "rag-clean.refused")["message"].to_string();
+    assert!(
+        refused.contains("the new index and the log of what goes"),
+        "{refused}"
+    );
+    assert!(!read("left").contains("pending"), "{}", read("left"));
+    assert_eq!(memory.ids().len(), 3_200);
+    memory.require_true();
+}
+
 /// Breaks a run at many points: at each the application finds a whole index and a sound database, and the next run finishes.
-fn survives(factory: &str, kind: Kind) {
+fn survives(factory: &str, idle: &str, kind: Kind) {
     let bare = matches!(factory, "Flat" | "HNSW8,Flat");
     let lines = match bare {
         true => "positions_map = \"data/rag.ids.npy\"\n",
@@ -518,10 +709,10 @@ fn survives(factory: &str, kind: Kind) {
         false => memory.index(),
     };
     let old_map = fs::read(&map).unwrap();
-    memory.idle("id % 7 = 3");
+    memory.idle(idle);
     let old = fs::read(memory.index()).unwrap();
     let read = || (fs::read(memory.index()).unwrap(), fs::read(&map).unwrap());
-    let line = format!("rag-clean --now {NOW} --json");
+    let line = format!("rag-clean --yes --now {NOW} --json");
     everywhere(
         &memory.server,
         &line,
@@ -555,6 +746,8 @@ fn survives(factory: &str, kind: Kind) {
             for left in [
                 "rag.faiss.new",
                 "rag.faiss.bak.new",
+                "rag.faiss.pending",
+                "rag.faiss.pending.new",
                 "rag.ids.npy.new",
                 "rag.ids.npy.bak.new",
             ] {
@@ -569,13 +762,15 @@ fn survives(factory: &str, kind: Kind) {
 
 #[test]
 fn killed_anywhere_the_index_is_whole() {
-    survives("IDMap2,Flat", Kind::Kill);
-    survives("IVF4,Flat", Kind::Kill);
-    survives("HNSW8,Flat", Kind::Kill);
+    survives("IDMap2,Flat", SOME, Kind::Kill);
+    survives("IDMap2,Flat", ALL, Kind::Kill);
+    survives("IVF4,Flat", SOME, Kind::Kill);
+    survives("HNSW8,Flat", SOME, Kind::Kill);
 }
 
 #[test]
 fn a_disk_that_fills_up_costs_neither_row_nor_index() {
-    survives("IDMap2,Flat", Kind::Enospc { sticky: true });
-    survives("HNSW8,Flat", Kind::Enospc { sticky: true });
+    survives("IDMap2,Flat", SOME, Kind::Enospc { sticky: true });
+    survives("IDMap2,Flat", ALL, Kind::Enospc { sticky: true });
+    survives("HNSW8,Flat", SOME, Kind::Enospc { sticky: true });
 }

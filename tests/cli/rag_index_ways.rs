@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::memory::{Memory, peer};
-use crate::support::{finding, finding_ids};
+use crate::support::{actions, finding, finding_ids, sql};
 
 fn held(pair: &Value) -> Vec<i64> {
     let mut ids: Vec<i64> = serde_json::from_value(pair["ids"].clone()).unwrap();
@@ -189,6 +189,58 @@ fn a_command_that_fails_or_lies_replaces_nothing() {
                 "{how}: {left}"
             );
         }
+    }
+}
+
+/// How many vectors it has says nothing of which: that it was not rebuilt has to be remembered.
+#[test]
+fn what_a_command_did_not_do_is_left_to_the_next_run() {
+    let lines = command("IDMap2,PQ4x4", "fine");
+    let memory = Memory::with("IDMap2,PQ4x4", "L2", 300, 8, &lines);
+    let config = memory.server.config_path();
+    let fine = fs::read_to_string(&config).unwrap();
+    let fail = fine.replace("\"fine\"", "\"fail\"");
+    assert_ne!(fine, fail);
+    fs::write(&config, fail).unwrap();
+    memory.idle("id < 10");
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "rag-clean.index-failed");
+    sql(
+        &memory.database(),
+        "INSERT INTO embeddings SELECT id + 1000, vector, last_accessed FROM embeddings WHERE id < 20;
+         INSERT INTO chunks SELECT id, NULL, id, 'some text' FROM embeddings WHERE id > 1000;",
+    );
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "rag-clean.index-failed");
+    fs::write(&config, fine).unwrap();
+    let (code, report) = memory.clean("");
+    assert_eq!(code, 0, "{report:#}");
+    memory.require_true();
+    let (_, again) = memory.clean("");
+    assert!(actions(&again).is_empty(), "{again:#}");
+}
+
+/// Rows that were to go and stayed are no reason to have it written anew.
+#[test]
+fn where_nothing_went_nothing_is_left_to_do() {
+    let memory = Memory::with(
+        "IDMap2,PQ4x4",
+        "L2",
+        300,
+        8,
+        &command("IDMap2,PQ4x4", "fine"),
+    );
+    sql(
+        &memory.database(),
+        "CREATE TRIGGER stays BEFORE DELETE ON embeddings BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    memory.idle("id < 10");
+    for _ in 0..2 {
+        let (_, report) = memory.clean("");
+        finding(&report, "rag-clean.kept");
+        assert_eq!(report["data"]["indices"][0]["rebuilt"], false, "{report:#}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::memory::{Memory, NOW};
 use crate::support::{Ran, Server, fill};
 
 fn validator(which: &str) -> jsonschema::Validator {
@@ -15,6 +16,9 @@ fn every_report_fits_its_schema() {
     let validator = validator("report");
     let server = Server::new();
     let broken = Server::empty().raw_config("[backup]\nthreads = \"many\"\n");
+    let memory = Memory::new("IDMap2,Flat", "L2", 20, 8);
+    memory.idle("id < 3");
+    let clean = format!("rag-clean --now {NOW}");
     let lines = [
         (&server, "backup", 0),
         (&server, "backup list", 0),
@@ -35,6 +39,7 @@ fn every_report_fits_its_schema() {
         (&server, "backup --nonsense", 3),
         (&server, "config show", 0),
         (&server, "config check", 0),
+        (&memory.server, &clean, 0),
         (&broken, "backup", 3),
         (&broken, "config check", 3),
     ];

@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params_from_iter};
 
 use super::duplicates::Twins;
+use super::index;
 use super::memory::Memory;
 use super::merge;
 use super::plan::{Along, Removal};
@@ -27,6 +28,8 @@ pub struct Scene<'a> {
     pub source: &'a Source,
     /// Its tables.
     pub memory: &'a Memory,
+    /// Its indices.
+    pub indices: &'a index::Work<'a>,
     /// Looks ahead.
     pub reader: &'a Connection,
     /// The lock of the series.

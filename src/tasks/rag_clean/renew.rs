@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use super::apply::Scene;
 use super::changed;
 use super::embed::{self, Ended};
+use super::index;
 use super::run::{BUSY, FAILED, GAVE_WAY, Work};
 use super::{Detail, word};
 use crate::config::sections::RagStep;
@@ -117,10 +118,19 @@ impl Work<'_> {
             return Ok(false);
         };
         let due = looked.due_rows();
-        let done = self.report.act(step, |_| {
+        let done = self.report.act(step, |permit| {
             let (path, stop) = (&self.source.path, &self.context.stop);
             let writer = sqlite::open_writer(path, stop, BUSY, false)?;
+            let marked = scene.indices.mark(permit)?;
             let finished = looked.embed(scene, &self.run.rag, endpoint, &writer, pace);
+            // After another error it is not known what was committed.
+            let is_known = finished
+                .as_ref()
+                .err()
+                .is_none_or(|error| error.is::<Ended>());
+            if looked.outcome.done == 0 && is_known {
+                index::unmark(permit, &marked)?;
+            }
             finished.with_context(|| {
                 format!(
                     "after {} of {}",

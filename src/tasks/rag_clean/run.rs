@@ -25,7 +25,7 @@ use super::{Detail, PATIENCE, word};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::error::{self, Failure, Kind, config, refused};
+use crate::error::{self, Kind, config, refused};
 use crate::optimize::Optimizer;
 use crate::report::{Finding, Reporter, Severity, Step};
 use crate::sqlite::{self, LONGEST_LOCK, Pace};
@@ -87,7 +87,7 @@ pub struct Outcome {
     /// Rows of the other table that went or wait with them.
     others: u64,
     /// Rows of further tables that the schema lets go along or changes, by table.
-    #[serde(skip_serializing_if = "Beyond::is_empty")]
+    #[serde(default, skip_serializing_if = "Beyond::is_empty")]
     beyond: Beyond,
 }
 
@@ -184,8 +184,7 @@ impl Work<'_> {
             &self.context.stop,
         )?;
         let memory = Memory::find(&reader, &self.run.rag.tables, self.source, self.context)?;
-        let looked = self.look_at_indices()?;
-        let mut indices = index::Work {
+        let indices = index::Work {
             context: self.context,
             report: self.report,
             source: self.source,
@@ -193,13 +192,13 @@ impl Work<'_> {
             reader: &reader,
             when: self.run.rebuild,
             retrain: self.run.retrain,
-            unlinked: false,
+            looked: self.look_at_indices()?,
         };
         let Planned {
             removals,
             twins,
             renewal,
-        } = self.plan(steps, &memory, &looked, &indices)?;
+        } = self.plan(steps, &memory, &indices)?;
         detail.duplicates = twins.as_ref().map(|twins| twins.outcome.clone());
         let mut pace = Pace::new(path, &self.context.stop);
         let scene = Scene {
@@ -207,12 +206,13 @@ impl Work<'_> {
             report: self.report,
             source: self.source,
             memory: &memory,
+            indices: &indices,
             reader: &reader,
             held: self.held,
             rag: &self.run.rag,
             twins: twins.as_ref(),
         };
-        indices.unlinked = renewal.writes_vectors();
+        let mut change = None;
         let mut gave_way = false;
         for removal in &removals {
             if gave_way {
@@ -226,14 +226,20 @@ impl Work<'_> {
                 true => last.chosen,
                 false => last.done,
             };
-            indices.unlinked |= removal.takes_embeddings(&memory, rows, last.others);
+            if removal.takes_embeddings(&memory, rows, last.others) {
+                change = Some(index::GONE);
+            }
         }
         if !gave_way {
+            let would = self.report.dry_run() && renewal.writes_vectors();
             self.renew(&scene, renewal, &mut pace, detail)?;
+            if would || detail.embedded.as_ref().is_some_and(|one| one.done > 0) {
+                change = change.or(Some(index::RENEWED));
+            }
         }
-        for one in &looked {
+        for one in &indices.looked {
             self.report.examined(index::FAILED, one.subject());
-            let done = || indices.bring_in_line(one, &mut detail.indices);
+            let done = || indices.bring_in_line(one, change, &mut detail.indices);
             self.report.attempt(index::FAILED, &one.subject(), done)?;
         }
         detail.database = Some(self.size(&reader, &pace)?);
@@ -306,11 +312,9 @@ impl Work<'_> {
         &self,
         steps: &[RagStep],
         memory: &Memory,
-        looked: &[Looked],
         indices: &index::Work<'_>,
     ) -> anyhow::Result<Planned> {
         let (run, reader) = (self.run, indices.reader);
-        let mut follows = None;
         let mut planner =
             Planner::new(&run.rag, memory, reader, self.source, self.context, run.yes);
         let mut found = Vec::new();
@@ -325,11 +329,7 @@ impl Work<'_> {
                 if !planned.iter().any(takes) {
                     return Ok(());
                 }
-                let why = match &follows {
-                    Some(known) => known,
-                    None => follows.insert(cannot_follow(looked, indices)?),
-                };
-                match why {
+                match indices.cannot_follow()? {
                     Some(why) => Err(refused(format!(
                         "embeddings would go and an index go on to return them: {why}"
                     ))
@@ -363,6 +363,9 @@ impl Work<'_> {
                 match texts() {
                     Ok(looked) => renewal.texts = Some(looked),
                     Err(error) => self.in_doubt(subject, error)?,
+                }
+                if renewal.writes_vectors() {
+                    indices.judge()?;
                 }
             }
         }
@@ -475,13 +478,22 @@ impl Work<'_> {
             target: format!("{}: {}", self.source.name, removal.table.name),
             reason,
         };
-        self.report.act(step, |_| {
+        let takes = |rows, others| removal.takes_embeddings(scene.memory, rows, others);
+        self.report.act(step, |permit| {
             let (path, stop) = (&self.source.path, &self.context.stop);
             let writer = sqlite::open_writer(path, stop, BUSY, false)?;
             self.teach(&writer)?;
+            let marked = match takes(removal.chosen, removal.others) {
+                true => scene.indices.mark(permit)?,
+                false => Vec::new(),
+            };
             scene
                 .apply(&writer, removal, pace, done)
-                .with_context(|| format!("after {}", units::count(done.rows, "row")))
+                .with_context(|| format!("after {}", units::count(done.rows, "row")))?;
+            match takes(done.rows, done.others) {
+                true => Ok(()),
+                false => index::unmark(permit, &marked),
+            }
         })?;
         Ok(())
     }
@@ -535,24 +547,4 @@ impl Work<'_> {
             transactions: pace.turns(),
         })
     }
-}
-
-/// Why an index would go on to return embeddings that are gone; none where all can be rebuilt.
-fn cannot_follow(looked: &[Looked], indices: &index::Work<'_>) -> anyhow::Result<Option<Failure>> {
-    if let Some(why) = looked.iter().find_map(Looked::cannot_follow) {
-        return Ok(Some(why));
-    }
-    for one in looked {
-        match indices.require_possible(one) {
-            Err(error) if error::kind_of(&error) == Kind::Refused => {
-                let hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-                return Ok(Some(Failure {
-                    hint,
-                    ..refused(format!("{}: {error:#}", one.subject()))
-                }));
-            }
-            other => other?,
-        }
-    }
-    Ok(None)
 }

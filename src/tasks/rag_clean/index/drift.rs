@@ -31,8 +31,8 @@ pub struct Drift {
     pub moved: u64,
     /// The vectors of the index are those of the table, brought to length 1.
     pub normalised: bool,
-    /// The last id of the table.
-    pub last: Option<i64>,
+    /// The ids of the table are 0, 1, 2 and so on.
+    pub consecutive: bool,
 }
 
 impl Drift {
@@ -43,7 +43,8 @@ impl Drift {
 
     /// The part of all that this is, from 0 to 1.
     pub fn share(&self) -> f64 {
-        percent(self.differing(), self.rows.max(self.vectors)) / 100.0
+        let all = self.common + self.missing + self.stale;
+        percent(self.differing(), all) / 100.0
     }
 }
 
@@ -126,13 +127,14 @@ impl Work<'_> {
         let mut drift = Drift {
             vectors: entries.len() as u64 + held.nameless,
             stale: held.nameless + held.surplus,
+            consecutive: true,
             ..Drift::default()
         };
         let (mut own, mut same, mut close) = (Vec::new(), 0u64, 0u64);
         let mut scaled = Vec::new();
         let skipped = self.rows(index.shape.width(), &mut |id, bytes| {
+            drift.consecutive &= id == drift.rows.cast_signed();
             drift.rows += 1;
-            drift.last = Some(id);
             while left.next_if(|one| one.id < id).is_some() {
                 drift.stale += 1;
             }

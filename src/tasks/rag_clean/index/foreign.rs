@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::drift::Drift;
+use super::pending::{self, Pending};
 use super::publish::{keep, publish, require, require_kept, waiting};
 use super::{DRIFT, ON_TRUST, Outcome, Work};
 use crate::error::refused;
@@ -47,6 +48,8 @@ impl Work<'_> {
     pub(super) fn have_rebuilt(
         &self,
         foreign: &Foreign,
+        change: Option<&str>,
+        pending: Pending,
         outcomes: &mut Vec<Outcome>,
     ) -> anyhow::Result<()> {
         let subject = foreign.path.display().to_string();
@@ -64,6 +67,7 @@ impl Work<'_> {
             skipped,
             missing: rows.saturating_sub(glance.total),
             stale: glance.total.saturating_sub(rows),
+            common: glance.total.min(rows),
             ..Drift::default()
         };
         self.measure(&subject, &drift);
@@ -75,7 +79,7 @@ impl Work<'_> {
         ));
         self.report.examined(DRIFT, &subject);
         self.report.examined(ON_TRUST, &subject);
-        let Some(reason) = self.due(&drift) else {
+        let Some(reason) = self.due(&drift, change, pending.due) else {
             self.tell(&subject, &drift, &Ok(()));
             return Ok(());
         };
@@ -109,6 +113,7 @@ impl Work<'_> {
         let ids = files::with_suffix(&new, ".ids");
         let clear = || files::remove(permit, &new).and_then(|()| files::remove(permit, &ids));
         clear()?; // of a run that was killed
+        pending::set(permit, &foreign.path)?;
         let done = self.write_and_check(permit, foreign, &new, &ids);
         if done.is_err() {
             let _ = clear();
@@ -164,6 +169,7 @@ impl Work<'_> {
         require(foreign.glance.is_still(&foreign.path)?)?;
         keep(permit, &foreign.path)?;
         publish(permit, &foreign.path)?;
+        pending::clear(permit, &foreign.path)?;
         Ok(proven)
     }
 

@@ -1,8 +1,11 @@
 //! What is there of a configured index, before anything goes.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
+use super::drift::Drift;
 use super::foreign::Foreign;
+use super::pending::Pending;
 use super::{ABSENT, REFUSED, UNUSABLE, Wanted, When};
 use crate::error::{self, Failure, Kind, refused};
 use crate::faiss::{Glance, Index, Positions};
@@ -11,8 +14,13 @@ use crate::sys::files;
 
 /// A configured index, looked at before anything goes.
 pub struct Looked {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) found: Found,
+    /// What an earlier run has left to do.
+    pub(super) pending: Pending,
+    /// How it differs from the table, or why it could not be rebuilt. Told once, before anything of the table changes: by the numbers
+    /// afterwards it could not be told any more.
+    pub(super) judged: OnceCell<Result<Drift, Failure>>,
 }
 
 pub(super) enum Found {
@@ -101,6 +109,8 @@ impl Looked {
         Ok(Self {
             path: path.clone(),
             found,
+            pending: Pending::of(path)?,
+            judged: OnceCell::new(),
         })
     }
 
@@ -109,8 +119,8 @@ impl Looked {
         self.path.display().to_string()
     }
 
-    /// Why it would go on to return embeddings that are gone; none where it can be rebuilt.
-    pub fn cannot_follow(&self) -> Option<Failure> {
+    /// Why it would go on to return embeddings that are gone, as far as the file tells; none where it can be rebuilt.
+    pub(super) fn cannot_follow(&self) -> Option<Failure> {
         match &self.found {
             Found::Absent | Found::Foreign(_) => None,
             Found::Unusable(why) => Some(refused(why)),

@@ -4,10 +4,11 @@
 mod drift;
 mod foreign;
 mod look;
+mod pending;
 mod publish;
 mod rebuild;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -16,12 +17,13 @@ use serde::Serialize;
 
 use drift::Drift;
 use look::{Found, Held};
+use pending::Pending;
 
 use super::memory::Memory;
 use crate::archive::Source;
 use crate::context::Context;
-use crate::error::{self, Kind};
-use crate::report::{Cell, Document, Finding, Reporter, Severity, Step, Table};
+use crate::error::{self, Failure, Kind, refused};
+use crate::report::{Cell, Document, Finding, Permit, Reporter, Severity, Step, Table};
 use crate::sqlite;
 use crate::units::count;
 
@@ -142,6 +144,27 @@ pub fn table(indices: &[Outcome]) -> Document {
     })
 }
 
+/// What was refused, as a value.
+fn refusal<T>(done: anyhow::Result<T>) -> anyhow::Result<Result<T, Failure>> {
+    match done {
+        Err(error) if error::kind_of(&error) == Kind::Refused => {
+            let hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
+            Ok(Err(Failure {
+                hint,
+                ..refused(format!("{error:#}"))
+            }))
+        }
+        other => other.map(Ok),
+    }
+}
+
+/// Takes those marks away: nothing has changed.
+pub fn unmark(permit: &Permit, marked: &[&Path]) -> anyhow::Result<()> {
+    marked
+        .iter()
+        .try_for_each(|path| pending::clear(permit, path))
+}
+
 /// What all indices of a run need.
 pub struct Work<'a> {
     /// The run.
@@ -158,20 +181,95 @@ pub struct Work<'a> {
     pub when: When,
     /// The lists of an IVF get new centroids.
     pub retrain: bool,
-    /// Embeddings went, or would have.
-    pub unlinked: bool,
+    /// The indices.
+    pub looked: Vec<Looked>,
 }
 
+/// Why an index has to follow: rows of the table went, or would have.
+pub const GONE: &str = "what goes has to go from it too";
+/// The same: vectors came or changed, or would have.
+pub const RENEWED: &str = "vectors come or change";
+
 impl Work<'_> {
-    /// Compares, and rebuilds where that is due, from the state of the table that it was compared with.
+    /// Why an index would go on to return embeddings that are gone; none where all can be rebuilt.
+    pub fn cannot_follow(&self) -> anyhow::Result<Option<Failure>> {
+        if let Some(why) = self.looked.iter().find_map(Looked::cannot_follow) {
+            return Ok(Some(why));
+        }
+        for one in &self.looked {
+            let told = |why: &Failure| Failure {
+                hint: why.hint.clone(),
+                ..refused(format!("{}: {why}", one.subject()))
+            };
+            match (self.judged(one)?, &one.found) {
+                (Err(why), _) => return Ok(Some(told(why))),
+                (Ok(drift), Found::Held(held)) => {
+                    if let Err(why) = refusal(self.require_room_before(held, drift))? {
+                        return Ok(Some(told(&why)));
+                    }
+                }
+                (Ok(_), _) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges every index while nothing of the table has changed. What cannot be looked at is told when it is to be brought in line.
+    pub fn judge(&self) -> anyhow::Result<()> {
+        for one in &self.looked {
+            match self.judged(one) {
+                Err(error) if error::ends_the_run(&error) => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn judged<'l>(&self, looked: &'l Looked) -> anyhow::Result<&'l Result<Drift, Failure>> {
+        if let Some(known) = looked.judged.get() {
+            return Ok(known);
+        }
+        let judged = refusal(self.require_possible(looked))?;
+        Ok(looked.judged.get_or_init(|| judged))
+    }
+
+    /// Marks those that will have to be built anew, before the first vector of the table goes, comes or changes. Returns those that
+    /// were not marked.
+    pub fn mark(&self, permit: &Permit) -> anyhow::Result<Vec<&Path>> {
+        let mut new = Vec::new();
+        for one in &self.looked {
+            let follows = match one.found {
+                Found::Held(_) => matches!(one.judged.get(), Some(Ok(_))),
+                Found::Foreign(_) => true,
+                Found::Absent | Found::Unusable(_) => false,
+            };
+            if follows && pending::set(permit, &one.path)? {
+                new.push(one.path.as_path());
+            }
+        }
+        Ok(new)
+    }
+
+    /// Compares, and rebuilds where that is due, from the state of the table that it was compared with. `change` is what this run did
+    /// to the table.
     pub fn bring_in_line(
         &self,
         looked: &Looked,
+        change: Option<&str>,
         outcomes: &mut Vec<Outcome>,
     ) -> anyhow::Result<()> {
         let done: &dyn Fn(&mut Vec<Outcome>) -> anyhow::Result<()> = match &looked.found {
-            Found::Held(held) => &|outcomes| self.compare_and_rebuild(held, outcomes),
-            Found::Foreign(foreign) => &|outcomes| self.have_rebuilt(foreign, outcomes),
+            Found::Held(held) => {
+                let decided = change.is_some() && matches!(looked.judged.get(), Some(Ok(_)));
+                let pending = Pending {
+                    settled: looked.pending.settled || decided,
+                    ..looked.pending
+                };
+                &move |outcomes| self.compare_and_rebuild(held, change, pending, outcomes)
+            }
+            Found::Foreign(foreign) => {
+                &|outcomes| self.have_rebuilt(foreign, change, looked.pending, outcomes)
+            }
             Found::Absent | Found::Unusable(_) => return Ok(()),
         };
         self.batch("BEGIN")?;
@@ -190,24 +288,32 @@ impl Work<'_> {
         }
     }
 
-    /// Refused where it could not be rebuilt without the rows that are to go. All of it sees one state of the table.
-    pub fn require_possible(&self, looked: &Looked) -> anyhow::Result<()> {
+    /// How it differs from the table. Refused where it could not be rebuilt. All of it sees one state of the table.
+    fn require_possible(&self, looked: &Looked) -> anyhow::Result<Drift> {
         self.batch("BEGIN")?;
         let possible = match &looked.found {
             Found::Held(held) => self.require_ids().and_then(|()| {
                 let drift = self.drift(held)?;
-                self.require_rebuildable(held, &drift)?;
-                self.require_room(held, &drift)
+                self.require_rebuildable(held, &drift, looked.pending.settled)?;
+                Ok(drift)
             }),
             Found::Foreign(foreign) => foreign
                 .require_possible()
-                .and_then(|()| self.ids(foreign.glance.dimension * 4).map(|_| ())),
-            Found::Absent | Found::Unusable(_) => Ok(()),
+                .and_then(|()| self.ids(foreign.glance.dimension * 4))
+                .map(|_| Drift::default()),
+            Found::Absent | Found::Unusable(_) => Ok(Drift::default()),
         };
-        possible.and(self.let_go())
+        let ended = self.let_go();
+        possible.and_then(|drift| ended.map(|()| drift))
     }
 
-    fn compare_and_rebuild(&self, held: &Held, outcomes: &mut Vec<Outcome>) -> anyhow::Result<()> {
+    fn compare_and_rebuild(
+        &self,
+        held: &Held,
+        change: Option<&str>,
+        pending: Pending,
+        outcomes: &mut Vec<Outcome>,
+    ) -> anyhow::Result<()> {
         let subject = held.path.display().to_string();
         self.require_ids()?;
         let drift = self.drift(held)?;
@@ -220,8 +326,12 @@ impl Work<'_> {
             &drift,
         ));
         self.report.examined(DRIFT, &subject);
-        let due = self.due(&drift);
-        let possible = self.require_rebuildable(held, &drift);
+        let left = pending.due && drift.differing() > 0;
+        if pending.due && !left && !self.report.dry_run() {
+            pending::forget(&held.path);
+        }
+        let due = self.due(&drift, change, left);
+        let possible = self.require_rebuildable(held, &drift, pending.settled);
         if due.is_none() || possible.is_err() {
             self.tell(&subject, &drift, &possible);
         }
@@ -244,14 +354,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn due(&self, drift: &Drift) -> Option<String> {
-        match self.when {
-            When::Always => Some("asked for".to_owned()),
-            _ if self.unlinked => Some("what goes has to go from it too".to_owned()),
+    /// Why it is to be built anew: also where an earlier run has left that to do.
+    fn due(&self, drift: &Drift, change: Option<&str>, left: bool) -> Option<String> {
+        match (self.when, change) {
+            (When::Always, _) => Some("asked for".to_owned()),
+            (_, Some(change)) => Some(change.to_owned()),
+            _ if left => Some("an earlier run has left that to do".to_owned()),
             _ if drift.stale > 0 => {
                 Some(format!("{} of it are in no row", count(drift.stale, "id")))
             }
-            When::Differs(most) if drift.share() > most => Some(format!(
+            (When::Differs(most), _) if drift.share() > most => Some(format!(
                 "{:.1}% of it differ (limit {:.1}%)",
                 drift.share() * 100.0,
                 most * 100.0

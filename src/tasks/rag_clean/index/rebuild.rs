@@ -9,16 +9,20 @@ use std::time::{Duration, Instant};
 use super::drift::{Drift, normalise};
 use super::look::Held;
 use super::publish::{keep, publish, require_kept, require_unchanged, waiting};
-use super::{When, Work};
+use super::{When, Work, pending};
 use crate::error::refused;
 use crate::faiss::{self, Index, Kind, Positions, Shape};
 use crate::hash;
 use crate::report::Permit;
+use crate::sqlite;
 use crate::sys::{Stop, files, load, space};
 use crate::units::{Bytes, count};
 
 /// Lists so unequal are trained anew.
 const UNEQUAL: f64 = 4.0;
+
+/// Bytes of the write-ahead log between two times that it is folded in, at most, as far as can be told before.
+const LONGEST_LOG: u64 = 64 << 20;
 
 impl Work<'_> {
     /// Says how long it took without the proof.
@@ -28,13 +32,16 @@ impl Work<'_> {
         held: &Held,
         drift: &Drift,
     ) -> anyhow::Result<Duration> {
-        self.require_room(held, drift)?;
         let retrain = self.is_to_train(held, drift);
         let new = waiting(&held.path);
         let ids = held.map.as_ref().map(|map| waiting(map.path()));
         // Of a run that was killed.
         files::remove(permit, &new)?;
         ids.iter().try_for_each(|ids| files::remove(permit, ids))?;
+        self.require_memory(held, drift)?;
+        let size = faiss::size_of(&held.index.shape, drift.rows);
+        space::require(files::parent(&held.path), size, "the new index")?;
+        pending::set(permit, &held.path)?;
         let built = self.build(permit, held, drift, retrain);
         if built.is_err() {
             let _ = files::remove(permit, &new);
@@ -43,8 +50,41 @@ impl Work<'_> {
         built
     }
 
-    /// Refuses what memory, disk or a name has no room for.
-    pub(super) fn require_room(&self, held: &Held, drift: &Drift) -> anyhow::Result<()> {
+    /// Refuses what memory, disk or a name has no room for, with the log of the rows that are to go.
+    pub(super) fn require_room_before(&self, held: &Held, drift: &Drift) -> anyhow::Result<()> {
+        self.require_memory(held, drift)?;
+        let folder = files::parent(&held.path);
+        let needed = faiss::size_of(&held.index.shape, drift.rows) + self.log(folder)?;
+        // What a run that was killed has left there goes before anything is written.
+        let left = files::link_metadata(&waiting(&held.path))?;
+        let free = space::free(folder)? + left.map_or(0, |left| left.blocks() * 512);
+        if free < needed {
+            return Err(refused(format!(
+                "not enough space in {} for the new index and the log of what goes: {} free, {} needed",
+                folder.display(),
+                Bytes(free),
+                Bytes(needed)
+            ))
+            .hint(format!("free at least {}", Bytes(needed - free)))
+            .into());
+        }
+        Ok(())
+    }
+
+    /// What the write-ahead log may grow by in this file system while rows go: by the whole database, but it is folded in before it
+    /// gets long.
+    fn log(&self, folder: &Path) -> anyhow::Result<u64> {
+        let beside = files::metadata(files::parent(&self.source.path))?;
+        let own = files::metadata(folder)?;
+        if beside.map(|meta| meta.dev()) != own.map(|meta| meta.dev()) {
+            return Ok(0);
+        }
+        let (bytes, _) = sqlite::allocated(self.reader).map_err(|error| self.explain(error))?;
+        Ok(bytes.min(LONGEST_LOG))
+    }
+
+    /// Refuses what memory or a name has no room for.
+    fn require_memory(&self, held: &Held, drift: &Drift) -> anyhow::Result<()> {
         let shape = &held.index.shape;
         let trained = match self.is_to_train(held, drift) {
             true => faiss::memory_to_train(shape, drift.rows),
@@ -63,9 +103,7 @@ impl Work<'_> {
         require_kept(&held.path)?;
         held.map
             .as_ref()
-            .map_or(Ok(()), |map| require_kept(map.path()))?;
-        let size = faiss::size_of(shape, drift.rows);
-        space::require(files::parent(&held.path), size, "the new index")
+            .map_or(Ok(()), |map| require_kept(map.path()))
     }
 
     /// The centroids of an IVF stay, as FAISS itself would keep them, unless they are asked to go, most vectors are others than
@@ -147,12 +185,15 @@ impl Work<'_> {
         keep(permit, &held.path)?;
         if let Some(map) = &held.map {
             keep(permit, map.path())?;
+            // Whoever finds the new index with the old map may finish that: by what those two have it could not be told.
+            pending::set(permit, &held.path)?;
         }
         publish(permit, &held.path)?;
         // The old map goes with the new index as well as it can ([`Positions::after`]); the new one does not go with the old index.
         held.map
             .as_ref()
             .map_or(Ok(()), |map| publish(permit, map.path()))?;
+        pending::clear(permit, &held.path)?;
         Ok(took)
     }
 
@@ -227,11 +268,20 @@ impl Content {
 }
 
 impl Work<'_> {
-    /// Refuses what would call a vector by another's id, and what is not made from this table, or of it alone.
-    pub(super) fn require_rebuildable(&self, held: &Held, drift: &Drift) -> anyhow::Result<()> {
-        require_possible(held, drift)?;
-        let emptied = drift.rows == 0 && self.unlinked;
-        if drift.vectors > 0 && drift.common == 0 && !emptied {
+    /// Refuses what would call a vector by another's id, and what is not made from this table, or of it alone. The latter is told by
+    /// what both have, so only as long as nothing has gone: where it is `settled` already, it is not asked again.
+    pub(super) fn require_rebuildable(
+        &self,
+        held: &Held,
+        drift: &Drift,
+        settled: bool,
+    ) -> anyhow::Result<()> {
+        require_positions(held, drift)?;
+        if settled {
+            return Ok(());
+        }
+        require_its_table(held, drift)?;
+        if drift.vectors > 0 && drift.common == 0 {
             return Err(refused(format!(
                 "none of its {} is in the table: it was not made from it, or the rows are gone",
                 count(drift.vectors, "id")
@@ -254,10 +304,10 @@ impl Work<'_> {
     }
 }
 
-fn require_possible(held: &Held, drift: &Drift) -> anyhow::Result<()> {
+fn require_positions(held: &Held, drift: &Drift) -> anyhow::Result<()> {
     let shape = &held.index.shape;
-    let positions = drift.skipped == 0 && drift.last.unwrap_or(-1) + 1 == drift.rows.cast_signed();
-    if shape.is_positional() && held.map.is_none() && !positions {
+    let are_ids = drift.skipped == 0 && drift.consecutive;
+    if shape.is_positional() && held.map.is_none() && !are_ids {
         return Err(refused(format!(
             "{shape} has positions for ids, and the ids of the table are not 0 to {}: built anew, it would call every vector by another's id",
             drift.rows.cast_signed() - 1
@@ -265,6 +315,10 @@ fn require_possible(held: &Held, drift: &Drift) -> anyhow::Result<()> {
         .hint("positions_map of [[rag.index]] names the file with the id of each position; or have the application keep it in an IDMap2")
         .into());
     }
+    Ok(())
+}
+
+fn require_its_table(held: &Held, drift: &Drift) -> anyhow::Result<()> {
     if drift.common > 0 && drift.moved * 2 > drift.common {
         return Err(refused(format!(
             "{} of {} vectors in it are others than those of the table: it was not made from them",
@@ -276,7 +330,7 @@ fn require_possible(held: &Held, drift: &Drift) -> anyhow::Result<()> {
     if drift.rows == 0 && drift.skipped > 0 {
         return Err(refused(format!(
             "no vector of the table has its {} dimensions",
-            shape.dimension
+            held.index.shape.dimension
         ))
         .hint("have the application write it anew with the new model")
         .into());
