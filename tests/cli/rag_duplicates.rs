@@ -438,9 +438,9 @@ fn after_the_other_steps_only_what_they_leave_counts() {
     let server = server(&format!(
         "{}{}{} UPDATE chunks SET text = text || '  ' WHERE id IN (1, 10, 20);
          UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id = 1;
-         UPDATE chunks SET document_id = 77 WHERE id = 10;
+         UPDATE chunks SET document_id = 77 WHERE id = 10; INSERT INTO documents VALUES (78, 'a newer one');
          UPDATE embeddings SET vector = zeroblob(64) WHERE id = 20;
-         UPDATE chunks SET text = ' x ' WHERE id IN (30, 31);",
+         UPDATE chunks SET text = ' ' WHERE id IN (30, 31);",
         copy(1, 2),
         copy(10, 11),
         copy(20, 21)
