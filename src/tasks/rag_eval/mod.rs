@@ -59,11 +59,12 @@ pub struct Arguments {
         value_name = "ID",
         num_args = 0..=1,
         default_missing_value = "all",
+        allow_negative_numbers = true,
         conflicts_with_all = ["only", "accept"]
     )]
     quarantine: Vec<String>,
     /// Bring a quarantined memory back (repeatable)
-    #[arg(long, value_name = "ID", conflicts_with_all = ["only", "accept", "quarantine"])]
+    #[arg(long, value_name = "ID", allow_negative_numbers = true, conflicts_with_all = ["only", "accept", "quarantine"])]
     unquarantine: Vec<String>,
     /// Also where more than [rag] max_fraction of the chunks would be quarantined
     #[arg(long)]
