@@ -319,7 +319,7 @@ impl Work<'_> {
         let mut renewal = Renewal::default();
         for &step in steps {
             let subject = word(step);
-            for id in [FAILED, REFUSED, GAVE_WAY, KEPT, DAMAGED] {
+            for id in [FAILED, REFUSED, GAVE_WAY, KEPT] {
                 self.report.examined(id, subject);
             }
             let planned = planner.step(step, |planned| {
@@ -350,7 +350,10 @@ impl Work<'_> {
                 .drain(..)
                 .for_each(|one| self.report.find(one));
             match planned {
-                Ok(planned) => found.extend(planned),
+                Ok(planned) => {
+                    self.report.examined(DAMAGED, subject);
+                    found.extend(planned);
+                }
                 Err(error) => self.in_doubt(subject, error)?,
             }
             if step == RagStep::Changed {
