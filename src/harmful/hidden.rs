@@ -1,7 +1,7 @@
 //! Characters that no person sees and a model reads: the tags block, variation selectors in a row, zero-width characters in a row
 //! or inside words, and controls that turn the writing direction. What scripts and emoji need of them is left alone.
 
-use super::{Harm, Rule};
+use super::{Harm, Rule, add};
 use crate::report::Severity;
 
 const TAGS: Rule = Rule {
@@ -69,24 +69,25 @@ pub fn look(text: &str) -> Vec<Harm> {
     let (mut before, mut black_flag) = (None, false);
     let (mut zero_widths, mut selectors, mut inside) = (0, 0, 0);
     let mut word: Option<char> = None;
-    let mut open: Vec<(usize, char)> = Vec::new();
+    // Where the first stands of those that are open, and how many are.
+    let mut open: Option<(usize, usize)> = None;
     for (at, c) in text.char_indices() {
         let here = at..at + c.len_utf8();
         if tag(c).is_some() {
             // A flag of a region is a black flag with its tags behind it.
             if !black_flag {
-                found.push(TAGS.at(here.clone()));
+                add(&mut found, TAGS.at(here.clone()));
             }
         } else {
             black_flag = c == '\u{1f3f4}';
         }
         selectors = if is_selector(c) { selectors + 1 } else { 0 };
         if selectors == 3 {
-            found.push(SELECTORS.at(here.clone()));
+            add(&mut found, SELECTORS.at(here.clone()));
         }
         zero_widths = if is_zero_width(c) { zero_widths + 1 } else { 0 };
         if zero_widths == ROW {
-            found.push(ZERO_WIDTH.at(here.clone()));
+            add(&mut found, ZERO_WIDTH.at(here.clone()));
         }
         if is_zero_width(c) {
             word = word.or(before.filter(char::is_ascii_alphabetic));
@@ -94,21 +95,32 @@ pub fn look(text: &str) -> Vec<Harm> {
             if word.take().is_some() && c.is_ascii_alphabetic() {
                 inside += 1;
                 if inside == INSIDE {
-                    found.push(ZERO_WIDTH.at(here.clone()));
+                    add(&mut found, ZERO_WIDTH.at(here.clone()));
                 }
             }
         }
         match c {
-            '\u{202d}' | '\u{202e}' => found.push(BIDI.at(here.clone())),
-            '\u{202a}' | '\u{202b}' | '\u{2066}'..='\u{2068}' => open.push((at, c)),
-            '\u{202c}' | '\u{2069}' => _ = open.pop(),
+            '\u{202d}' | '\u{202e}' => add(&mut found, BIDI.at(here.clone())),
+            '\u{202a}' | '\u{202b}' | '\u{2066}'..='\u{2068}' => {
+                open = Some(open.map_or((at, 1), |(first, depth)| (first, depth + 1)));
+            }
+            '\u{202c}' | '\u{2069}' => {
+                open = open.filter(|(_, depth)| *depth > 1);
+                open = open.map(|(first, depth)| (first, depth - 1));
+            }
             // Their effect ends with the paragraph.
-            '\n' => found.extend(open.drain(..).take(1).map(|(at, _)| BIDI.at(at..at + 3))),
+            '\n' => {
+                if let Some((at, _)) = open.take() {
+                    add(&mut found, BIDI.at(at..at + 3));
+                }
+            }
             _ => {}
         }
         before = Some(c);
     }
-    found.extend(open.first().map(|&(at, _)| BIDI.at(at..at + 3)));
+    if let Some((at, _)) = open {
+        add(&mut found, BIDI.at(at..at + 3));
+    }
     found
 }
 
@@ -126,7 +138,7 @@ mod tests {
             .chars()
             .filter_map(|c| char::from_u32(c as u32 + 0xE0000))
             .collect();
-        assert_eq!(rules(&format!("a{tags}")), ["hidden.tags"; 2]);
+        assert_eq!(rules(&format!("a{tags}")), ["hidden.tags"]);
         assert_eq!(rules("a\u{e0101}\u{e0102}\u{e0103}b"), ["hidden.selectors"]);
         assert_eq!(
             rules("a\u{200b}\u{200c}\u{200b}\u{200c}b"),

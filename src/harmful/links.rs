@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use super::{Harm, Rule};
+use super::{Harm, Rule, add};
 use crate::report::Severity;
 
 const SCRIPT: Rule = Rule {
@@ -48,14 +48,15 @@ pub fn look(text: &str) -> Vec<Harm> {
     let mut found = Vec::new();
     for (colon, _) in text.match_indices(':') {
         if let Some(at) = script(text, colon) {
-            found.push(SCRIPT.at(at));
+            add(&mut found, SCRIPT.at(at));
         }
         if let Some(rest) = text[colon..].strip_prefix("://") {
             let end = rest
                 .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`'))
                 .unwrap_or(rest.len());
-            let scheme = text[..colon].to_ascii_lowercase();
-            if scheme.ends_with("http") || scheme.ends_with("https") {
+            let scheme = &text[..colon];
+            let is = |end| ends_with_ignoring_case(scheme, end);
+            if is("http") || is("https") {
                 web(text, colon, &rest[..end], &mut found);
             }
         }
@@ -101,21 +102,21 @@ fn web(text: &str, colon: usize, address: &str, found: &mut Vec<Harm>) {
         Some((user, host)) => {
             // A password there is for the rules about secrets; a name of a host is a trick.
             if !user.contains(':') && user.contains('.') {
-                found.push(LOOKALIKE.at(at.clone()));
+                add(found, LOOKALIKE.at(at.clone()));
             }
             host
         }
         None => authority,
     };
     if is_raw_address(host) {
-        found.push(RAW_ADDRESS.at(at.clone()));
+        add(found, RAW_ADDRESS.at(at.clone()));
     }
     let name = host.split(':').next().unwrap_or_default();
     if name.split('.').any(is_lookalike) {
-        found.push(LOOKALIKE.at(at.clone()));
+        add(found, LOOKALIKE.at(at.clone()));
     }
     if is_picture(&text[..start]) && takes_data(rest) {
-        found.push(EXFILTRATION.at(at));
+        add(found, EXFILTRATION.at(at));
     }
 }
 

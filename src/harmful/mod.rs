@@ -48,15 +48,21 @@ impl Rule {
 /// Everything suspicious in a text, each rule once, at its first place.
 pub fn look(text: &str, phrases: &Phrases) -> Vec<Harm> {
     let mut found = hidden::look(text);
-    found.extend(phrases.look(text));
-    found.extend(links::look(text));
-    let mut seen = Vec::new();
-    found.retain(|harm| {
-        let new = !seen.contains(&harm.rule);
-        seen.push(harm.rule);
-        new
-    });
+    phrases
+        .look(text)
+        .into_iter()
+        .for_each(|one| add(&mut found, one));
+    links::look(text)
+        .into_iter()
+        .for_each(|one| add(&mut found, one));
     found
+}
+
+/// Each rule is listed once, however often a text goes against it.
+fn add(found: &mut Vec<Harm>, harm: Harm) {
+    if found.iter().all(|one| one.rule != harm.rule) {
+        found.push(harm);
+    }
 }
 
 /// What lies around a place, at most some hundred characters, with everything shown that could be hidden or could act on a terminal.

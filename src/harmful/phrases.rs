@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use regex_automata::meta::Regex;
 
 use super::fold::{Folded, fold};
-use super::{Harm, Rule};
+use super::{Harm, Rule, add};
 use crate::report::Severity;
 
 const OVERRIDE: Rule = Rule {
@@ -332,7 +332,7 @@ impl Phrases {
         for hit in regex.find_iter(&folded.text) {
             let rule = rules[hit.pattern().as_usize()];
             let last = folded.place(hit.end().saturating_sub(1));
-            found.push(rule.at(folded.place(hit.start())..last + 1));
+            add(found, rule.at(folded.place(hit.start())..last + 1));
         }
     }
 }

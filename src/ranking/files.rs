@@ -61,7 +61,35 @@ enum Name {
 )]
 enum Relevant {
     Names(Vec<Name>),
-    Grades(BTreeMap<String, i64>),
+    Grades(Graded),
+}
+
+/// An object as it is written: a map would forget that a name is there twice.
+struct Graded(Vec<(String, i64)>);
+
+impl<'de> Deserialize<'de> for Graded {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Graded;
+
+            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                to.write_str("an object with a whole number for each id")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Graded, A::Error> {
+                let mut found = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    found.push(pair);
+                }
+                Ok(Graded(found))
+            }
+        }
+        from.deserialize_map(Visitor)
+    }
 }
 
 impl Name {
@@ -240,10 +268,18 @@ fn json_lines(path: &Path, text: &str) -> anyhow::Result<Vec<Query>> {
             .map(Name::text)
             .or_else(|| read.query.clone())
             .ok_or_else(|| place.wrong("neither an id nor a query"))?;
-        let grades: Grades = match read.relevant {
+        let named: Vec<(String, i64)> = match read.relevant {
             Relevant::Names(names) => names.into_iter().map(|name| (name.text(), 1)).collect(),
-            Relevant::Grades(grades) => grades,
+            Relevant::Grades(Graded(grades)) => grades,
         };
+        let mut grades = Grades::new();
+        for (name, grade) in named {
+            if grades.insert(name.clone(), grade).is_some() {
+                return Err(place
+                    .wrong(format!("{name} is there twice in relevant"))
+                    .into());
+            }
+        }
         if let Some(vector) = &read.vector {
             if !vector.iter().all(|one| one.is_finite()) {
                 return Err(place.wrong("the vector holds no number").into());
@@ -333,6 +369,14 @@ mod tests {
                 "line 1: the vector",
             ),
             ("{\"id\": 1, \"relevant\": 3}\n", "line 1: "),
+            (
+                "{\"id\": 1, \"relevant\": [7, \"7\"]}\n",
+                "line 1: 7 is there twice",
+            ),
+            (
+                "{\"id\": 1, \"relevant\": {\"7\": 1, \"7\": 2}}\n",
+                "line 1: 7 is there twice",
+            ),
             ("\n\n", "holds no labels"),
         ] {
             let error = labels(text).expect_err(text);

@@ -1,4 +1,4 @@
-//! What of a text counts: its normal form, its words and its numbers.
+//! What of a text counts: its normal form, its words, its numbers and its signs.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,8 @@ const EIGHT: usize = 8;
 
 /// What two texts have to have in common to be the same text: case folded, every run of blanks one blank, none at the ends,
 /// nothing that cannot be seen, and typographic quotes, dashes and dots as they are typed. All other punctuation stays: `-5` is not
-/// `5`, and `C++` is not `C`.
+/// `5`, and `C++` is not `C`. Beside numbers case counts, since `5 mW` is not `5 MW`: where it is not all lower there, what stands
+/// there follows as it is, behind a zero.
 pub fn normal(text: &str) -> String {
     let mut found = Vec::with_capacity(text.len());
     let mut blank = true;
@@ -54,7 +55,51 @@ pub fn normal(text: &str) -> String {
     if blank {
         found.pop();
     }
-    String::from_utf8(found).unwrap_or_default()
+    let mut found = String::from_utf8(found).unwrap_or_default();
+    push_case(text, &mut found);
+    found
+}
+
+/// What parts the normal form from the case beside its numbers. No normal form has it.
+const CASE: char = '\0';
+
+/// What stands beside numbers, as it is written, where some of it is in upper case.
+fn push_case(text: &str, found: &mut String) {
+    // Most texts end here, or at their first number.
+    if !text
+        .bytes()
+        .any(|one| one.is_ascii_uppercase() || !one.is_ascii())
+    {
+        return;
+    }
+    let is_upper = |word: &str| word.contains(char::is_uppercase);
+    if !beside_numbers(text).flatten().any(is_upper) {
+        return;
+    }
+    let mut before = CASE;
+    for word in beside_numbers(text).flatten() {
+        found.push(std::mem::replace(&mut before, ' '));
+        found.extend(word.chars().filter(|one| one.is_alphanumeric()));
+    }
+}
+
+/// Each word with a number, and the one behind it.
+fn beside_numbers(text: &str) -> impl Iterator<Item = [&str; 2]> {
+    let is_blank = char::is_whitespace;
+    let split = move |text| -> (&str, &str) {
+        let end = str::find(text, is_blank).unwrap_or(text.len());
+        text.split_at(end)
+    };
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let maybe = |one: u8| one.is_ascii_digit() || !one.is_ascii();
+        let maybe = rest.bytes().position(maybe)?;
+        let digit = maybe + rest[maybe..].find(char::is_numeric)?;
+        let start = rest[..digit].trim_end_matches(|one| !is_blank(one)).len();
+        let word;
+        (word, rest) = split(&rest[start..]);
+        Some([word, split(rest.trim_start()).0])
+    })
 }
 
 /// What becomes of each byte of ASCII: nothing of what cannot be seen, which is 0 here.
@@ -404,17 +449,42 @@ fn share<T>(common: usize, a: &[T], b: &[T]) -> f64 {
     }
 }
 
-/// True where two texts in their normal form have the same figures, prices, dates and versions in the same order.
-pub fn same_numbers(a: &str, b: &str) -> bool {
-    fn numbers(text: &str) -> impl Iterator<Item = &str> {
-        const AROUND: &[char] = &[
-            '(', ')', '[', ']', '{', '}', '"', '\'', ',', '.', ';', ':', '!', '?',
-        ];
-        text.split(' ')
-            .map(|word| word.trim_matches(AROUND))
-            .filter(|word| word.chars().any(char::is_numeric))
-    }
-    numbers(a).eq(numbers(b))
+/// True where two texts in their normal form have the same figures, prices, dates and versions, each with what it counts, and the same
+/// operators and signs, in the same order: few of them turn what many words say into the opposite.
+pub fn same_marks(a: &str, b: &str) -> bool {
+    let [a, b] = [a, b].map(|text| text.split_once(CASE).unwrap_or((text, "")));
+    a.1 == b.1 && marks(a.0).eq(marks(b.0))
+}
+
+fn marks(text: &str) -> impl Iterator<Item = &str> {
+    const BEFORE: &[char] = &['(', '[', '{', '"', '\''];
+    const BEHIND: &[char] = &[')', ']', '}', '"', '\'', ',', '.', ';', ':', '!', '?'];
+    // Where no blanks are, a word is no whole sentence either.
+    let parts = |one: char| {
+        one == ' '
+            || !one.is_ascii()
+                && (stands_alone(one)
+                    || matches!(
+                        one,
+                        '\u{3000}'
+                            ..='\u{303f}' | '！' | '（' | '）' | '，' | '．' | '：' | '；' | '？'
+                    ))
+    };
+    let mut is_counted = false;
+    text.split(parts)
+        .map(|word| word.trim_start_matches(BEFORE).trim_end_matches(BEHIND))
+        .filter(move |word| {
+            let is_number = word.contains(char::is_numeric);
+            let was = is_counted;
+            is_counted = is_number || (was && word.is_empty());
+            !word.is_empty() && (is_number || was || is_sign(word))
+        })
+}
+
+/// A word that is no word alone. Dashes and apostrophes within one are part of it.
+fn is_sign(word: &str) -> bool {
+    let is_other = |one: char| !one.is_alphanumeric() && !matches!(one, '-' | '\'');
+    word.starts_with('-') || word.ends_with('-') || word.contains(is_other)
 }
 
 #[cfg(test)]
@@ -437,6 +507,8 @@ mod tests {
             ("ΟΔΟΣ", "οδος"),
             ("“It’s” — ten…", "\"it's\" - ten..."),
             ("so\u{ad}ft\u{feff}\0", "soft"),
+            ("“Carries 5\u{a0}MW”", "\"carries  5 MW\""),
+            ("All OF 5 mg.", "all of 5 mg."),
         ] {
             assert_eq!(normal(a), normal(b));
         }
@@ -446,6 +518,9 @@ mod tests {
             ("1.5", "15"),
             ("ab", "a b"),
             ("kır", "kir"),
+            ("carries 5 MW.", "carries 5 mW."),
+            ("5MW", "5mW"),
+            ("5 MW or 5 mW", "5 mW or 5 MW"),
             ("e\u{301}", "e"),
         ] {
             assert_ne!(normal(a), normal(b));
@@ -516,15 +591,30 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_say_something_else() {
-        let same = |a: &str, b: &str| same_numbers(&normal(a), &normal(b));
-        assert!(same("of 5 (see 3.1), then", "then: 5 see 3.1."));
+    fn other_numbers_and_signs_say_something_else() {
+        let same = |a: &str, b: &str| same_marks(&normal(a), &normal(b));
+        for (a, b) in [
+            ("of 5 (see 3.1), then", "of: 5 see 3.1. then"),
+            ("well-known, isn't it?", "\"known\" (it isn't)"),
+            ("第5章，を読む。", "を第5章読む"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
         for (a, b) in [
             ("5 mg", "50 mg"),
+            ("5 mg", "5 kg"),
+            ("5 MW", "5 mW"),
             ("-5", "5"),
             ("1 2", "2 1"),
             ("1.5", "15"),
             ("5", "none"),
+            ("role == admin", "role != admin"),
+            ("if (!admin) stop", "if (admin) stop"),
+            ("in C++ alone", "in C# alone"),
+            ("p < three", "p > three"),
+            ("✅ done", "❌ done"),
+            ("rm -r all", "rm r all"),
+            ("第5章", "第6章"),
         ] {
             assert!(!same(a, b), "{a} {b}");
         }

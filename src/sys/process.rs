@@ -78,7 +78,8 @@ pub fn from_list_tied(list: &[String]) -> anyhow::Result<Command> {
     }
 }
 
-fn is_installed(program: &str) -> bool {
+/// True for a program that is there.
+pub fn is_installed(program: &str) -> bool {
     match program.contains('/') {
         true => Path::new(program).exists(),
         false => PATH

@@ -206,7 +206,7 @@ fn what_is_no_vector_goes_and_its_text_waits_for_a_new_one() {
          UPDATE embeddings SET vector = CAST(x'000080' AS BLOB) WHERE id = 5;
          UPDATE embeddings SET vector = '[1, 2]' WHERE id = 6;
          UPDATE embeddings SET vector = NULL WHERE id = 7;
-         UPDATE chunks SET text = ' x ' WHERE id = 8;
+         UPDATE chunks SET text = ' ' || char(10, 27) WHERE id = 8;
          UPDATE chunks SET text = NULL WHERE id = 9;",
     );
     let (code, report) = clean(&server, "--step invalid");
@@ -231,10 +231,42 @@ fn what_is_no_vector_goes_and_its_text_waits_for_a_new_one() {
     assert_eq!(outcome(&report, "chunks without text")["done"], 1);
 }
 
+/// What an application keeps in another way, or what a person could still read, is no rubbish.
 #[test]
-fn text_that_is_no_utf_8_goes_and_hides_nothing_else() {
+fn only_what_holds_nothing_to_read_is_no_text() {
+    let server = server(
+        "ALTER TABLE chunks RENAME TO old;
+         CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text);
+         INSERT INTO chunks SELECT * FROM old; DROP TABLE old; CREATE INDEX by_embedding ON chunks(embedding_id);
+         UPDATE chunks SET text = CAST('kept as bytes' AS BLOB) WHERE id = 1;
+         UPDATE chunks SET text = x'789c4b4c4a06000024d00127' WHERE id = 2;
+         UPDATE chunks SET text = '北京' WHERE id = 3;
+         UPDATE chunks SET text = 20241130 WHERE id = 4;
+         UPDATE chunks SET text = CAST(x'ff' || CAST('a long text with one bad byte' AS BLOB) AS TEXT) WHERE id = 5;
+         UPDATE chunks SET text = '4' WHERE id = 6;
+         UPDATE chunks SET text = char(0, 9, 32, 160) WHERE id = 7;",
+    );
+    let (_, dry) = clean(&server, "--dry-run");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    for report in [&dry, &report] {
+        let texts = outcome(report, "chunks without text");
+        assert_eq!(
+            (&texts["chosen"], &texts["nulls"]),
+            (&1.into(), &3.into()),
+            "{texts}"
+        );
+        assert_eq!(finding_ids(report, "invalid"), ["rag-clean.damaged-text"]);
+    }
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[7]));
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[7]));
+}
+
+#[test]
+fn text_that_is_no_utf_8_stays_and_hides_nothing_else() {
     let server = server(
         "UPDATE chunks SET text = CAST(x'616263ff' AS TEXT) WHERE id = 40;
+         UPDATE chunks SET text = '' WHERE id = 39;
          UPDATE embeddings SET vector = CAST(x'0000803fff' AS TEXT) WHERE id = 41;
          UPDATE embeddings SET vector = zeroblob(8) WHERE id = 42;",
     );
@@ -242,8 +274,8 @@ fn text_that_is_no_utf_8_goes_and_hides_nothing_else() {
     assert_eq!(code, 0, "{dry:#}");
     let (code, report) = clean(&server, "--step invalid");
     assert_eq!(code, 0, "{report:#}");
-    assert_eq!(ids(&rag(&server), "embeddings"), without(&[40, 41, 42]));
-    assert_eq!(ids(&rag(&server), "chunks"), without(&[40]));
+    assert_eq!(ids(&rag(&server), "embeddings"), without(&[39, 41, 42]));
+    assert_eq!(ids(&rag(&server), "chunks"), without(&[39]));
     for what in ["invalid vectors", "chunks without text"] {
         assert_eq!(
             outcome(&report, what)["done"],
@@ -270,7 +302,7 @@ fn a_dry_run_lists_what_the_run_does_and_changes_nothing() {
     let server = server(
         "UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id <= 5;
          DELETE FROM embeddings WHERE id = 20; DELETE FROM chunks WHERE id IN (3, 30);
-         DELETE FROM documents WHERE id = 10;
+         DELETE FROM documents WHERE id = 9;
          UPDATE embeddings SET vector = zeroblob(8) WHERE id IN (4, 40, 95);
          UPDATE chunks SET text = '' WHERE id IN (2, 50, 96);",
     );
@@ -633,7 +665,7 @@ fn what_is_pinned_stays_with_what_belongs_to_it() {
     );
     // An embedding that is pinned stays where its chunk says nothing.
     let server = with_pins(
-        "INSERT INTO pins VALUES (1, NULL); UPDATE chunks SET text = 'x' WHERE id IN (1, 2)",
+        "INSERT INTO pins VALUES (1, NULL); UPDATE chunks SET text = '' WHERE id IN (1, 2)",
     );
     let (_, dry) = clean(&server, "--step invalid --dry-run");
     let (code, report) = clean(&server, "--step invalid");
@@ -706,12 +738,167 @@ fn an_embedding_that_is_about_to_get_its_chunk_stays() {
     assert_eq!(number(&rag(&server), left), 1);
 }
 
+/// Or the chunk first, and then its embedding, or its document.
+#[test]
+fn a_chunk_whose_embedding_or_document_is_about_to_come_stays() {
+    // 9001: as it was given out before. 105: of several that are computed at once the last came first. 200: its document comes later.
+    let fresh = "
+        INSERT INTO chunks VALUES (101, 1, 9001, 'a new text'), (105, 1, 105, 'another new text'), (106, 1, 106, 'of the same few'), (200, 77, 1, 'of a new document');
+        INSERT INTO embeddings SELECT 106, vector, '2026-11-08 02:30:00' FROM embeddings WHERE id = 1;";
+    let gone = "DELETE FROM embeddings WHERE id = 20; DELETE FROM documents WHERE id = 5;";
+    let server = server(&format!("{fresh}{gone}"));
+    let (_, dry) = clean(&server, "--dry-run");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report:#}");
+    for report in [&dry, &report] {
+        for (what, gone, not_yet) in [
+            ("chunks without their embedding", 1, 2),
+            ("chunks without their document", 10, 1),
+        ] {
+            let outcome = outcome(report, what);
+            assert_eq!(
+                (&outcome["chosen"], &outcome["not_yet"]),
+                (&gone.into(), &not_yet.into()),
+                "{outcome}"
+            );
+        }
+    }
+    let chunks = ids(&rag(&server), "chunks");
+    let mut left = without(&[20, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50]);
+    left.extend([101, 105, 106, 200]);
+    assert_eq!(chunks, left);
+}
+
+/// Where all of a memory was used a moment ago nothing tells what is new; an hour is enough to tell.
+#[test]
+fn in_a_memory_that_is_used_all_the_time_a_batch_may_come_in_any_order() {
+    let used = |ago: &str| {
+        format!(
+            "UPDATE embeddings SET last_accessed = datetime('2026-11-08 02:37:00', '-{ago}');
+             DELETE FROM embeddings WHERE id = 20;
+             INSERT INTO chunks VALUES (101, 1, 101, 'a new text'), (102, 1, 102, 'another one');
+             INSERT INTO embeddings SELECT 102, vector, '2026-11-08 02:36:58' FROM embeddings WHERE id = 1"
+        )
+    };
+    for (ago, gone, not_yet) in [("10 seconds", 0, 2), ("2 hours", 1, 1)] {
+        let server = server(&used(ago));
+        let (code, report) = clean(&server, "");
+        assert_eq!(code, 0, "{report:#}");
+        let outcome = outcome(&report, "chunks without their embedding");
+        assert_eq!(
+            (&outcome["done"], &outcome["not_yet"]),
+            (&gone.into(), &not_yet.into()),
+            "{ago}: {outcome}"
+        );
+    }
+}
+
+/// The key that tells what was written when is the rowid, also where ids are no numbers.
+#[test]
+fn ids_that_are_no_numbers_cost_no_chunk_that_is_new() {
+    let texts = "
+        CREATE TABLE other (id TEXT PRIMARY KEY, vector BLOB, last_accessed);
+        INSERT INTO other SELECT 'e' || id, vector, last_accessed FROM embeddings;
+        DROP TABLE embeddings; ALTER TABLE other RENAME TO embeddings;
+        CREATE TABLE new (id TEXT PRIMARY KEY, document_id, embedding_id TEXT, text TEXT) OPTIONS;
+        INSERT INTO new SELECT 'c' || id, document_id, 'e' || embedding_id, text FROM chunks ORDER BY id;
+        INSERT INTO new VALUES ('a fresh one', 1, 'e7777', 'a new text');
+        DROP TABLE chunks; ALTER TABLE new RENAME TO chunks; CREATE INDEX by_embedding ON chunks(embedding_id);
+        DELETE FROM embeddings WHERE id = 'e7'";
+    let left = |server: &Server| {
+        let sql = "SELECT count(*) FROM chunks WHERE embedding_id IN ('e7', 'e7777')";
+        number(&rag(server), sql)
+    };
+    let server = server(&texts.replace("OPTIONS", ""));
+    let (code, report) = clean(&server, "--step orphans");
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(left(&server), 1);
+    // Without one nothing tells.
+    let server = self::server(&texts.replace("OPTIONS", "WITHOUT ROWID"));
+    let (code, report) = clean(&server, "--step orphans");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(finding_ids(&report, "orphans"), ["rag-clean.refused"]);
+    assert_eq!(left(&server), 2);
+}
+
+/// An application that computes embeddings while this runs loses none of its texts.
+#[test]
+fn no_chunk_of_a_live_application_goes() {
+    let server = server("DELETE FROM embeddings WHERE id = 7");
+    let stop = Arc::new(AtomicBool::new(false));
+    let application = {
+        let (path, stop) = (rag(&server), stop.clone());
+        std::thread::spawn(move || {
+            let connection = rusqlite::Connection::open(path).unwrap();
+            connection.busy_timeout(Duration::from_secs(30)).unwrap();
+            let mut written = Vec::new();
+            for id in 1_000.. {
+                if stop.load(Ordering::Relaxed) {
+                    return written;
+                }
+                let chunk = "INSERT INTO chunks VALUES (?1, 1, ?1, 'a new text')";
+                connection.execute(chunk, [id]).unwrap();
+                std::thread::sleep(Duration::from_millis(15));
+                let embedding = "INSERT INTO embeddings SELECT ?1, vector, '2026-11-08 02:37:00' FROM embeddings WHERE id = 1";
+                connection.execute(embedding, [id]).unwrap();
+                written.push(id);
+            }
+            written
+        })
+    };
+    for _ in 0..3 {
+        let (code, report) = clean(&server, "");
+        assert_eq!(code, 0, "{report:#}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut left = without(&[7]);
+    left.extend(application.join().unwrap());
+    assert_eq!(ids(&rag(&server), "chunks"), left);
+}
+
+/// While an application goes over to another model both kinds of vectors are right.
+#[test]
+fn vectors_of_another_length_or_format_are_somebodys_will() {
+    let two = "CAST(x'0000803f0000004000004040' AS BLOB)";
+    for (vectors, told) in [
+        (
+            format!("UPDATE embeddings SET vector = {two} WHERE id <= 15"),
+            "3 numbers in 15 rows",
+        ),
+        (
+            format!("UPDATE embeddings SET vector = {two} WHERE id = 100"),
+            "3 numbers in 1 row",
+        ),
+        (
+            "UPDATE embeddings SET vector = '[1, 2]' WHERE id <= 4".to_owned(),
+            "no BLOB in 4 rows",
+        ),
+        (
+            // Numbers of 64 bits: their lower halves are anything, and of four rows no number.
+            "UPDATE embeddings SET vector = iif(id <= 4, x'3333c37f3333fb3f', x'f3ffd3633333fb3f')"
+                .to_owned(),
+            "another number format",
+        ),
+    ] {
+        let server = server(&format!(
+            "{vectors}; UPDATE chunks SET text = '' WHERE id = 50"
+        ));
+        let (code, report) = clean(&server, "--step invalid --yes");
+        assert_eq!(code, 2, "{report:#}");
+        let refused = finding(&report, "rag-clean.refused");
+        let said = refused["message"].as_str().unwrap();
+        assert!(said.contains(told), "{said}");
+        // The texts are looked at all the same.
+        assert_eq!(ids(&rag(&server), "embeddings"), without(&[50]));
+    }
+}
+
 /// What a step takes that is refused counts for no other.
 #[test]
 fn a_refused_step_takes_nothing_from_the_others() {
     let server = server_with(
         "[[rag.index]]\npath = \"data/rag.faiss\"",
-        "INSERT INTO chunks VALUES (101, 1, 1, 'x');
+        "INSERT INTO chunks VALUES (101, 1, 1, '');
          UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id = 1",
     );
     std::fs::write(server.root().join("data/rag.faiss"), "not an index").unwrap();
@@ -729,7 +916,7 @@ fn a_row_that_takes_others_along_stays() {
         "CREATE TABLE new (id INTEGER PRIMARY KEY, document_id INTEGER, embedding_id INTEGER, text TEXT, parent INTEGER REFERENCES new(id) ON DELETE CASCADE);
          INSERT INTO new SELECT *, nullif(1, id) FROM chunks; DROP TABLE chunks; ALTER TABLE new RENAME TO chunks;
          CREATE INDEX by_embedding ON chunks(embedding_id); CREATE INDEX by_parent ON chunks(parent);
-         UPDATE chunks SET text = 'x' WHERE id IN (1, 2)",
+         UPDATE chunks SET text = '' WHERE id IN (1, 2)",
     );
     let (code, report) = clean(&server, "--step invalid");
     assert_eq!(code, 0, "{report:#}");

@@ -182,6 +182,37 @@ fn nearly_the_same_words_are_a_duplicate_unless_a_number_is_another() {
     assert!(actions(&clean(&server, STEP).1).is_empty());
 }
 
+/// Few signs say the opposite of what many words say.
+#[test]
+fn signs_and_units_are_no_punctuation() {
+    let words = "the line that decides who may open the valve of the vessel in the cellar of the main building has been written down as";
+    let pairs = [
+        ("role == admin", "role != admin"),
+        ("C++", "C#"),
+        ("p < three", "p > three"),
+        ("✅", "❌"),
+        ("5 MW", "5 mW"),
+    ];
+    let mut statements = String::new();
+    for (at, (a, b)) in pairs.iter().enumerate() {
+        for (at, text) in [(2 * at + 1, a), (2 * at + 2, b)] {
+            statements.push_str(&format!(
+                "UPDATE chunks SET text = '{words} {text}' WHERE id = {at};"
+            ));
+        }
+    }
+    // A comma more is the same nearly, and not wholly.
+    statements.push_str(&format!(
+        "UPDATE chunks SET text = '{words} it is' WHERE id = 21; UPDATE chunks SET text = '{words}, it is' WHERE id = 22;"
+    ));
+    let server = server_with("near_duplicate = 0.6", &statements);
+    let (code, report) = clean(&server, STEP);
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(ids(&server, "chunks"), without(&[21]));
+    let least = report["data"]["duplicates"]["samples"][0]["least"].as_f64();
+    assert!(least.unwrap() < 1.0, "{report:#}");
+}
+
 #[test]
 fn vectors_count_only_when_asked_for() {
     let statements =
@@ -438,9 +469,9 @@ fn after_the_other_steps_only_what_they_leave_counts() {
     let server = server(&format!(
         "{}{}{} UPDATE chunks SET text = text || '  ' WHERE id IN (1, 10, 20);
          UPDATE embeddings SET last_accessed = '2025-01-01 00:00:00' WHERE id = 1;
-         UPDATE chunks SET document_id = 77 WHERE id = 10;
+         UPDATE chunks SET document_id = 77 WHERE id = 10; INSERT INTO documents VALUES (78, 'a newer one');
          UPDATE embeddings SET vector = zeroblob(64) WHERE id = 20;
-         UPDATE chunks SET text = ' x ' WHERE id IN (30, 31);",
+         UPDATE chunks SET text = ' ' WHERE id IN (30, 31);",
         copy(1, 2),
         copy(10, 11),
         copy(20, 21)

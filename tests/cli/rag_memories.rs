@@ -418,6 +418,7 @@ fn what_the_schema_holds_on_to_stays() {
     }
     let summary = report["summary"].as_str().unwrap();
     assert!(summary.ends_with("nothing was quarantined"), "{summary}");
+    assert!(actions(&report).iter().all(|one| one.2 == "skipped"));
     assert_eq!(rows(&rag(&server)), before);
     assert_eq!(number(&rag(&server), "SELECT count(*) FROM notes"), 1);
     // Somebody took the place meanwhile: the quarantined one is kept.
@@ -429,10 +430,105 @@ fn what_the_schema_holds_on_to_stays() {
     let (code, report) = eval(&server, "--unquarantine 72");
     assert_eq!(code, 1, "{report:#}");
     assert_eq!(finding_ids(&report, "72"), ["rag-eval.quarantine-kept"]);
+    assert_eq!(report["summary"], "nothing came back");
+    assert_eq!(actions(&report)[0].2, "skipped");
     assert_eq!(
         number(&rag(&server), "SELECT count(*) FROM chunks_quarantine"),
         1
     );
+}
+
+/// What the schema would let go along with an embedding, or let forget it, would not come back.
+#[test]
+fn what_points_to_an_embedding_is_not_lost() {
+    for action in ["ON DELETE CASCADE", "ON DELETE SET NULL", ""] {
+        let server = server_with(
+            "",
+            &format!(
+                "CREATE TABLE tags (id INTEGER PRIMARY KEY, emb INTEGER REFERENCES embeddings(id) {action}, note TEXT);
+                 INSERT INTO tags VALUES (1, 71, 'precious'), (2, 100, 'of two chunks');"
+            ),
+        );
+        let before = rows(&rag(&server));
+        for line in ["--quarantine 71 --dry-run", "--quarantine 71"] {
+            let (_, report) = eval(&server, line);
+            let kept = finding(&report, "rag-eval.quarantine-kept");
+            let said = kept["message"].as_str().unwrap();
+            assert!(
+                said.contains("rows of tags point to its embedding")
+                    && said.contains("quarantine_column"),
+                "{said}"
+            );
+            assert_eq!(report["data"]["memories"]["moved"], serde_json::json!([]));
+            assert_eq!(rows(&rag(&server)), before);
+        }
+        // The embedding of this one is another's too, and stays.
+        eval(&server, "--quarantine 72");
+        assert_eq!(ids(&rag(&server), "chunks"), [71, 73, 74, 75, 76]);
+        let tags = "SELECT count(*) FROM tags WHERE emb IN (71, 100)";
+        assert_eq!(number(&rag(&server), tags), 2);
+    }
+}
+
+#[test]
+fn an_embedding_that_a_trigger_keeps_keeps_its_memory() {
+    let server = server_with(
+        "",
+        "CREATE TRIGGER keep BEFORE DELETE ON embeddings BEGIN SELECT raise(IGNORE); END;",
+    );
+    let before = rows(&rag(&server));
+    let (_, report) = eval(&server, "--quarantine 71");
+    let kept = finding(&report, "rag-eval.quarantine-kept");
+    assert!(
+        kept["message"].as_str().unwrap().contains("a trigger"),
+        "{kept}"
+    );
+    assert_eq!(actions(&report)[0].2, "skipped");
+    assert_eq!(rows(&rag(&server)), before);
+}
+
+#[test]
+fn an_id_may_be_below_zero() {
+    let server = server_with("", "UPDATE chunks SET id = -71 WHERE id = 71");
+    let before = rows(&rag(&server));
+    eval(&server, "--quarantine -71");
+    assert_eq!(ids(&rag(&server), "chunks"), [72, 73, 74, 75, 76]);
+    assert_eq!(eval(&server, "--unquarantine -71").0, 0);
+    assert_eq!(rows(&rag(&server)), before);
+}
+
+/// Texts that are kept as bytes are read too, and long ones to their end.
+#[test]
+fn every_text_is_read() {
+    let server = server_with(
+        "",
+        "UPDATE chunks SET text = CAST(text AS BLOB) WHERE id = 71;
+         UPDATE chunks SET text = x'789c4b4c4a06000024d00127' WHERE id IN (1, 2);
+         UPDATE chunks SET text = replace(hex(zeroblob(200000)), '00', 'of text ') || text WHERE id = 72;
+         UPDATE chunks SET text = replace(hex(zeroblob(200000)), '00', 'a line' || char(10)) || text WHERE id = 74;",
+    );
+    let (_, report) = eval(&server, "--only memories");
+    for id in ["71", "72", "74"] {
+        let found = report["findings"].to_string();
+        assert!(
+            found.contains(&format!("chunks {id} (")),
+            "{id}: {report:#}"
+        );
+    }
+    let text = report.to_string();
+    assert!(text.contains("in line 200001"), "{report:#}");
+    assert!(text.contains("not shown: the text holds a secret"));
+    let unread = finding(&report, "rag-eval.unread-memories");
+    assert!(
+        unread["message"].as_str().unwrap().starts_with("2 values"),
+        "{unread}"
+    );
+    // As bytes it goes and comes back.
+    let before = rows(&rag(&server));
+    eval(&server, "--quarantine 71");
+    assert_eq!(ids(&rag(&server), "chunks"), [72, 73, 74, 75, 76]);
+    assert_eq!(eval(&server, "--unquarantine 71").0, 0);
+    assert_eq!(rows(&rag(&server)), before);
 }
 
 /// Where an index knows its vectors by position, every embedding behind one that goes would be another's.

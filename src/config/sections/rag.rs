@@ -20,7 +20,7 @@ pub struct Rag {
     pub steps: Vec<RagStep>,
     /// an embedding that was not accessed for so long goes
     pub max_idle: CalendarSpan,
-    /// a chunk with fewer characters that are no blanks is no text
+    /// a chunk with fewer characters that can be read is no text, and goes; 1: only what holds nothing to read
     #[schemars(range(min = 0, max = 1000))]
     pub min_text: u32,
     /// more than this part of a table is refused without --yes
@@ -359,7 +359,7 @@ impl Default for Rag {
             database: "rag_db".into(),
             steps: vec![RagStep::Idle, RagStep::Orphans, RagStep::Invalid],
             max_idle: CalendarSpan::days(90),
-            min_text: 3,
+            min_text: 1,
             max_fraction: 0.25,
             near_duplicate: 0.98,
             duplicates: RagDuplicates::default(),

@@ -138,6 +138,15 @@ impl RagEval {
                 ));
             }
         }
+        let is_number = |one: &&String| {
+            let is_digit = |one: u8| matches!(one, b'0'..=b'9' | b'a'..=b'f');
+            one.len() == 12 && one.bytes().all(is_digit)
+        };
+        if let Some(other) = self.accepted.iter().find(|one| !is_number(one)) {
+            return wrong(format!(
+                "accepted holds '{other}', and the number in brackets of a finding has 12 hexadecimal digits"
+            ));
+        }
         if self.command.as_ref().is_some_and(Vec::is_empty) {
             return wrong("command = [] names no program".to_owned());
         }
@@ -158,11 +167,14 @@ mod tests {
             ("k = 0", "from 1 to 1000"),
             ("sample = 20000", "from 1 to 10000"),
             ("command = []", "names no program"),
+            ("accepted = ['zz']", "12 hexadecimal digits"),
         ] {
             let section: RagEval = toml::from_str(lines).expect("reads");
             let error = section.check().expect_err(lines);
             assert!(error.message.contains(told), "{lines}: {error}");
         }
         assert!(RagEval::default().check().is_ok());
+        let accepts: RagEval = toml::from_str("accepted = ['0a1b2c3d4e5f']").expect("reads");
+        assert!(accepts.check().is_ok());
     }
 }

@@ -1,4 +1,5 @@
-//! What no SQL condition can say of a value, as functions of SQL: a vector that is none, a text without text, a text that says nothing.
+//! What no SQL condition can say of a value, as functions of SQL: a vector that is none, a text that nobody can read, a text that says
+//! nothing.
 
 use std::collections::HashSet;
 
@@ -10,8 +11,9 @@ use super::quality::says_nothing;
 use crate::config::sections::RagQuality;
 use crate::sqlite::{Row, Table, quote};
 
-/// Bytes that are no UTF-8, whatever SQLite calls them.
-const NO_TEXT: &str = "bytes that are no text";
+/// No model writes a number that is larger or, but for 0, smaller: such are numbers of another format.
+const LARGEST: f32 = 1e15;
+const SMALLEST: f32 = 1e-30;
 
 /// Lets SQL on this connection ask for it. Nothing in a schema can.
 pub fn teach(connection: &Connection, rules: &RagQuality) -> Result<()> {
@@ -22,8 +24,23 @@ pub fn teach(connection: &Connection, rules: &RagQuality) -> Result<()> {
     connection.create_scalar_function("wrong_vector", 2, flags, move |context| {
         Ok(wrong_vector_value(context.get_raw(0), least(context)?))
     })?;
+    connection.create_scalar_function("is_of_another_format", 2, flags, move |context| {
+        Ok(match context.get_raw(0) {
+            ValueRef::Blob(bytes) => is_of_another_format(bytes, least(context)?),
+            _ => false,
+        })
+    })?;
     connection.create_scalar_function("wrong_text", 2, flags, move |context| {
-        Ok(wrong_text_value(context.get_raw(0), least(context)?))
+        Ok(match context.get_raw(0) {
+            ValueRef::Text(bytes) => wrong_text(bytes, least(context)?),
+            _ => None,
+        })
+    })?;
+    connection.create_scalar_function("is_damaged", 1, flags, |context| {
+        Ok(match context.get_raw(0) {
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).is_err(),
+            _ => false,
+        })
     })?;
     let rules = rules.clone();
     connection.create_scalar_function("says_nothing", 2, flags, move |context| {
@@ -55,35 +72,56 @@ pub fn teach_keys(connection: &Connection, table: &Table, keys: &[Row]) -> Resul
 /// SQL for what is wrong with a value, NULL where nothing is.
 #[derive(Clone, Debug)]
 pub struct Judge {
-    /// The value.
-    pub value: String,
     /// What is wrong with it.
     pub why: String,
+    /// True where it is of no kind that is judged, or not there yet.
+    pub unjudged: String,
+    /// True where a person has to look at it.
+    pub damaged: String,
 }
 
 impl Judge {
     /// BLOBs of so many 32-bit floats.
     pub fn vector(table: &str, column: &str, dimension: usize) -> Self {
-        Self::new("wrong_vector", table, column, dimension)
+        let value = value(table, column);
+        Self {
+            why: format!("wrong_vector({value}, {dimension})"),
+            unjudged: format!("{value} IS NULL"),
+            damaged: "0".to_owned(),
+        }
     }
 
-    /// Texts of at least so many characters that are no blanks.
+    /// Texts of at least so many characters that can be read. A BLOB or a number is the application's own way to keep one.
     pub fn text(table: &str, column: &str, least: u32) -> Self {
-        Self::new("wrong_text", table, column, least)
+        let value = value(table, column);
+        Self {
+            why: format!("wrong_text({value}, {least})"),
+            unjudged: format!("typeof({value}) <> 'text'"),
+            damaged: format!("is_damaged({value})"),
+        }
     }
 
     /// Texts that say something; those that are none are left to [`Judge::text`].
     pub fn quality(table: &str, column: &str, least: u32) -> Self {
-        Self::new("says_nothing", table, column, least)
-    }
-
-    fn new(function: &str, table: &str, column: &str, limit: impl std::fmt::Display) -> Self {
-        let value = format!("{}.{}", quote(table), quote(column));
+        let value = value(table, column);
         Self {
-            why: format!("{function}({value}, {limit})"),
-            value,
+            why: format!("says_nothing({value}, {least})"),
+            unjudged: format!("typeof({value}) <> 'text'"),
+            damaged: "0".to_owned(),
         }
     }
+}
+
+fn value(table: &str, column: &str) -> String {
+    format!("{}.{}", quote(table), quote(column))
+}
+
+/// SQL, true for a vector of that dimension whose numbers are of another format than 32-bit floats.
+pub fn another_format(table: &str, column: &str, dimension: usize) -> String {
+    format!(
+        "is_of_another_format({}, {dimension})",
+        value(table, column)
+    )
 }
 
 /// NULL is no value: it waits for one.
@@ -92,15 +130,6 @@ fn wrong_vector_value(value: ValueRef<'_>, dimension: usize) -> Option<&'static 
         ValueRef::Null => None,
         ValueRef::Blob(bytes) => wrong_vector(bytes, dimension),
         _ => Some("no BLOB"),
-    }
-}
-
-fn wrong_text_value(value: ValueRef<'_>, least: usize) -> Option<&'static str> {
-    match value {
-        ValueRef::Null => None,
-        ValueRef::Text(bytes) => wrong_text(bytes, least),
-        ValueRef::Blob(_) => Some(NO_TEXT),
-        _ => Some("a number"),
     }
 }
 
@@ -126,20 +155,27 @@ pub fn wrong_vector(bytes: &[u8], dimension: usize) -> Option<&'static str> {
     (norm == 0.0).then_some("all zero")
 }
 
-/// What is wrong with the bytes of a text with fewer characters than that, or none.
+/// Among the numbers of a vector of that dimension is one that no model writes. What is no number at all says nothing of that.
+fn is_of_another_format(bytes: &[u8], dimension: usize) -> bool {
+    bytes.len() == dimension * 4
+        && bytes.chunks_exact(4).any(|bytes| {
+            let size = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).abs();
+            size.is_finite() && size != 0.0 && !(SMALLEST..=LARGEST).contains(&size)
+        })
+}
+
+/// What is wrong with a text in which a person can read fewer characters than that. One with bytes that are no UTF-8 is damaged, and
+/// says nothing of what it was.
 pub fn wrong_text(bytes: &[u8], least: usize) -> Option<&'static str> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Some(NO_TEXT);
+    let text = std::str::from_utf8(bytes).ok()?;
+    let is_read = |one: &char| {
+        !one.is_whitespace() && !one.is_control() && *one != char::REPLACEMENT_CHARACTER
     };
-    let (mut characters, mut garbage) = (0, 0);
-    for one in text.chars().filter(|one| !one.is_whitespace()) {
-        characters += 1;
-        garbage += usize::from(one.is_control() || one == char::REPLACEMENT_CHARACTER);
+    match text.chars().filter(is_read).take(least).count() {
+        found if found >= least => None,
+        0 => Some("nothing to read"),
+        _ => Some("too short"),
     }
-    if characters < least {
-        return Some("too short");
-    }
-    (garbage * 2 > characters).then_some("mostly control or replacement characters")
 }
 
 #[cfg(test)]
@@ -168,19 +204,33 @@ mod tests {
 
     #[test]
     fn texts() {
-        for (text, expected) in [
-            (&b"yes"[..], None),
-            ("äöü".as_bytes(), None),
-            (b" a b ", Some("too short")),
-            (b"", Some("too short")),
+        for (text, least, expected) in [
+            (&b"yes"[..], 3, None),
+            ("äöü".as_bytes(), 3, None),
+            (b" a b ", 3, Some("too short")),
+            (b"", 3, Some("nothing to read")),
+            (b"", 0, None),
             (
-                b"\x00\x01\x02a",
-                Some("mostly control or replacement characters"),
+                " \t\n\u{a0}\0\u{1b}\u{fffd}".as_bytes(),
+                1,
+                Some("nothing to read"),
             ),
-            (b"ab\xff", Some(NO_TEXT)),
+            ("北京".as_bytes(), 1, None),
+            (b"\x00\x01\x02a", 1, None),
+            (b"\xff", 1, None),
         ] {
-            assert_eq!(wrong_text(text, 3), expected, "{text:?}");
+            assert_eq!(wrong_text(text, least), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn numbers_of_another_format() {
+        let of = |bytes: &[u8]| is_of_another_format(bytes, bytes.len() / 4);
+        assert!(!of(&bytes(&[0.0, -3.5, 1e-9, f32::NAN, f32::INFINITY])));
+        assert!(of(&0.12_f64.to_le_bytes()));
+        assert!(of(&[3, 0, 0, 0]), "a whole number of 32 bits");
+        assert!(of(&[12, 200, 17, 120]), "whole numbers of 8 bits");
+        assert!(!is_of_another_format(&[3, 0, 0, 0], 2), "another dimension");
     }
 
     #[test]
@@ -210,9 +260,10 @@ mod tests {
             (&vector, "'[1, 2]'", Some("no BLOB")),
             (&text, "NULL", None),
             (&text, "'yes'", None),
-            (&text, "CAST(x'616263ff' AS TEXT)", Some(NO_TEXT)),
-            (&text, "x'616263'", Some(NO_TEXT)),
-            (&text, "12345", Some("a number")),
+            (&text, "' ' || char(0)", Some("nothing to read")),
+            (&text, "CAST(x'616263ff' AS TEXT)", None),
+            (&text, "x'616263'", None),
+            (&text, "12345", None),
             (&quality, "'the cat sits'", None),
             (&quality, "'the cat'", Some("too few words")),
             (&quality, "'a'", None),

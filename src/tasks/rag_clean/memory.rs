@@ -20,6 +20,25 @@ pub struct Memory {
     pub documents: Option<Table>,
 }
 
+/// How chunks point to rows of another table, in SQL.
+pub struct Pointer {
+    /// Their column, behind their name. NULL points to nothing, and waits for it.
+    pub column: String,
+    /// The other table.
+    pub table: String,
+    /// The column of its ids.
+    pub id: String,
+    /// True for a chunk that points to a row that is there.
+    pub leads: String,
+}
+
+impl Pointer {
+    /// True for a chunk that points to a row that is not there.
+    pub fn is_lost(&self) -> String {
+        format!("{} IS NOT NULL AND NOT {}", self.column, self.leads)
+    }
+}
+
 impl Memory {
     /// Finds the tables. Without embeddings there is no memory; chunks and documents may be missing.
     pub fn find(
@@ -133,28 +152,37 @@ impl Memory {
         .into()))
     }
 
-    /// A chunk points to an embedding that is not there. One that points to none waits for its embedding.
-    pub fn without_embedding(&self) -> String {
-        format!(
-            "{}.{} IS NOT NULL AND NOT {}",
-            quote(&self.names.chunks),
-            quote(&self.names.embedding_id),
-            self.embedding_of_it("1")
-        )
+    /// From chunks to embeddings.
+    pub fn to_embeddings(&self) -> Pointer {
+        Pointer {
+            column: format!(
+                "{}.{}",
+                quote(&self.names.chunks),
+                quote(&self.names.embedding_id)
+            ),
+            table: quote(&self.embeddings.name),
+            id: quote(&self.names.id),
+            leads: self.embedding_of_it("1"),
+        }
     }
 
-    /// A chunk points to a document that is not there; `None` where chunks and documents are not like that.
-    pub fn without_document(&self) -> Option<String> {
+    /// From chunks to documents; `None` where chunks and documents are not like that.
+    pub fn to_documents(&self) -> Option<Pointer> {
         let documents = self.documents.as_ref()?;
         documents.column(&self.names.documents_id)?;
         self.chunks.as_ref()?.column(&self.names.document_id)?;
-        Some(format!(
-            "{chunks}.{0} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{1} WHERE {1}.{2} = {chunks}.{0})",
-            quote(&self.names.document_id),
-            quote(&documents.name),
-            quote(&self.names.documents_id),
-            chunks = quote(&self.names.chunks),
-        ))
+        let column = format!(
+            "{}.{}",
+            quote(&self.names.chunks),
+            quote(&self.names.document_id)
+        );
+        let (table, id) = (quote(&documents.name), quote(&self.names.documents_id));
+        Some(Pointer {
+            leads: format!("EXISTS (SELECT 1 FROM main.{table} WHERE {table}.{id} = {column})"),
+            column,
+            table,
+            id,
+        })
     }
 
     /// An embedding has a chunk for which `condition`, on the chunks by their own name, is true.

@@ -40,10 +40,11 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 #[derive(Args)]
 #[command(
     after_long_help = "Steps: idle (embeddings not accessed for [rag] max_idle, with their chunks), orphans (chunks whose embedding \
-or document is gone, embeddings that no chunk points to), invalid (vectors with NaN, infinite or all zero numbers, of another \
-dimension or no floats at all, whose chunks then wait for a new one; chunks without text), and only where they are listed: duplicates (chunks \
+or document is gone, embeddings that no chunk points to, but for what is new and may be about to get the other), invalid (vectors \
+with NaN, infinite or all zero numbers, of another dimension or no floats at all, whose chunks then wait for a new one; chunks whose \
+text holds nothing to read), and only where they are listed: duplicates (chunks \
 whose text, case and blanks aside, is that of another; that have [rag] near_duplicate of their runs of three words in common with it and \
-the same numbers; or, with [rag.duplicates] cosine, whose vectors lie so near. The one that has a vector, was used last, is longest or \
+the same numbers and signs; or, with [rag.duplicates] cosine, whose vectors lie so near. The one that has a vector, was used last, is longest or \
 came first stays; whatever a foreign key or [rag.duplicates] references says points to it then), quality \
 (embeddings that the application's own count says were never retrieved and that are older than [rag.quality] never_retrieved; texts \
 of few words, of symbols or of one word again and again that were never retrieved), changed (documents whose file has another hash \

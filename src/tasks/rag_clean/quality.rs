@@ -183,6 +183,8 @@ fn never_retrieved(
         beyond: Beyond::new(),
         total: statistics.total,
         nulls: statistics.nulls,
+        not_yet: 0,
+        damaged: 0,
         reason: format!(
             "{chosen} of {} were not retrieved once and are from before {} ({})",
             units::count(statistics.total, "row"),

@@ -19,7 +19,7 @@ use super::embed;
 use super::index::{self, Looked};
 use super::judge;
 use super::memory::Memory;
-use super::plan::{Along, Beyond, Planner, Removal};
+use super::plan::{Along, Beyond, DAMAGED, Planner, Removal};
 use super::renew::Renewal;
 use super::{Detail, PATIENCE, word};
 use crate::archive::{self, Source, Store};
@@ -80,6 +80,8 @@ pub struct Outcome {
     rows: u64,
     /// Rows without a value to tell it from, which stay.
     nulls: u64,
+    /// Rows that stay for now: what they point to may be about to be written.
+    not_yet: u64,
     /// Rows that were to go.
     chosen: u64,
     /// Rows that went.
@@ -343,8 +345,15 @@ impl Work<'_> {
             for error in planner.refusals.drain(..) {
                 self.refuse(REFUSED, subject, &error);
             }
+            planner
+                .findings
+                .drain(..)
+                .for_each(|one| self.report.find(one));
             match planned {
-                Ok(planned) => found.extend(planned),
+                Ok(planned) => {
+                    self.report.examined(DAMAGED, subject);
+                    found.extend(planned);
+                }
                 Err(error) => self.in_doubt(subject, error)?,
             }
             if step == RagStep::Changed {
@@ -410,6 +419,7 @@ impl Work<'_> {
             table: removal.table.name.clone(),
             rows: removal.total,
             nulls: removal.nulls,
+            not_yet: removal.not_yet,
             chosen: removal.chosen,
             done: done.rows,
             others: match self.report.dry_run() {

@@ -162,6 +162,9 @@ impl<'a> Fetch<'a> {
     }
 }
 
+/// No more are two texts alike that are not the same.
+const NEARLY: f64 = 0.999;
+
 /// How alike is alike enough.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure {
@@ -196,14 +199,15 @@ impl Measure {
                 let (Text::Words(a), Text::Words(b)) = (&a.text, &b.text) else {
                     return None;
                 };
-                if !similar::same_numbers(&similar::normal(a), &similar::normal(b)) {
+                if !similar::same_marks(&similar::normal(a), &similar::normal(b)) {
                     return None;
                 }
                 let (a, b) = (Compared::of(a), Compared::of(b));
                 if a.words().len().min(b.words().len()) < similar::LEAST_WORDS {
                     return None;
                 }
-                a.likeness(&b, self.near)
+                // Their words may be the same ones, they are not.
+                a.likeness(&b, self.near).map(|found| found.min(NEARLY))
             }
             Kind::Vector => {
                 // One vector for two texts says nothing of the texts.

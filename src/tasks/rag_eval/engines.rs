@@ -21,6 +21,10 @@ use crate::sys::{files, machine, process};
 const PIECE: usize = 2048;
 /// How long the application's search may take for one query.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Where names are fewer than embeddings, so many times more are searched for until there are enough.
+const DEEPER: usize = 4;
+/// And for so many queries at once that no more are found in all.
+const MOST_FOUND: usize = 1 << 20;
 /// A vector of length 1, as normalised numbers of 32 bits have it.
 const UNIT: f64 = 1e-3;
 
@@ -48,6 +52,11 @@ impl Engine for RunFile<'_> {
     }
 
     fn find(&self, queries: &[&Query], _: usize) -> anyhow::Result<Vec<Vec<String>>> {
+        if !queries.iter().any(|query| self.0.contains_key(&query.id)) {
+            return Err(refused("the run file names none of the labelled queries")
+                .hint("[rag.eval] run and labels have to call a query by the same id")
+                .into());
+        }
         let found = |query: &&Query| -> Vec<String> {
             let found = self.0.get(&query.id).into_iter().flatten();
             found.map(|(document, _)| document.clone()).collect()
@@ -127,7 +136,26 @@ pub struct Exact<'a> {
     /// The tables.
     pub memory: &'a Memory<'a>,
     /// What near means.
-    pub near: Near,
+    near: Near,
+    /// Dimensions that embeddings and queries have in common.
+    dimensions: BTreeSet<usize>,
+}
+
+impl<'a> Exact<'a> {
+    /// For these queries.
+    pub fn new(memory: &'a Memory<'a>, near: Near, queries: &[Query]) -> anyhow::Result<Self> {
+        let mut dimensions = memory.dimensions()?;
+        let asked = |one: &usize| {
+            let vectors = queries.iter().filter_map(|query| query.vector.as_ref());
+            vectors.map(Vec::len).any(|length| length == *one)
+        };
+        dimensions.retain(asked);
+        Ok(Self {
+            memory,
+            near,
+            dimensions,
+        })
+    }
 }
 
 impl Engine for Exact<'_> {
@@ -135,11 +163,31 @@ impl Engine for Exact<'_> {
         "exact".to_owned()
     }
 
+    /// Where no dimension fits it is asked all the same, and says so.
     fn takes(&self, query: &Query) -> bool {
-        query.vector.is_some()
+        let fits = |vector: &Vec<f32>| {
+            self.dimensions.is_empty() || self.dimensions.contains(&vector.len())
+        };
+        query.vector.as_ref().is_some_and(fits)
     }
 
     fn find(&self, queries: &[&Query], k: usize) -> anyhow::Result<Vec<Vec<String>>> {
+        if self.dimensions.is_empty() {
+            return Err(refused(
+                "no embedding of the table has the dimension of the labelled vectors",
+            )
+            .hint("make the labelled vectors with the model of the table")
+            .into());
+        }
+        by_name(self.memory, queries, k, &|queries, depth| {
+            self.nearest(queries, depth)
+        })
+    }
+}
+
+impl Exact<'_> {
+    /// Ids of the nearest, the nearest first.
+    fn nearest(&self, queries: &[&Query], k: usize) -> anyhow::Result<Vec<Vec<i64>>> {
         let vectors: Vec<Vec<f32>> = queries
             .iter()
             .map(|query| match (&query.vector, self.near) {
@@ -153,12 +201,10 @@ impl Engine for Exact<'_> {
             .iter()
             .map(|query| (query.len(), Piece::default()))
             .collect();
-        let mut fitting = false;
         self.memory.each_vector(&mut |vector| {
             let Some(piece) = pieces.get_mut(&vector.numbers.len()) else {
                 return Ok(());
             };
-            fitting = true;
             piece.ids.push(vector.id);
             match self.near {
                 Near::Cosine => piece.numbers.extend(unit(vector.numbers)),
@@ -174,17 +220,8 @@ impl Engine for Exact<'_> {
         for piece in pieces.values() {
             self.compare(&vectors, piece, &mut nearest);
         }
-        if !fitting {
-            return Err(refused(
-                "no embedding of the table has the dimension of the labelled vectors",
-            )
-            .hint("make the labelled vectors with the model of the table")
-            .into());
-        }
-        let found = nearest
-            .into_iter()
-            .map(|one| one.sorted().into_iter().map(|(id, _)| id).collect());
-        named(self.memory, found.collect())
+        let ids = |one: Nearest| one.sorted().into_iter().map(|(id, _)| id).collect();
+        Ok(nearest.into_iter().map(ids).collect())
     }
 }
 
@@ -229,6 +266,8 @@ pub struct IndexFile<'a> {
     pub path: PathBuf,
     /// Read.
     pub index: &'a Index,
+    /// Its positions have ids.
+    pub is_mapped: bool,
     /// The run.
     pub context: &'a Context,
 }
@@ -247,20 +286,67 @@ impl Engine for IndexFile<'_> {
     }
 
     fn find(&self, queries: &[&Query], k: usize) -> anyhow::Result<Vec<Vec<String>>> {
+        if !self.is_mapped
+            && self.index.shape.is_positional()
+            && !self.memory.ids_are_positions()?
+        {
+            return Err(refused(format!(
+                "{} has positions for ids, and the ids of the table are not 0, 1, 2 and so on: what it finds cannot be told",
+                self.index.shape
+            ))
+            .hint("positions_map of [[rag.index]] names the file with the id of each position")
+            .into());
+        }
         let searcher = Searcher::load(self.index, &self.context.stop)?;
         let effort = searcher.effort().map_or(0, |effort| effort.own);
         let is_unit = is_unit(self.index)?;
-        let mut found = Vec::with_capacity(queries.len());
-        for vector in queries.iter().filter_map(|query| query.vector.as_ref()) {
-            self.context.stop.check()?;
-            let nearest = match is_unit {
-                true => searcher.search(&unit(vector), k, effort),
-                false => searcher.search(vector, k, effort),
-            };
-            found.push(nearest.into_iter().map(|(id, _)| id).collect());
-        }
-        named(self.memory, found)
+        by_name(self.memory, queries, k, &|queries, depth| {
+            let mut found = Vec::with_capacity(queries.len());
+            for vector in queries.iter().filter_map(|query| query.vector.as_ref()) {
+                self.context.stop.check()?;
+                let nearest = match is_unit {
+                    true => searcher.search(&unit(vector), depth, effort),
+                    false => searcher.search(vector, depth, effort),
+                };
+                found.push(nearest.into_iter().map(|(id, _)| id).collect());
+            }
+            Ok(found)
+        })
     }
+}
+
+/// Finds so many of the nearest, by their ids.
+type Search<'a> = dyn Fn(&[&Query], usize) -> anyhow::Result<Vec<Vec<i64>>> + 'a;
+
+/// The names of what is found, `k` of them where there are as many: several embeddings may be of one document.
+fn by_name(
+    memory: &Memory<'_>,
+    queries: &[&Query],
+    k: usize,
+    search: &Search<'_>,
+) -> anyhow::Result<Vec<Vec<String>>> {
+    let mut found = vec![Vec::new(); queries.len()];
+    let mut open: Vec<usize> = (0..queries.len()).collect();
+    let mut depth = k;
+    while !open.is_empty() {
+        let mut lacking = Vec::new();
+        for some in open.chunks((MOST_FOUND / depth).max(1)) {
+            let asked: Vec<_> = some.iter().map(|&at| queries[at]).collect();
+            let ids = search(&asked, depth)?;
+            let is_all: Vec<_> = ids.iter().map(|ids| ids.len() < depth).collect();
+            let names = named(memory, ids)?;
+            for ((&at, mut names), is_all) in some.iter().zip(names).zip(is_all) {
+                if names.len() < k && !is_all {
+                    lacking.push(at);
+                }
+                names.truncate(k);
+                found[at] = names;
+            }
+        }
+        open = lacking;
+        depth *= DEEPER;
+    }
+    Ok(found)
 }
 
 /// True where all vectors of an index that are looked at have the length 1: then the application brings its queries to it too.
@@ -301,7 +387,16 @@ fn named(memory: &Memory<'_>, found: Vec<Vec<i64>>) -> anyhow::Result<Vec<Vec<St
     let wanted: HashSet<i64> = found.iter().flatten().copied().collect();
     let mut known: HashMap<i64, BTreeSet<String>> = HashMap::new();
     memory.scroll(chunks, &[quote(&names.embedding_id), column], &mut |row| {
-        let ValueRef::Integer(id) = row.get_ref(0)? else {
+        // As SQLite compares them with whole numbers.
+        let id = match row.get_ref(0)? {
+            ValueRef::Integer(id) => Some(id),
+            ValueRef::Text(text) => std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.trim().parse().ok()),
+            ValueRef::Real(number) => Some(number as i64).filter(|id| *id as f64 == number),
+            _ => None,
+        };
+        let Some(id) = id else {
             return Ok(());
         };
         let name = match row.get_ref(1)? {

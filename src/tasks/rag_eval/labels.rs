@@ -104,18 +104,16 @@ fn measure_all(scene: &Scene<'_>, ways: &mut Vec<Way>) -> anyhow::Result<()> {
         if indices.is_empty() && !engines::is_unit(&index)? {
             near = Near::Metric(index.shape.metric);
         }
-        indices.push((&at.path, index));
+        indices.push((at, index));
     }
-    let exact = Exact {
-        memory: scene.memory,
-        near,
-    };
+    let exact = Exact::new(scene.memory, near, &scene.input.queries)?;
     measure(scene, &exact, ways)?;
-    for (path, index) in &indices {
+    for (at, index) in &indices {
         let index = IndexFile {
             memory: scene.memory,
-            path: (*path).clone(),
+            path: at.path.clone(),
             index,
+            is_mapped: at.map.is_some(),
             context: scene.context,
         };
         measure(scene, &index, ways)?;

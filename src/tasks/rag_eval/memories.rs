@@ -1,6 +1,8 @@
 //! `memories`: texts that a person should look at before a model reads them again: instructions for the model, hidden characters,
 //! links that act, secrets. Listed with what is suspicious in them; nothing is changed here.
 
+use std::ops::Range;
+
 use rusqlite::types::{Value, ValueRef};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,7 +11,7 @@ use super::Scene;
 use crate::error::missing;
 use crate::harmful::{self, Harm, Phrases};
 use crate::report::{Cell, Document, Finding, Severity, Table};
-use crate::secrets::{Memory, Rules, Scanner};
+use crate::secrets::{Memory, Rules, Scanner, Secret};
 use crate::sqlite::quote;
 use crate::units;
 
@@ -17,6 +19,11 @@ const HARMFUL: &str = "rag-eval.harmful";
 const MORE: &str = "rag-eval.more";
 /// More is no list that anybody reads.
 const MOST: usize = 1_000;
+const UNREAD: &str = "rag-eval.unread-memories";
+/// A longer text is looked at in pieces, so that it takes no more memory than they do. So much of each is looked at with the next one
+/// too: no more lies between the first and the last word of what a rule looks for.
+const PIECE: usize = 1 << 20;
+const AGAIN: usize = 64 << 10;
 /// What rules about secrets take a memory for.
 const NAME: &str = "chunk.txt";
 
@@ -27,6 +34,8 @@ pub struct Audit {
     pub texts: u64,
     /// Chunks without one.
     without_text: u64,
+    /// Chunks with bytes or numbers instead, in which nothing could be looked for.
+    unread: u64,
     /// Chunks that are quarantined already, by `[rag.eval] quarantine_column`.
     quarantined: u64,
     /// Suspicions that somebody has accepted.
@@ -85,20 +94,22 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
             audit.quarantined += 1;
             return Ok(());
         }
-        let text = match row.get_ref(1)? {
-            ValueRef::Text(text) => text,
-            _ => {
+        let bytes = match row.get_ref(1)? {
+            ValueRef::Text(bytes) => bytes,
+            ValueRef::Blob(bytes) if std::str::from_utf8(bytes).is_ok() => bytes,
+            ValueRef::Null => {
                 audit.without_text += 1;
+                return Ok(());
+            }
+            _ => {
+                audit.unread += 1;
                 return Ok(());
             }
         };
         audit.texts += 1;
         report.progress(audit.texts, 0, "texts");
-        let bytes = text;
-        let text = String::from_utf8_lossy(bytes);
-        let secrets = scanner.scan(NAME, bytes, &mut memory);
-        let harms = harmful::look(&text, phrases);
-        if secrets.is_empty() && harms.is_empty() {
+        let found = Found::of(bytes, &scanner, phrases, &mut memory);
+        if found.harms.is_empty() && found.secrets.is_empty() {
             return Ok(());
         }
         let key: Value = row.get(0)?;
@@ -119,22 +130,14 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
                 digest,
             });
         };
-        // What is hidden may be a secret as well.
-        let words = harmful::hidden_words(&text);
-        let may_show = secrets.is_empty()
-            && words
-                .as_deref()
-                .is_none_or(|words| scanner.scan(NAME, words.as_bytes(), &mut memory).is_empty());
-        for harm in &harms {
-            let message = describe(harm, &text, words.as_deref(), may_show);
+        for (harm, shown) in found.harms {
+            let message = match found.may_show {
+                true => shown,
+                false => format!("{} (not shown: the text holds a secret)", harm.what),
+            };
             add(harm.rule.to_owned(), harm.severity, message);
         }
-        let mut told = Vec::new();
-        for secret in &secrets {
-            if told.contains(&&secret.rule) {
-                continue;
-            }
-            told.push(&secret.rule);
+        for secret in found.secrets {
             let message = format!(
                 "{} in line {} ({})",
                 secret.description, secret.line, secret.shown
@@ -156,12 +159,89 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
     Ok(told)
 }
 
-/// Where a text holds a secret, nothing of it is shown: it could be in any part.
-fn describe(harm: &Harm, text: &str, words: Option<&str>, may_show: bool) -> String {
-    let mut message = harm.what.to_owned();
-    if !may_show {
-        return format!("{message} (not shown: the text holds a secret)");
+/// What is suspicious in a text, each rule once.
+struct Found {
+    /// With what can be shown of it.
+    harms: Vec<(Harm, String)>,
+    secrets: Vec<Secret>,
+    /// False where a text holds a secret: it could be in any part.
+    may_show: bool,
+}
+
+impl Found {
+    fn of(bytes: &[u8], scanner: &Scanner, phrases: &Phrases, memory: &mut Memory) -> Self {
+        let mut found = Self {
+            harms: Vec::new(),
+            secrets: Vec::new(),
+            may_show: true,
+        };
+        let (mut lines, mut counted) = (0u64, 0);
+        for piece in pieces(bytes) {
+            lines += memchr::memchr_iter(b'\n', &bytes[counted..piece.start]).count() as u64;
+            counted = piece.start;
+            let bytes = &bytes[piece];
+            let text = String::from_utf8_lossy(bytes);
+            let secrets = scanner.scan(NAME, bytes, memory);
+            let harms = harmful::look(&text, phrases);
+            found.may_show &= secrets.is_empty();
+            for secret in secrets {
+                if found.secrets.iter().all(|one| one.rule != secret.rule) {
+                    found.secrets.push(Secret {
+                        line: secret.line + lines,
+                        ..secret
+                    });
+                }
+            }
+            if harms.is_empty() {
+                continue;
+            }
+            // What is hidden may be a secret as well.
+            let words = harmful::hidden_words(&text);
+            found.may_show &= words
+                .as_deref()
+                .is_none_or(|words| scanner.scan(NAME, words.as_bytes(), memory).is_empty());
+            for harm in harms {
+                if found.harms.iter().all(|(one, _)| one.rule != harm.rule) {
+                    let shown = describe(&harm, &text, words.as_deref());
+                    found.harms.push((harm, shown));
+                }
+            }
+        }
+        found
     }
+}
+
+/// The pieces of a text. They end with a line where there is one, as what turns the writing direction does.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let start = next?;
+        if bytes.len() - start <= PIECE {
+            next = None;
+            return Some(start..bytes.len());
+        }
+        let most = start + PIECE;
+        let end = match memchr::memrchr(b'\n', &bytes[most - AGAIN / 2..most]) {
+            Some(at) => most - AGAIN / 2 + at + 1,
+            None => begin_of_character(bytes, most),
+        };
+        next = Some(begin_of_character(bytes, end - AGAIN));
+        Some(start..end)
+    })
+}
+
+fn begin_of_character(bytes: &[u8], at: usize) -> usize {
+    let is_within = |one: &&u8| **one & 0xc0 == 0x80;
+    at - bytes[..=at]
+        .iter()
+        .rev()
+        .take(3)
+        .take_while(is_within)
+        .count()
+}
+
+fn describe(harm: &Harm, text: &str, words: Option<&str>) -> String {
+    let mut message = harm.what.to_owned();
     if harm.rule == "hidden.tags"
         && let Some(words) = words
     {
@@ -194,6 +274,22 @@ pub(super) fn tell(scene: &Scene<'_>, audit: &Audit) {
     let is_gone = |one: &&Suspect| !report.dry_run() && audit.moved.contains(&one.id);
     report.examined_all(HARMFUL);
     report.examined(MORE, table);
+    report.examined(UNREAD, table);
+    if audit.unread > 0 {
+        let column = &scene.task.rag.tables.text;
+        report.find(
+            Finding::new(
+                UNREAD,
+                Severity::Low,
+                table,
+                format!(
+                    "{} of {table}.{column} are bytes that are no text, or numbers: nothing was looked for in them",
+                    units::count(audit.unread, "value")
+                ),
+            )
+            .hint("what an application keeps compressed or encrypted it has to look through itself, before it does"),
+        );
+    }
     report.measure("rag_memories_read", audit.texts as f64, "", []);
     for kind in ["inject", "hidden", "link", "secret"] {
         let is_of = |one: &&Suspect| one.rule.split('.').next() == Some(kind);
@@ -248,4 +344,32 @@ pub(super) fn tell(scene: &Scene<'_>, audit: &Audit) {
             })
             .collect(),
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_a_text_and_overlap() {
+        for text in [
+            "a".repeat(10),
+            "ä€𝐈 ".repeat(400_000),
+            "a line\n".repeat(400_000),
+        ] {
+            let all: Vec<_> = pieces(text.as_bytes()).collect();
+            assert_eq!(all[0].start, 0);
+            assert_eq!(all[all.len() - 1].end, text.len());
+            assert_eq!(all.len() > 1, text.len() > PIECE);
+            for piece in &all {
+                assert!(piece.len() <= PIECE);
+                assert!(text.get(piece.clone()).is_some(), "cuts a character");
+            }
+            for pair in all.windows(2) {
+                let again = pair[0].end - pair[1].start;
+                assert!((AGAIN..AGAIN + 4).contains(&again), "{again}");
+            }
+        }
+        assert!(pieces(&[0xbf; 3 << 20]).count() > 2, "no character begins");
+    }
 }

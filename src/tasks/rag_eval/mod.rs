@@ -26,7 +26,7 @@ use crate::error::{self, Kind};
 use crate::ranking::{self, Query, Ranking};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite;
-use crate::sys::files;
+use crate::sys::{files, process};
 use crate::task;
 
 const FAILED: &str = "rag-eval.failed";
@@ -59,11 +59,12 @@ pub struct Arguments {
         value_name = "ID",
         num_args = 0..=1,
         default_missing_value = "all",
+        allow_negative_numbers = true,
         conflicts_with_all = ["only", "accept"]
     )]
     quarantine: Vec<String>,
     /// Bring a quarantined memory back (repeatable)
-    #[arg(long, value_name = "ID", conflicts_with_all = ["only", "accept", "quarantine"])]
+    #[arg(long, value_name = "ID", allow_negative_numbers = true, conflicts_with_all = ["only", "accept", "quarantine"])]
     unquarantine: Vec<String>,
     /// Also where more than [rag] max_fraction of the chunks would be quarantined
     #[arg(long)]
@@ -249,6 +250,19 @@ impl Task {
             None => Vec::new(),
             Some(path) => ranking::read_labels(path)?,
         };
+        let command = self.rag.eval.command.as_deref().unwrap_or_default();
+        if let Some(program) = command.first().filter(|_| !queries.is_empty()) {
+            // It runs in the root.
+            let at = match program.contains('/') {
+                true => self.root.join(program).display().to_string(),
+                false => program.clone(),
+            };
+            if !process::is_installed(&at) {
+                return Err(error::missing(format!("there is no program {program}"))
+                    .hint("[rag.eval] command names it")
+                    .into());
+            }
+        }
         let canaries = &self.rag.eval.canaries;
         for name in canaries {
             let query = queries.iter_mut().find(|query| query.id == *name);

@@ -1,5 +1,7 @@
 //! The tables of the memory, and its vectors, read in short reads while the application writes.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
@@ -131,6 +133,42 @@ impl<'a> Memory<'a> {
             Ok(())
         })?;
         broken.map_or(Ok(skipped), Err)
+    }
+
+    /// How many numbers vectors have: every length that there is.
+    pub fn dimensions(&self) -> anyhow::Result<BTreeSet<usize>> {
+        let names = &self.rag.tables;
+        require(&self.embeddings, &[&names.id, &names.vector])?;
+        let vector = quote(&names.vector);
+        let wanted = [format!(
+            "iif(typeof({vector}) = 'blob', length({vector}), NULL)"
+        )];
+        let mut found = BTreeSet::new();
+        self.scroll(&self.embeddings, &wanted, &mut |row| {
+            if let Some(bytes) = row.get::<_, Option<u32>>(0)?
+                && bytes % 4 == 0
+            {
+                found.insert(bytes as usize / 4);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// True where the ids of the embeddings are 0, 1, 2 and so on, as the positions of an index are.
+    pub fn ids_are_positions(&self) -> anyhow::Result<bool> {
+        let (id, table) = (quote(&self.rag.tables.id), quote(&self.embeddings.name));
+        let sql = format!(
+            "SELECT count(DISTINCT {id}), count(*), max({id}), min({id}) FROM main.{table}"
+        );
+        let read = |row: &rusqlite::Row<'_>| {
+            let (ids, rows): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let (last, first) = (row.get_ref(2)?, row.get_ref(3)?);
+            Ok(ids == rows && last == ValueRef::Integer(rows - 1) && first == ValueRef::Integer(0))
+        };
+        self.reader
+            .query_row(&sql, [], read)
+            .map_err(|error| self.explain(error))
     }
 
     /// Every row of a table.

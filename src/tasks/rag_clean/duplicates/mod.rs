@@ -283,6 +283,8 @@ impl Look<'_> {
             beyond: Beyond::new(),
             total: chunks.total,
             nulls: chunks.nulls,
+            not_yet: 0,
+            damaged: 0,
             reason: format!(
                 "{} of {} say the same as one that stays ({} the same text, {} nearly, {} by their vectors), in {}{}",
                 pairs.len(),

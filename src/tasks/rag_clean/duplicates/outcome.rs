@@ -87,7 +87,8 @@ pub fn table(outcome: &Outcome) -> Document {
                     Cell::Count(one.count),
                     Cell::Text(ids),
                     Cell::Text(one.kind.to_owned()),
-                    Cell::Percent(one.least * 100.0),
+                    // Rounded up it would say that nothing differs.
+                    Cell::Percent((one.least * 100.0).floor()),
                 ]
             })
             .collect(),

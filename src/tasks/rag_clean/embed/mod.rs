@@ -202,7 +202,7 @@ impl Looked {
             _ => return Due::No,
         };
         let Ok(text) = String::from_utf8(text) else {
-            return Due::No; // the step invalid takes it
+            return Due::No; // the step invalid tells it
         };
         if wrong_text(text.as_bytes(), rag.min_text as usize).is_some() {
             return Due::No;

@@ -3,6 +3,8 @@
 
 mod steps;
 
+pub use steps::DAMAGED;
+
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
@@ -15,7 +17,8 @@ use super::memory::Memory;
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::error::refused;
+use crate::error::{Failure, refused};
+use crate::report::Finding;
 use crate::sqlite::{self, Cascade, Gone as GoneRows, Row, Selection, Table, quote};
 use crate::units;
 
@@ -25,6 +28,8 @@ const MAINTAINED: SignedDuration = SignedDuration::from_hours(7 * 24);
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// An embedding that was used so lately may be about to get its chunk.
 const YOUNG: SignedDuration = SignedDuration::from_hours(24);
+/// So many vectors of one other length are an accident each. More are somebody's will.
+const ACCIDENTS: u64 = 3;
 /// Rows of texts or vectors that are read at once.
 pub const PIECE: usize = 1_000;
 /// And with fewer bytes than this, or one row.
@@ -70,6 +75,10 @@ pub struct Removal {
     pub total: u64,
     /// How many have no value to tell it from, and stay.
     pub nulls: u64,
+    /// How many stay for now: what they point to may be about to be written.
+    pub not_yet: u64,
+    /// How many stay with a value that is damaged.
+    pub damaged: u64,
     /// One sentence on why.
     pub reason: String,
 }
@@ -126,6 +135,8 @@ pub struct Planner<'a> {
     pub yes: bool,
     /// Parts of steps that were refused.
     pub refusals: Vec<anyhow::Error>,
+    /// What a person should look at.
+    pub findings: Vec<Finding>,
     /// The chunks that say the same, once they were looked for.
     pub twins: Option<Twins>,
     gone_embeddings: Gone,
@@ -150,6 +161,7 @@ impl<'a> Planner<'a> {
             context,
             yes,
             refusals: Vec::new(),
+            findings: Vec::new(),
             twins: None,
             gone_embeddings: Gone::default(),
             gone_chunks: Gone::default(),
@@ -194,21 +206,26 @@ impl<'a> Planner<'a> {
         along: Along,
     ) -> anyhow::Result<Removal> {
         let wrong = |error| sqlite::explain(error, &self.source.path, &self.context.stop);
-        let Judge { value, why } = judge;
+        let Judge {
+            why,
+            unjudged,
+            damaged,
+        } = judge;
         let mut statement = self
             .reader
             .prepare(&format!(
-                "SELECT {value} IS NULL, {why} FROM main.{} WHERE {}",
+                "SELECT {unjudged}, {why}, {damaged} FROM main.{} WHERE {}",
                 quote(&table.name),
                 self.left(table, acting)
             ))
             .map_err(wrong)?;
         let mut rows = statement.query([]).map_err(wrong)?;
-        let (mut chosen, mut nulls) = (0, 0);
+        let (mut chosen, mut nulls, mut damaged) = (0, 0, 0);
         let mut reasons = BTreeMap::<String, u64>::new();
         // Counted here: a GROUP BY would sort all rows.
         while let Some(row) = rows.next().map_err(wrong)? {
             nulls += u64::from(row.get::<_, bool>(0).map_err(wrong)?);
+            damaged += u64::from(row.get::<_, bool>(2).map_err(wrong)?);
             if let Some(reason) = row.get::<_, Option<String>>(1).map_err(wrong)? {
                 chosen += 1;
                 *reasons.entry(reason).or_default() += 1;
@@ -231,6 +248,8 @@ impl<'a> Planner<'a> {
             beyond: Beyond::new(),
             total,
             nulls,
+            not_yet: 0,
+            damaged,
             reason: format!(
                 "{chosen} of {} ({})",
                 units::count(total, "row"),
@@ -506,39 +525,105 @@ pub fn dimension(
     connection: &Connection,
     memory: &Memory,
 ) -> rusqlite::Result<anyhow::Result<Option<usize>>> {
-    let vector = quote(&memory.names.vector);
-    // Counted here: a GROUP BY would sort the vectors themselves.
-    let mut statement = connection.prepare(&format!(
-        "SELECT length({vector}), typeof({vector}) = 'blob' FROM main.{} WHERE {vector} IS NOT NULL",
-        quote(&memory.embeddings.name)
-    ))?;
-    let mut values = statement.query([])?;
-    let (mut lengths, mut all) = (BTreeMap::<i64, u64>::new(), 0);
-    while let Some(value) = values.next()? {
-        all += 1;
-        if value.get(1)? {
-            *lengths.entry(value.get(0)?).or_default() += 1;
-        }
-    }
-    if all == 0 {
-        return Ok(Ok(None));
-    }
-    let most = lengths.into_iter().max_by_key(|(_, rows)| *rows);
-    let (bytes, rows) = most.unwrap_or_default();
-    if rows * 2 <= all || bytes == 0 || bytes % 4 != 0 {
-        return Ok(Err(not_floats(memory).into()));
-    }
-    Ok(Ok(usize::try_from(bytes / 4).ok()))
+    Ok(Lengths::of(connection, memory)?.dimension(memory))
 }
 
-fn not_floats(memory: &Memory) -> crate::error::Failure {
+/// How vectors are written, and how often.
+struct Lengths {
+    /// By bytes; `None` for what is no BLOB.
+    by_length: BTreeMap<Option<i64>, Length>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Length {
+    rows: u64,
+    /// The last of their keys that is a whole number.
+    newest: Option<i64>,
+}
+
+impl Lengths {
+    fn of(connection: &Connection, memory: &Memory) -> rusqlite::Result<Self> {
+        let vector = quote(&memory.names.vector);
+        let key = match memory.embeddings.own_key().as_slice() {
+            [key] => key.clone(),
+            _ => "NULL".to_owned(),
+        };
+        // Counted here: a GROUP BY would sort the vectors themselves.
+        let mut statement = connection.prepare(&format!(
+            "SELECT iif(typeof({vector}) = 'blob', length({vector}), NULL), iif(typeof({key}) = 'integer', {key}, NULL) FROM main.{} WHERE {vector} IS NOT NULL",
+            quote(&memory.embeddings.name)
+        ))?;
+        let mut values = statement.query([])?;
+        let mut by_length = BTreeMap::<_, Length>::new();
+        while let Some(value) = values.next()? {
+            let length = by_length.entry(value.get(0)?).or_default();
+            length.rows += 1;
+            length.newest = length.newest.max(value.get(1)?);
+        }
+        Ok(Self { by_length })
+    }
+
+    /// The length that more than half have.
+    fn most(&self) -> Option<(i64, Length)> {
+        let all: u64 = self.by_length.values().map(|one| one.rows).sum();
+        let is_most = |one: &Length| one.rows * 2 > all;
+        let most = self.by_length.iter().find(|(_, length)| is_most(length));
+        most.and_then(|(bytes, length)| bytes.map(|bytes| (bytes, *length)))
+    }
+
+    fn dimension(&self, memory: &Memory) -> anyhow::Result<Option<usize>> {
+        match self.most() {
+            None if self.by_length.is_empty() => Ok(None),
+            Some((bytes, _)) if bytes > 0 && bytes % 4 == 0 => Ok(usize::try_from(bytes / 4).ok()),
+            _ => Err(not_floats(memory).into()),
+        }
+    }
+
+    /// Why vectors of another length may be those that are right: there are more of them than accidents make, or they were written
+    /// last. So it is while an application goes over to another model, at its beginning and at its end.
+    fn in_doubt(&self, memory: &Memory) -> Option<Failure> {
+        let (most, length) = self.most()?;
+        let is_other = |one: &(&Option<i64>, &Length)| {
+            let (bytes, other) = *one;
+            *bytes != Some(most)
+                && *bytes != Some(0)
+                && (other.rows > ACCIDENTS || other.newest > length.newest)
+        };
+        self.by_length.iter().find(is_other)?;
+        let told = self.by_length.iter().map(|(bytes, length)| {
+            let rows = units::count(length.rows, "row");
+            match bytes {
+                None => format!("no BLOB in {rows}"),
+                Some(bytes) if bytes % 4 == 0 => format!("{} numbers in {rows}", bytes / 4),
+                Some(bytes) => format!("{bytes} bytes in {rows}"),
+            }
+        });
+        Some(
+            refused(format!(
+                "the vectors of {} are not of one length ({}): while the application goes over to another model, nobody can tell here which are right",
+                memory.embeddings.name,
+                told.collect::<Vec<_>>().join(", ")
+            ))
+            .hint(format!(
+                "when it is done, have the application remove or renew the others; they are told by: {}",
+                by_length(memory)
+            )),
+        )
+    }
+}
+
+fn by_length(memory: &Memory) -> String {
+    format!(
+        "SELECT typeof({0}), length({0}), count(*) FROM {1} GROUP BY 1, 2",
+        quote(&memory.names.vector),
+        quote(&memory.embeddings.name)
+    )
+}
+
+fn not_floats(memory: &Memory) -> Failure {
     refused(format!(
         "column {} of {} holds no BLOBs of 32-bit floats, or no length that most of them have",
         memory.names.vector, memory.embeddings.name
     ))
-    .hint(format!(
-        "SELECT typeof({0}), length({0}), count(*) FROM {1} GROUP BY 1, 2",
-        quote(&memory.names.vector),
-        quote(&memory.embeddings.name)
-    ))
+    .hint(by_length(memory))
 }

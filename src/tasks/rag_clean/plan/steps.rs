@@ -1,14 +1,24 @@
 //! The steps that look at rows one by one: idle, orphans, invalid, duplicates.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::OptionalExtension as _;
 
-use super::{AHEAD, Along, Beyond, MAINTAINED, Planner, Removal, YOUNG, dimension};
+use super::{AHEAD, Along, Beyond, Lengths, MAINTAINED, Planner, Removal, YOUNG};
 use crate::config::sections::{RagStep, RagTables};
-use crate::error::{self, Kind, refused};
-use crate::sqlite::{self, Selection, Table, TimeColumn, quote};
+use crate::error::{self, Failure, Kind, refused};
+use crate::report::{Finding, Severity};
+use crate::sqlite::{self, Selection, Table, TimeColumn, TimeFormat, quote};
 use crate::tasks::rag_clean::duplicates::Look;
-use crate::tasks::rag_clean::judge::Judge;
+use crate::tasks::rag_clean::judge::{Judge, another_format};
+use crate::tasks::rag_clean::memory::Pointer;
+use crate::tasks::rag_clean::word;
 use crate::units::{self, Length};
+
+/// An application hardly computes an embedding for longer.
+const COMPUTED: SignedDuration = SignedDuration::from_hours(1);
+
+/// Texts with bytes that are no text.
+pub const DAMAGED: &str = "rag-clean.damaged-text";
 
 /// So many embeddings are gone through for each chunk where no index finds them.
 const FEW: u64 = 2_000;
@@ -42,6 +52,8 @@ impl Planner<'_> {
             beyond: Beyond::new(),
             total: times.rows,
             nulls: times.nulls,
+            not_yet: 0,
+            damaged: 0,
             reason: String::new(),
         };
         let Some(format) = times.format else {
@@ -101,16 +113,31 @@ impl Planner<'_> {
             &format!("{own}.{} IS NULL", quote(&names.embedding_id)),
         )?;
         let mut found = Vec::new();
-        let mut conditions = vec![(
+        let mut pointers = vec![(
             "chunks without their embedding",
-            self.memory.without_embedding(),
+            self.memory.to_embeddings(),
         )];
-        if let Some(condition) = self.memory.without_document() {
-            conditions.push(("chunks without their document", condition));
+        if let Some(pointer) = self.memory.to_documents() {
+            pointers.push(("chunks without their document", pointer));
         }
-        for (at, (what, condition)) in conditions.into_iter().enumerate() {
-            let condition = self.unreferenced_chunk(&condition)?;
+        for (at, (what, pointer)) in pointers.into_iter().enumerate() {
+            let lost = self.unreferenced_chunk(&pointer.is_lost())?;
+            let Some(settled) = self.settled(chunks, &pointer)? else {
+                if self.any(&chunks.name, &self.left(chunks, &lost))? {
+                    self.refusals.push(
+                        refused(format!(
+                            "the keys of {} are no whole numbers: which of the {what} is about to get it cannot be told",
+                            chunks.name
+                        ))
+                        .hint("have the application remove them itself")
+                        .into(),
+                    );
+                }
+                continue;
+            };
+            let condition = format!("({lost}) AND {settled}");
             let chosen = self.count(&chunks.name, &self.left(chunks, &condition))?;
+            let all = self.count(&chunks.name, &self.left(chunks, &lost))?;
             found.push(self.take(Removal {
                 step: RagStep::Orphans,
                 what,
@@ -123,6 +150,8 @@ impl Planner<'_> {
                 beyond: Beyond::new(),
                 total,
                 nulls: if at == 0 { pending } else { 0 },
+                not_yet: all.saturating_sub(chosen),
+                damaged: 0,
                 reason: format!("{chosen} of {}", units::count(total, "chunk")),
             })?);
         }
@@ -133,6 +162,82 @@ impl Planner<'_> {
             Err(error) => return Err(error),
         }
         Ok(found)
+    }
+
+    /// SQL, true for a chunk that was there before others which have what they point to: what it points to is then no more about to be
+    /// written. An application may write a chunk first, and its embedding once that is computed. `None` where keys say nothing of
+    /// what was written when.
+    fn settled(&self, chunks: &Table, pointer: &Pointer) -> anyhow::Result<Option<String>> {
+        let wrong = |error| sqlite::explain(error, &self.source.path, &self.context.stop);
+        let own_key = chunks.own_key();
+        let [key] = own_key.as_slice() else {
+            return Ok(None);
+        };
+        let own = quote(&chunks.name);
+        if self.any(&chunks.name, &format!("typeof({key}) <> 'integer'"))? {
+            return Ok(None);
+        }
+        let newest = |condition: &str| -> anyhow::Result<Option<i64>> {
+            let sql = format!(
+                "SELECT {key} FROM main.{own} WHERE {condition} ORDER BY {key} DESC LIMIT 1"
+            );
+            let found = self.reader.query_row(&sql, [], |row| row.get(0));
+            found.optional().map_err(wrong)
+        };
+        // Of several that are computed at once the later may be there first: better one whose embedding was not used lately, and so
+        // was not written lately either.
+        let newest = match self.last_accessed()? {
+            None => newest(&pointer.leads)?,
+            Some((place, format)) => {
+                let old = |span: SignedDuration| {
+                    let young = format.since(&place, self.context.now - span);
+                    let old = self.memory.embedding_of_it(&format!("({young}) IS FALSE"));
+                    newest(&format!("{} AND {old}", pointer.leads))
+                };
+                match old(YOUNG)? {
+                    None => old(COMPUTED)?,
+                    found => found,
+                }
+            }
+        };
+        let Some(newest) = newest else {
+            return Ok(Some("0".to_owned()));
+        };
+        let Pointer {
+            column, table, id, ..
+        } = pointer;
+        let sql = format!("SELECT max({id}) FROM main.{table} WHERE typeof({id}) = 'integer'");
+        let last: Option<i64> = self
+            .reader
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(wrong)?;
+        Ok(Some(match last {
+            // A text may be a number as well.
+            Some(last) => format!("{key} <= {newest} AND CAST({column} AS NUMERIC) <= {last}"),
+            None => format!("{key} <= {newest}"),
+        }))
+    }
+
+    /// Where the time of the last access stands, and how it is written; `None` where that is not kept, or not in one form.
+    fn last_accessed(&self) -> anyhow::Result<Option<(String, TimeFormat)>> {
+        let (table, name) = (&self.memory.embeddings, &self.memory.names.last_accessed);
+        if table.column(name).is_none() {
+            return Ok(None);
+        }
+        let column = TimeColumn {
+            table: &table.name,
+            column: name,
+            filter: None,
+        };
+        let now = self.context.now;
+        let format = match column.look(self.reader, now, &self.source.path, &self.context.stop) {
+            Ok(times) => times.format,
+            // A column that mixes forms is told where it decides.
+            Err(error) if error::kind_of(&error) == Kind::Refused => None,
+            Err(error) => return Err(error),
+        };
+        let place = format!("{}.{}", quote(&table.name), quote(name));
+        Ok(format.map(|format| (place, format)))
     }
 
     /// Embeddings that no chunk points to. One that is newer than all that have a chunk, or was just used, may be about to get it.
@@ -230,6 +335,8 @@ impl Planner<'_> {
             beyond: Beyond::new(),
             total,
             nulls: 0,
+            not_yet: 0,
+            damaged: 0,
             reason: format!("{chosen} of {}", units::count(total, "embedding")),
         };
         removal.beyond = self.beyond(table, &self.left(table, &counted))?;
@@ -243,26 +350,14 @@ impl Planner<'_> {
         let names = &self.memory.names;
         let table = self.memory.embeddings(&[(&names.vector, "vector")])?;
         let mut found = Vec::new();
-        let dimension = dimension(self.reader, self.memory)
-            .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))??;
-        if let Some(dimension) = dimension {
-            let may_wait = self.memory.pointing().is_none_or(|chunks| {
-                let pointer = chunks.column(&names.embedding_id);
-                pointer.is_some_and(|one| !one.not_null && one.key == 0)
-            });
-            let (along, acting) = match may_wait {
-                true => (Along::Pending, self.unreferenced("1")?),
-                false => (Along::Chunks, self.unreferenced_with_chunks("1")?),
-            };
-            let removal = self.judged(
-                RagStep::Invalid,
-                table,
-                "invalid vectors",
-                &Judge::vector(&table.name, &names.vector, dimension),
-                &acting,
-                along,
-            )?;
-            found.push(self.take(removal)?);
+        let lengths = Lengths::of(self.reader, self.memory)
+            .map_err(|error| sqlite::explain(error, &self.source.path, &self.context.stop))?;
+        if let Some(dimension) = lengths.dimension(self.memory)? {
+            match self.invalid_vectors(table, &lengths, dimension)? {
+                Ok(removal) => found.push(self.take(removal)?),
+                // Of the texts nothing is in doubt.
+                Err(why) => self.refusals.push(why.into()),
+            }
         }
         if let Some(chunks) = &self.memory.chunks
             && chunks.column(&names.text).is_some()
@@ -279,9 +374,56 @@ impl Planner<'_> {
                 &self.unreferenced_chunk("1")?,
                 along,
             )?;
+            if removal.damaged > 0 {
+                self.findings.push(damaged(&removal, &names.text));
+            }
             found.push(self.take(removal)?);
         }
         Ok(found)
+    }
+
+    /// Refused where vectors that look wrong may be right.
+    fn invalid_vectors(
+        &self,
+        table: &Table,
+        lengths: &Lengths,
+        dimension: usize,
+    ) -> anyhow::Result<Result<Removal, Failure>> {
+        if let Some(why) = lengths.in_doubt(self.memory) {
+            return Ok(Err(why));
+        }
+        let names = &self.memory.names;
+        let may_wait = self.memory.pointing().is_none_or(|chunks| {
+            let pointer = chunks.column(&names.embedding_id);
+            pointer.is_some_and(|one| !one.not_null && one.key == 0)
+        });
+        let (along, acting) = match may_wait {
+            true => (Along::Pending, self.unreferenced("1")?),
+            false => (Along::Chunks, self.unreferenced_with_chunks("1")?),
+        };
+        let removal = self.judged(
+            RagStep::Invalid,
+            table,
+            "invalid vectors",
+            &Judge::vector(&table.name, &names.vector, dimension),
+            &acting,
+            along,
+        )?;
+        if removal.chosen == 0 {
+            return Ok(Ok(removal));
+        }
+        let format = another_format(&table.name, &names.vector, dimension);
+        let strange = self.count(&table.name, &format)?;
+        if strange <= removal.total / 10 {
+            return Ok(Ok(removal));
+        }
+        Ok(Err(refused(format!(
+            "{strange} of {} of {} hold numbers that no model writes as 32-bit floats: column {} looks like another number format (64-bit floats, whole numbers of 8 bits)",
+            units::count(removal.total, "row"),
+            table.name,
+            names.vector
+        ))
+        .hint("[rag.tables] vector names a column of 32-bit floats; where there is none, leave the step out: [rag] steps, or --step")))
     }
 
     pub(super) fn duplicates(&mut self) -> anyhow::Result<Vec<Removal>> {
@@ -312,4 +454,15 @@ impl Planner<'_> {
         self.takes_twins(&removal)?;
         Ok(vec![removal])
     }
+}
+
+fn damaged(removal: &Removal, column: &str) -> Finding {
+    let table = &removal.table;
+    let message = format!(
+        "{} of {}.{column} hold bytes that are no text: they stay",
+        units::count(removal.damaged, "row"),
+        table.name
+    );
+    Finding::new(DAMAGED, Severity::Low, word(removal.step), message)
+        .hint("have the application write them anew; rag-eval --only memories reads what can be read of them")
 }

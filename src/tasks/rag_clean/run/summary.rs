@@ -79,6 +79,7 @@ fn table(steps: &[Outcome], dry_run: bool) -> Document {
             if dry_run { "would go" } else { "gone" },
             "with them",
             "without a value",
+            "not yet",
         ],
         rows: steps
             .iter()
@@ -90,6 +91,7 @@ fn table(steps: &[Outcome], dry_run: bool) -> Document {
                     Cell::Count(if dry_run { one.chosen } else { one.done }),
                     Cell::Count(one.others),
                     Cell::Count(one.nulls),
+                    Cell::Count(one.not_yet),
                 ]
             })
             .collect(),

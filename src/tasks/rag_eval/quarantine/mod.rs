@@ -147,9 +147,16 @@ fn away(scene: &Scene<'_>, wanted: &Wanted, audit: &mut Audit) -> anyhow::Result
         let done = scene.report.act(step, |_| {
             in_one(scene, &mut pace, |writer| place.away(scene, writer, one))
         })?;
-        match done {
-            Some(Outcome::Stays(why)) => kept(scene, id, &why),
-            _ => moved.push(id.clone()),
+        let stays = match done {
+            Some(Outcome::Stays(why)) => Some(why),
+            Some(Outcome::Done) => None,
+            None => place
+                .keeps(scene, scene.memory.reader, one)
+                .map_err(|error| scene.memory.explain(error))?,
+        };
+        match stays {
+            Some(why) => kept(scene, id, &why),
+            None => moved.push(id.clone()),
         }
     }
     let count = units::count(moved.len() as u64, "memory");
@@ -162,7 +169,9 @@ fn away(scene: &Scene<'_>, wanted: &Wanted, audit: &mut Audit) -> anyhow::Result
     Ok(told)
 }
 
+/// What was tried last was not done.
 fn kept(scene: &Scene<'_>, id: &str, why: &str) {
+    scene.report.left_out();
     scene.report.find(Finding::new(
         KEPT,
         Severity::Medium,
@@ -351,6 +360,7 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
         }
     }
     let told = match scene.report.dry_run() {
+        _ if done == 0 => return Ok("nothing came back".to_owned()),
         true => "would come back",
         false => "came back; empire-maint rag-clean --rebuild-index puts them into the indices",
     };

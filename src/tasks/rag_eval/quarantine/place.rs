@@ -11,6 +11,8 @@ use crate::sqlite::{self, Column, Reference, Table, quote};
 use crate::sys::files;
 use crate::tasks::rag_eval::Scene;
 
+const MARK: &str = "[rag.eval] quarantine_column marks it instead";
+
 /// Where memories go.
 pub struct Place {
     pub chunks: Table,
@@ -29,6 +31,8 @@ struct Tables {
     /// Where the embeddings go along; none where an index knows them by position, and every one behind would move.
     embeddings: Option<Beside>,
     references: Vec<Reference>,
+    /// What points to embeddings, but for the chunks to their own.
+    embedding_references: Vec<Reference>,
 }
 
 /// A table and the one beside it.
@@ -61,19 +65,32 @@ impl Place {
         }
         let reader = scene.memory.reader;
         let wrong = |error| scene.memory.explain(error);
-        let references = chunks.references(reader).map_err(wrong)?;
-        chunks.require_short(reader, &references).map_err(wrong)??;
-        let embeddings = match chunks.column(&names.embedding_id) {
-            Some(_) if !positional(scene)? => {
-                Some(Beside::of(scene, &scene.memory.embeddings, CHUNK)?)
+        let references_to = |table: &Table| -> anyhow::Result<Vec<Reference>> {
+            let mut found = table.references(reader).map_err(wrong)?;
+            table.require_short(reader, &found).map_err(wrong)??;
+            found.retain(|one| !one.pairs.is_empty());
+            Ok(found)
+        };
+        let references = references_to(&chunks)?;
+        let (embeddings, embedding_references) = match chunks.column(&names.embedding_id) {
+            Some(pointer) if !positional(scene)? => {
+                let table = &scene.memory.embeddings;
+                let is_own = |one: &Reference| {
+                    one.child.eq_ignore_ascii_case(&chunks.name)
+                        && matches!(one.pairs.as_slice(), [(from, _)] if from.eq_ignore_ascii_case(&pointer.name))
+                };
+                let mut found = references_to(table)?;
+                found.retain(|one| !is_own(one));
+                (Some(Beside::of(scene, table, CHUNK)?), found)
             }
-            _ => None,
+            _ => (None, Vec::new()),
         };
         Ok(Self {
             way: Way::Tables(Box::new(Tables {
                 chunks: Beside::of(scene, &chunks, FOR)?,
                 embeddings,
                 references,
+                embedding_references,
             })),
             chunks,
         })
@@ -100,12 +117,14 @@ impl Place {
         }
     }
 
-    pub fn away(
+    /// Why a memory has to stay; none where it can go. What points to it, or to what would go with it, would be gone for good: the
+    /// schema may let it go along, or forget what it pointed to.
+    pub fn keeps(
         &self,
         scene: &Scene<'_>,
-        writer: &Connection,
+        connection: &Connection,
         chosen: &Chosen<'_>,
-    ) -> rusqlite::Result<Outcome> {
+    ) -> rusqlite::Result<Option<String>> {
         let names = &scene.task.rag.tables;
         let (table, is_it) = (quote(&self.chunks.name), self.chunks.key_is());
         let key = &chosen.suspect.key;
@@ -115,13 +134,74 @@ impl Place {
         );
         // Whatever bytes it has: who wrote it may have seen to that.
         let is_the_same = |row: &Row<'_>| match row.get_ref(0)? {
-            ValueRef::Text(bytes) => Ok(blake3::hash(bytes) == chosen.suspect.digest),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                Ok(blake3::hash(bytes) == chosen.suspect.digest)
+            }
             _ => Ok(false),
         };
-        if writer.query_row(&sql, [key], is_the_same).optional()? != Some(true) {
-            return Ok(Outcome::Stays("its text changed meanwhile".to_owned()));
+        if connection.query_row(&sql, [key], is_the_same).optional()? != Some(true) {
+            return Ok(Some("its text changed meanwhile".to_owned()));
         }
-        let (chunks, embeddings, references) = match &self.way {
+        let Way::Tables(tables) = &self.way else {
+            return Ok(None);
+        };
+        let points = |reference: &Reference, to: &Table, which: &str, key: &Value| {
+            let sql = format!(
+                "SELECT EXISTS (SELECT 1 FROM main.{} WHERE {which} AND {})",
+                quote(&to.name),
+                reference.points_to(to)
+            );
+            connection.query_row(&sql, [key], |row| row.get::<_, bool>(0))
+        };
+        for reference in &tables.references {
+            if points(reference, &self.chunks, &is_it, key)? {
+                return Ok(Some(format!(
+                    "rows of {} point to it; {MARK}",
+                    reference.child
+                )));
+            }
+        }
+        let Some(embeddings) = &tables.embeddings else {
+            return Ok(None);
+        };
+        let pointer = quote(&names.embedding_id);
+        // One that another chunk has as well stays.
+        let sql = format!(
+            "SELECT {pointer} FROM main.{table} AS own WHERE {is_it} AND NOT EXISTS (
+               SELECT 1 FROM main.{table} AS other WHERE other.{pointer} = own.{pointer} AND other.{0} <> own.{0})",
+            quote(&self.chunks.key[0])
+        );
+        let Some(pointer) = connection
+            .query_row(&sql, [key], |row| row.get::<_, Value>(0))
+            .optional()?
+        else {
+            return Ok(None);
+        };
+        let which = format!("{} = ?1", quote(&names.id));
+        for reference in &tables.embedding_references {
+            if points(reference, &embeddings.table, &which, &pointer)? {
+                return Ok(Some(format!(
+                    "rows of {} point to its embedding; {MARK}",
+                    reference.child
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn away(
+        &self,
+        scene: &Scene<'_>,
+        writer: &Connection,
+        chosen: &Chosen<'_>,
+    ) -> rusqlite::Result<Outcome> {
+        if let Some(why) = self.keeps(scene, writer, chosen)? {
+            return Ok(Outcome::Stays(why));
+        }
+        let names = &scene.task.rag.tables;
+        let (table, is_it) = (quote(&self.chunks.name), self.chunks.key_is());
+        let key = &chosen.suspect.key;
+        let (chunks, embeddings) = match &self.way {
             Way::Column(column) => {
                 let sql = format!(
                     "UPDATE main.{table} SET {} = 1 WHERE {is_it}",
@@ -130,20 +210,8 @@ impl Place {
                 writer.execute(&sql, [key])?;
                 return Ok(Outcome::Done);
             }
-            Way::Tables(tables) => (&tables.chunks, &tables.embeddings, &tables.references),
+            Way::Tables(tables) => (&tables.chunks, &tables.embeddings),
         };
-        for reference in references {
-            let sql = format!(
-                "SELECT {} FROM main.{table} WHERE {is_it}",
-                reference.points_to(&self.chunks)
-            );
-            if writer.query_row(&sql, [key], |row| row.get(0))? {
-                return Ok(Outcome::Stays(format!(
-                    "rows of {} point to it; [rag.eval] quarantine_column marks it instead",
-                    reference.child
-                )));
-            }
-        }
         let now = scene.context.now.to_string();
         chunks.make(writer)?;
         chunks.take(writer, &is_it, key, (AT, FOR), (&now, &chosen.rules))?;
@@ -181,11 +249,11 @@ impl Place {
             (&now, &chosen.suspect.id),
         )?;
         let from = quote(&embeddings.table.name);
-        writer.execute(
-            &format!("DELETE FROM main.{from} WHERE {is_it}"),
-            [&pointer],
-        )?;
-        Ok(Outcome::Done)
+        let sql = format!("DELETE FROM main.{from} WHERE {is_it}");
+        Ok(match writer.execute(&sql, [&pointer])? {
+            1 => Outcome::Done,
+            _ => Outcome::Stays("a trigger keeps its embedding".to_owned()),
+        })
     }
 }
 
