@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use crate::sqlite;
 use crate::sys::{Stop, files};
 
-pub use figures::{Sample, first_run, samples};
+pub use figures::{Sample, first_about, first_run, samples};
 pub use read::{Filter, LinePast, Run, last_success, line_pasts, recall, runs};
 pub use thin::thin;
 pub use write::{Begun, Interrupted, begin, finish};
@@ -148,6 +148,11 @@ CREATE TABLE IF NOT EXISTS mutes (
 PRAGMA user_version = 3;
 COMMIT;
 ";
+
+/// The key under which `backup` remembers the folder and name of what it published last of a series.
+pub fn published_key(series: &str) -> String {
+    format!("published {series}")
+}
 
 /// Where the journal is, below the state directory.
 pub fn path(state: &Path) -> PathBuf {

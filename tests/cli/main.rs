@@ -29,6 +29,7 @@ mod formats;
 mod generated;
 mod gpu;
 mod health;
+mod health_backups;
 mod health_logs;
 mod health_peers;
 mod history;
