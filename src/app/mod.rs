@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::alert::{Desk, Switch};
-use crate::calendar::{self, Line};
+use crate::calendar::{Here, Line};
 use crate::cli::{self, Globals, Invocation};
 use crate::config::sections::{Alerts, Metrics, State, Zone};
 use crate::config::{self, Config, Section};
@@ -35,7 +36,7 @@ use crate::sys::{Stop, files, machine};
 use crate::task::{Entry, Task};
 use crate::tasks::TASKS;
 use crate::text::shorten;
-use scope::in_part;
+use crate::units;
 use watch::{take_locks, watch};
 
 /// Runs the program and says what to exit with.
@@ -43,7 +44,7 @@ pub fn run(arguments: Vec<OsString>) -> Code {
     machine::private_umask();
     match cli::parse(&arguments) {
         Ok(invocation) => match TASKS.iter().find(|entry| entry.name == invocation.name) {
-            Some(entry) => run_task(entry, &invocation, &arguments),
+            Some(entry) => run_task(entry, &invocation),
             None => run_meta(&invocation),
         },
         Err(error) if meta::is_answer(&error) => {
@@ -105,7 +106,10 @@ fn misused(
 ) -> Report {
     let mut globals = Globals::default();
     globals.config = config;
-    let mut road = Road::new(entry, &globals, arguments, false);
+    let understood = cli::understood(arguments);
+    let reads_only = understood.is_some_and(|matches| (entry.reads_only)(&matches));
+    let lines = scope::lines_typed(entry, arguments);
+    let mut road = Road::new(entry, &globals, lines, reads_only);
     // Where the configuration is wrong too, the failure is written down where state goes by default.
     if let Ok(config) = Config::load(globals.config.as_deref(), None) {
         let _ = road.find_state(&config);
@@ -115,11 +119,12 @@ fn misused(
 }
 
 /// The road itself.
-fn run_task(entry: &'static Entry, invocation: &Invocation, arguments: &[OsString]) -> Code {
+fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
     let globals = &invocation.globals;
     let mut report = new_report(entry.name, globals);
     let reads_only = (entry.reads_only)(&invocation.matches);
-    let mut road = Road::new(entry, globals, arguments, reads_only);
+    let lines = scope::lines_of(entry, &invocation.matches);
+    let mut road = Road::new(entry, globals, lines, reads_only);
     let report = match road.prepare(invocation, &mut report) {
         Ok((task, context)) => road.travel(task, context, report),
         Err(error) => road.refuse(report, &error),
@@ -132,8 +137,8 @@ fn run_task(entry: &'static Entry, invocation: &Invocation, arguments: &[OsStrin
 /// What the stations of the road share.
 struct Road<'a> {
     entry: &'static Entry,
-    /// The line of the plan that this run answers.
-    line: Option<&'static Line>,
+    /// The lines of the plan of whose work it leaves nothing out; it answers the first.
+    lines: Vec<&'static Line>,
     globals: &'a Globals,
     reads_only: bool,
     clock: Instant,
@@ -146,8 +151,9 @@ struct Road<'a> {
     desk: Option<Desk>,
     switch: Option<Switch>,
     fleeting: bool,
-    /// It looks only at some of what its command is about.
-    part: bool,
+    zone: TimeZone,
+    /// What the plan has for this server, where the configuration tells.
+    here: Option<Here>,
     code: Option<Code>,
 }
 
@@ -155,12 +161,12 @@ impl<'a> Road<'a> {
     fn new(
         entry: &'static Entry,
         globals: &'a Globals,
-        arguments: &[OsString],
+        lines: Vec<&'static Line>,
         reads_only: bool,
     ) -> Self {
         Self {
             entry,
-            line: calendar::line_of(entry.name, arguments),
+            lines,
             globals,
             reads_only,
             clock: Instant::now(),
@@ -176,15 +182,18 @@ impl<'a> Road<'a> {
             desk: None,
             switch: None,
             fleeting: false,
-            part: false,
+            zone: TimeZone::system(),
+            here: None,
             code: None,
         }
     }
 
-    /// Who is to be told. A broken `[alerts]` is a finding of the run and stops nothing.
+    /// What the plan has for this server, and who is to be told. A broken `[alerts]` is a finding of the run and stops nothing.
     fn find_desk(&mut self, config: &Config, report: &Report) {
+        let zone = config.peek::<Zone>().unwrap_or_default().zone();
+        self.zone = zone.clone();
+        self.here = Here::resolve(config).ok();
         if !self.reads_only && !self.globals.no_alert && !report.dry_run {
-            let zone = config.peek::<Zone>().unwrap_or_default().zone();
             self.desk = config
                 .peek::<Alerts>()
                 .map(|alerts| Desk::new(alerts, zone));
@@ -277,10 +286,6 @@ impl<'a> Road<'a> {
         });
         let task = prepared.task;
         self.fleeting = task.fleeting();
-        self.part = task.is_part();
-        self.line = self
-            .line
-            .filter(|line| !self.part && (task.is_whole() || !line.is_bare()));
         if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
@@ -306,7 +311,7 @@ impl<'a> Road<'a> {
     }
 
     fn begin(&mut self, report: &mut Report) {
-        let line = self.line.map(|line| line.name);
+        let line = self.lines.first().map(|line| line.name);
         let begun = files::private_directory(&self.state)
             .and_then(|()| journal::begin(&self.state, report, line, &self.stop));
         match begun {
@@ -316,10 +321,11 @@ impl<'a> Road<'a> {
                         Finding::new(
                             journal::INTERRUPTED,
                             self.severity_of_killed(&run.task),
-                            &run.task,
+                            scope::name(&run.task, run.line.as_deref()),
                             format!(
-                                "the run of {} that began {:.0} was killed",
-                                run.task, run.started_at
+                                "the run of {} that began {} was killed",
+                                run.task,
+                                units::shown(run.started_at, &self.zone)
                             ),
                         )
                         .hint(format!("empire-maint history --task {}", run.task)),
@@ -350,9 +356,15 @@ impl<'a> Road<'a> {
         self.finish(fail(report, &scope, error, severity))
     }
 
-    /// A typo of somebody who sits there and reads what is wrong wakes nobody else.
+    /// A typo of somebody who sits there and reads what is wrong wakes nobody else, and is no run of the plan. What cannot start
+    /// where the plan has nothing for it to do was called by somebody who is told by its exit code.
     fn spare_others(&mut self, error: &anyhow::Error) {
-        if error::kind_of(error) == Kind::Usage && output::is_typed() {
+        let kind = error::kind_of(error);
+        if kind == Kind::Usage && output::is_typed() {
+            self.desk = None;
+            self.lines.clear();
+        } else if matches!(kind, Kind::Usage | Kind::Missing | Kind::Refused) && !self.is_planned()
+        {
             self.desk = None;
         }
     }
@@ -360,17 +372,14 @@ impl<'a> Road<'a> {
     /// Metrics, alerts, the dead-man switch, and the journal last: it holds what became of the others.
     fn finish(&mut self, mut report: Report) -> Report {
         if report.failure.is_none() {
-            let mut well = vec![(TASK_FAILED, self.scope())];
-            if self.is_all() {
-                well.push((TASK_FAILED, in_part(&report.task)));
-                well.push((journal::INTERRUPTED, report.task.clone()));
+            for subject in self.found_well() {
+                for id in [TASK_FAILED, journal::INTERRUPTED] {
+                    report.examined.push(Examined {
+                        id,
+                        subject: Some(subject.clone()),
+                    });
+                }
             }
-            report
-                .examined
-                .extend(well.into_iter().map(|(id, subject)| Examined {
-                    id,
-                    subject: Some(subject),
-                }));
         }
         self.seal(&mut report);
         self.write_metrics(&mut report);

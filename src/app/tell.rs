@@ -72,7 +72,7 @@ impl Road<'_> {
     }
 
     fn write_textfile(&self, report: &Report, name: &str, folder: &Path) -> anyhow::Result<()> {
-        let line = self.line.map(|line| line.name);
+        let line = self.lines.first().map(|line| line.name);
         let last = journal::last_success(&self.state, &report.task, line, self.now());
         let last = last.unwrap_or_default();
         let reporter = Reporter::new(report.clone(), None, None);

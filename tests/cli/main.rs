@@ -43,6 +43,7 @@ mod npm;
 mod npm_managers;
 mod optimize_db;
 mod output;
+mod parts;
 mod permissions;
 mod query_review;
 mod rag_changed;
