@@ -2,6 +2,7 @@
 //! cli → config → resolve → journal.begin → locks → run → alerts → journal.finish → output → exit.
 
 mod scope;
+mod shared;
 mod tell;
 mod watch;
 
@@ -144,6 +145,7 @@ struct Road<'a> {
     clock: Instant,
     severity: Severity,
     stop: Stop,
+    root: PathBuf,
     state: PathBuf,
     keep: Duration,
     journal: Option<Begun>,
@@ -154,6 +156,8 @@ struct Road<'a> {
     zone: TimeZone,
     /// What the plan has for this server, where the configuration tells.
     here: Option<Here>,
+    /// What is written down here is another application's.
+    foreign: bool,
     code: Option<Code>,
 }
 
@@ -175,6 +179,7 @@ impl<'a> Road<'a> {
                 false => Severity::High,
             },
             stop: Stop::after(globals.timeout().unwrap_or(entry.limit)),
+            root: PathBuf::from("/"),
             state: default_state(),
             keep: State::default().keep.0,
             journal: None,
@@ -184,6 +189,7 @@ impl<'a> Road<'a> {
             fleeting: false,
             zone: TimeZone::system(),
             here: None,
+            foreign: false,
             code: None,
         }
     }
@@ -203,6 +209,7 @@ impl<'a> Road<'a> {
     fn find_state(&mut self, config: &Config) -> anyhow::Result<()> {
         let section = self.needed::<State>(config)?;
         self.keep = section.keep.0;
+        self.root = config.app_root().unwrap_or_else(|_| self.root.clone());
         if let Some(dir) = section.dir {
             self.state = config.path(&dir)?;
         }
@@ -272,6 +279,7 @@ impl<'a> Road<'a> {
         };
         let prepared = Prepared {
             task,
+            owner: shared::Applicant::of(&config, self.globals.root.is_none()),
             elsewhere: config.problems_elsewhere(),
         };
         Ok((prepared, context))
@@ -290,6 +298,7 @@ impl<'a> Road<'a> {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
             self.begin(&mut report);
+            self.judge_owner(&prepared.owner, &mut report);
         }
         self.start_ping(&mut report);
         let style = self.globals.style();
@@ -312,7 +321,9 @@ impl<'a> Road<'a> {
 
     fn begin(&mut self, report: &mut Report) {
         let line = self.lines.first().map(|line| line.name);
-        let begun = files::private_directory(&self.state)
+        // Whoever can write there can lead what is written elsewhere, by a link.
+        let begun = files::require_own_directory(&self.state, &self.root, &self.root)
+            .and_then(|()| files::private_directory(&self.state))
             .and_then(|()| journal::begin(&self.state, report, line, &self.stop));
         match begun {
             Ok(begun) => {
@@ -381,6 +392,9 @@ impl<'a> Road<'a> {
                 }
             }
         }
+        if self.foreign {
+            report.examined.clear();
+        }
         self.seal(&mut report);
         self.write_metrics(&mut report);
         let before = report.findings.len();
@@ -448,6 +462,7 @@ fn to_millis(at: Timestamp) -> Timestamp {
 
 struct Prepared {
     task: Box<dyn Task>,
+    owner: Option<shared::Applicant>,
     elsewhere: Vec<Finding>,
 }
 
@@ -467,7 +482,12 @@ fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
         ),
         false => (
             why,
-            "run as root, or set [state] dir to a folder that this user can write".to_owned(),
+            error::failure_in(error)
+                .and_then(|failure| failure.hint.clone())
+                .unwrap_or_else(|| {
+                    "run as root, or set [state] dir to a folder that this user can write"
+                        .to_owned()
+                }),
         ),
     };
     Finding::new(
@@ -489,6 +509,14 @@ fn variable(name: &str) -> Option<PathBuf> {
         .filter(|path| path.is_absolute())
 }
 
+/// The first of the folders that systemd hands over.
+fn handed_over(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os(name)?;
+    std::env::split_paths(&folders)
+        .next()
+        .filter(|path| path.is_absolute())
+}
+
 /// Where state goes without a configured place: systemd's, the system's for root, the user's own otherwise.
 fn default_state() -> PathBuf {
     let own = || {
@@ -496,7 +524,7 @@ fn default_state() -> PathBuf {
             .map(|path| path.join("empire-maint"))
             .or_else(|| variable("HOME").map(|path| path.join(".local/state/empire-maint")))
     };
-    variable("STATE_DIRECTORY")
+    handed_over("STATE_DIRECTORY")
         .or_else(|| if machine::is_root() { None } else { own() })
         .unwrap_or_else(|| PathBuf::from("/var/lib/empire-maint"))
 }
@@ -507,7 +535,7 @@ fn memory_beside(state: &Path) -> Option<PathBuf> {
         true => Some(PathBuf::from("/run/empire-maint")),
         false => variable("XDG_RUNTIME_DIR").map(|path| path.join("empire-maint")),
     };
-    let folder = variable("RUNTIME_DIRECTORY").or_else(own)?;
+    let folder = handed_over("RUNTIME_DIRECTORY").or_else(own)?;
     let digest = blake3::hash(state.as_os_str().as_bytes()).to_hex();
     let name = format!("unwritten-{}.json", &digest[..16]);
     Some(folder.join(name))

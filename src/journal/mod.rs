@@ -2,6 +2,7 @@
 //! A journal that cannot be written is a finding, never a reason not to take the backup.
 
 mod figures;
+mod owner;
 mod read;
 mod thin;
 mod write;
@@ -16,6 +17,7 @@ use crate::sqlite;
 use crate::sys::{Stop, files};
 
 pub use figures::{Sample, first_about, first_run, samples};
+pub use owner::{Claim, claim};
 pub use read::{Filter, LinePast, Run, last_success, line_pasts, recall, runs};
 pub use thin::thin;
 pub use write::{Begun, Interrupted, begin, finish};

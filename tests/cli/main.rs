@@ -66,6 +66,7 @@ mod schema;
 mod signals;
 mod size;
 mod sources;
+mod state_folder;
 mod terminal;
 mod verify_backup;
 mod verify_damage;
