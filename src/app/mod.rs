@@ -371,11 +371,11 @@ impl<'a> Road<'a> {
     /// where the plan has nothing for it to do was called by somebody who is told by its exit code.
     fn spare_others(&mut self, error: &anyhow::Error) {
         let kind = error::kind_of(error);
-        if kind == Kind::Usage && output::is_typed() {
+        let unmet = matches!(kind, Kind::Missing | Kind::Refused);
+        if output::is_typed() && (kind == Kind::Usage || unmet && self.lines.is_empty()) {
             self.desk = None;
             self.lines.clear();
-        } else if matches!(kind, Kind::Usage | Kind::Missing | Kind::Refused) && !self.is_planned()
-        {
+        } else if (kind == Kind::Usage || unmet) && !self.is_planned() {
             self.desk = None;
         }
     }
