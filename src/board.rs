@@ -111,9 +111,7 @@ fn row(
     };
     // Tried in time, and somebody is told already why that came to nothing: not that it did not run.
     let (standing, missed) = match (missed, past) {
-        (Some(due), Some(past))
-            if past.started_at >= due && is_told(open, line.name, line.task()) =>
-        {
+        (Some(due), Some(past)) if past.started_at >= due && is_told(open, line.name) => {
             (Standing::Failing, None)
         }
         _ => (standing, missed),
@@ -143,15 +141,13 @@ fn row(
 }
 
 /// True while the failure or the death of a run of this line is an open alert that somebody hears of.
-fn is_told(open: &[Incident], line: &str, task: Option<&str>) -> bool {
+fn is_told(open: &[Incident], line: &str) -> bool {
     open.iter().any(|incident| {
-        let subject = Some(incident.subject.as_str());
-        let about_it = match incident.finding.as_str() {
-            TASK_FAILED => subject == Some(line),
-            journal::INTERRUPTED => subject == task,
-            _ => false,
-        };
-        about_it && incident.severity >= Severity::Medium
+        matches!(
+            incident.finding.as_str(),
+            TASK_FAILED | journal::INTERRUPTED
+        ) && incident.subject == line
+            && incident.severity >= Severity::Medium
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{ArgMatches, Args, Command, FromArgMatches as _, ValueEnum as _};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches as _, ValueEnum as _};
 use jiff::Timestamp;
 
 use crate::exit;
@@ -185,9 +185,62 @@ pub fn guess(arguments: &[OsString]) -> Guess {
     }
 }
 
+/// What of a command line is its own, in the order in which it was typed: the command and what is no option of every command.
+pub fn own_words(arguments: &[OsString]) -> Vec<String> {
+    let globals = Globals::augment_args(Command::new("globals"));
+    let takes_value = |named: &dyn Fn(&Arg) -> bool| {
+        let known = globals.get_arguments().find(|one| named(one));
+        known.map(|one| one.get_action().takes_values())
+    };
+    let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    let mut own = Vec::new();
+    while let Some(word) = words.next() {
+        let (option, value) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value)),
+            None => (&*word, None),
+        };
+        let known = match (option.strip_prefix("--"), option.strip_prefix('-')) {
+            (Some(long), _) => takes_value(&|one| one.get_long() == Some(long)),
+            (_, Some(short)) => takes_value(&|one| {
+                let mut letters = short.chars();
+                (one.get_short(), None) == (letters.next(), letters.next())
+            }),
+            _ => None,
+        };
+        match known {
+            Some(true) if value.is_none() => drop(words.next()),
+            Some(_) => {}
+            None => own.push(word.into_owned()),
+        }
+    }
+    own
+}
+
+/// As much of a command line that makes no sense as does, where a command is in it.
+pub fn understood(arguments: &[OsString]) -> Option<ArgMatches> {
+    let matches = command()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments);
+    matches.ok()?.remove_subcommand().map(|(_, own)| own)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_words_are_without_the_options_of_every_command() {
+        for (line, own) in [
+            ("x backup --timeout 1x", "backup"),
+            ("x -c etc/c.toml --json backup -q --lock-wait=7", "backup"),
+            ("x backup --databse app_db -n", "backup --databse app_db"),
+            ("x health --check=disk --color pink", "health --check=disk"),
+            ("x --timeout", ""),
+        ] {
+            let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+            assert_eq!(own_words(&words).join(" "), own, "{line}");
+        }
+    }
 
     fn parsed(line: &str) -> Invocation {
         let words: Vec<OsString> = line.split_whitespace().map(Into::into).collect();

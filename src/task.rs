@@ -28,6 +28,12 @@ pub trait Arguments: Args + 'static {
         false
     }
 
+    /// True when a run of it does all that a run of `other` would: `health` by itself covers `health --check disk`, and not the
+    /// other way round. By it a run is known for the lines of the plan that it answers, before anything else can go wrong.
+    fn covers(&self, _other: &Self) -> bool {
+        true
+    }
+
     /// Defaults and range checks; nothing is looked at yet.
     fn resolve(self, config: &Config) -> anyhow::Result<Self::Task>;
 }
@@ -49,18 +55,6 @@ pub trait Task: Send + 'static {
         false
     }
 
-    /// True when it does all that the command by itself would do. `health --check disk` every minute is no reason to think that the
-    /// whole `health` ran.
-    fn is_whole(&self) -> bool {
-        true
-    }
-
-    /// True when it looks only at some of what its command is about: that it went well says nothing of the others, and it answers no
-    /// line of the plan.
-    fn is_part(&self) -> bool {
-        false
-    }
-
     /// Does the work. Never prints, exits, mails, or reads clock and environment by itself.
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()>;
 }
@@ -77,6 +71,8 @@ pub struct Entry {
     pub command: fn() -> Command,
     /// See [`Arguments::reads_only`].
     pub reads_only: fn(&ArgMatches) -> bool,
+    /// See [`Arguments::covers`].
+    pub covers: fn(&ArgMatches, &ArgMatches) -> bool,
     /// From what was typed to what will run.
     pub resolve: fn(&ArgMatches, &Config) -> anyhow::Result<Box<dyn Task>>,
     /// The layout of its `data`.
@@ -92,6 +88,11 @@ pub const fn entry<A: Arguments>() -> Entry {
         command: || A::augment_args(Command::new(A::NAME)),
         reads_only: |matches| {
             A::from_arg_matches(matches).is_ok_and(|arguments| arguments.reads_only())
+        },
+        covers: |matches, others| match (A::from_arg_matches(matches), A::from_arg_matches(others))
+        {
+            (Ok(arguments), Ok(other)) => arguments.covers(&other),
+            _ => false,
         },
         resolve: |matches, config| {
             let arguments = A::from_arg_matches(matches)

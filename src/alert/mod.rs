@@ -22,6 +22,7 @@ pub use desk::Desk;
 pub use message::Message;
 pub use ping::Switch;
 
+use crate::calendar;
 use crate::journal;
 use crate::report::{Examined, Finding, Report, Severity};
 use crate::sys::files;
@@ -164,7 +165,7 @@ fn worst_of_each(findings: &[Finding]) -> Vec<&Finding> {
 /// Whose finding it is: a run that was killed is found by another command.
 fn task_of<'a>(finding: &'a Finding, report: &'a Report) -> &'a str {
     match finding.id {
-        journal::INTERRUPTED => &finding.subject,
+        journal::INTERRUPTED => calendar::command_of(&finding.subject),
         _ => &report.task,
     }
 }

@@ -2,6 +2,7 @@
 //! cli → config → resolve → journal.begin → locks → run → alerts → journal.finish → output → exit.
 
 mod scope;
+mod shared;
 mod tell;
 mod watch;
 
@@ -14,9 +15,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::alert::{Desk, Switch};
-use crate::calendar::{self, Line};
+use crate::calendar::{Here, Line};
 use crate::cli::{self, Globals, Invocation};
 use crate::config::sections::{Alerts, Metrics, State, Zone};
 use crate::config::{self, Config, Section};
@@ -35,7 +37,7 @@ use crate::sys::{Stop, files, machine};
 use crate::task::{Entry, Task};
 use crate::tasks::TASKS;
 use crate::text::shorten;
-use scope::in_part;
+use crate::units;
 use watch::{take_locks, watch};
 
 /// Runs the program and says what to exit with.
@@ -43,7 +45,7 @@ pub fn run(arguments: Vec<OsString>) -> Code {
     machine::private_umask();
     match cli::parse(&arguments) {
         Ok(invocation) => match TASKS.iter().find(|entry| entry.name == invocation.name) {
-            Some(entry) => run_task(entry, &invocation, &arguments),
+            Some(entry) => run_task(entry, &invocation),
             None => run_meta(&invocation),
         },
         Err(error) if meta::is_answer(&error) => {
@@ -105,7 +107,10 @@ fn misused(
 ) -> Report {
     let mut globals = Globals::default();
     globals.config = config;
-    let mut road = Road::new(entry, &globals, arguments, false);
+    let understood = cli::understood(arguments);
+    let reads_only = understood.is_some_and(|matches| (entry.reads_only)(&matches));
+    let lines = scope::lines_typed(entry, arguments);
+    let mut road = Road::new(entry, &globals, lines, reads_only);
     // Where the configuration is wrong too, the failure is written down where state goes by default.
     if let Ok(config) = Config::load(globals.config.as_deref(), None) {
         let _ = road.find_state(&config);
@@ -115,11 +120,12 @@ fn misused(
 }
 
 /// The road itself.
-fn run_task(entry: &'static Entry, invocation: &Invocation, arguments: &[OsString]) -> Code {
+fn run_task(entry: &'static Entry, invocation: &Invocation) -> Code {
     let globals = &invocation.globals;
     let mut report = new_report(entry.name, globals);
     let reads_only = (entry.reads_only)(&invocation.matches);
-    let mut road = Road::new(entry, globals, arguments, reads_only);
+    let lines = scope::lines_of(entry, &invocation.matches);
+    let mut road = Road::new(entry, globals, lines, reads_only);
     let report = match road.prepare(invocation, &mut report) {
         Ok((task, context)) => road.travel(task, context, report),
         Err(error) => road.refuse(report, &error),
@@ -132,13 +138,14 @@ fn run_task(entry: &'static Entry, invocation: &Invocation, arguments: &[OsStrin
 /// What the stations of the road share.
 struct Road<'a> {
     entry: &'static Entry,
-    /// The line of the plan that this run answers.
-    line: Option<&'static Line>,
+    /// The lines of the plan of whose work it leaves nothing out; it answers the first.
+    lines: Vec<&'static Line>,
     globals: &'a Globals,
     reads_only: bool,
     clock: Instant,
     severity: Severity,
     stop: Stop,
+    root: PathBuf,
     state: PathBuf,
     keep: Duration,
     journal: Option<Begun>,
@@ -146,8 +153,11 @@ struct Road<'a> {
     desk: Option<Desk>,
     switch: Option<Switch>,
     fleeting: bool,
-    /// It looks only at some of what its command is about.
-    part: bool,
+    zone: TimeZone,
+    /// What the plan has for this server, where the configuration tells.
+    here: Option<Here>,
+    /// What is written down here is another application's.
+    foreign: bool,
     code: Option<Code>,
 }
 
@@ -155,12 +165,12 @@ impl<'a> Road<'a> {
     fn new(
         entry: &'static Entry,
         globals: &'a Globals,
-        arguments: &[OsString],
+        lines: Vec<&'static Line>,
         reads_only: bool,
     ) -> Self {
         Self {
             entry,
-            line: calendar::line_of(entry.name, arguments),
+            lines,
             globals,
             reads_only,
             clock: Instant::now(),
@@ -169,6 +179,7 @@ impl<'a> Road<'a> {
                 false => Severity::High,
             },
             stop: Stop::after(globals.timeout().unwrap_or(entry.limit)),
+            root: PathBuf::from("/"),
             state: default_state(),
             keep: State::default().keep.0,
             journal: None,
@@ -176,15 +187,19 @@ impl<'a> Road<'a> {
             desk: None,
             switch: None,
             fleeting: false,
-            part: false,
+            zone: TimeZone::system(),
+            here: None,
+            foreign: false,
             code: None,
         }
     }
 
-    /// Who is to be told. A broken `[alerts]` is a finding of the run and stops nothing.
+    /// What the plan has for this server, and who is to be told. A broken `[alerts]` is a finding of the run and stops nothing.
     fn find_desk(&mut self, config: &Config, report: &Report) {
+        let zone = config.peek::<Zone>().unwrap_or_default().zone();
+        self.zone = zone.clone();
+        self.here = Here::resolve(config).ok();
         if !self.reads_only && !self.globals.no_alert && !report.dry_run {
-            let zone = config.peek::<Zone>().unwrap_or_default().zone();
             self.desk = config
                 .peek::<Alerts>()
                 .map(|alerts| Desk::new(alerts, zone));
@@ -194,6 +209,7 @@ impl<'a> Road<'a> {
     fn find_state(&mut self, config: &Config) -> anyhow::Result<()> {
         let section = self.needed::<State>(config)?;
         self.keep = section.keep.0;
+        self.root = config.app_root().unwrap_or_else(|_| self.root.clone());
         if let Some(dir) = section.dir {
             self.state = config.path(&dir)?;
         }
@@ -263,6 +279,7 @@ impl<'a> Road<'a> {
         };
         let prepared = Prepared {
             task,
+            owner: shared::Applicant::of(&config, self.globals.root.is_none()),
             elsewhere: config.problems_elsewhere(),
         };
         Ok((prepared, context))
@@ -277,14 +294,11 @@ impl<'a> Road<'a> {
         });
         let task = prepared.task;
         self.fleeting = task.fleeting();
-        self.part = task.is_part();
-        self.line = self
-            .line
-            .filter(|line| !self.part && (task.is_whole() || !line.is_bare()));
         if self.reads_only {
             self.textfiles = None;
         } else if !context.dry_run || self.state.join("journal.db").exists() {
             self.begin(&mut report);
+            self.judge_owner(&prepared.owner, &mut report);
         }
         self.start_ping(&mut report);
         let style = self.globals.style();
@@ -306,8 +320,10 @@ impl<'a> Road<'a> {
     }
 
     fn begin(&mut self, report: &mut Report) {
-        let line = self.line.map(|line| line.name);
-        let begun = files::private_directory(&self.state)
+        let line = self.lines.first().map(|line| line.name);
+        // Whoever can write there can lead what is written elsewhere, by a link.
+        let begun = files::require_own_directory(&self.state, &self.root, &self.root)
+            .and_then(|()| files::private_directory(&self.state))
             .and_then(|()| journal::begin(&self.state, report, line, &self.stop));
         match begun {
             Ok(begun) => {
@@ -316,10 +332,11 @@ impl<'a> Road<'a> {
                         Finding::new(
                             journal::INTERRUPTED,
                             self.severity_of_killed(&run.task),
-                            &run.task,
+                            scope::name(&run.task, run.line.as_deref()),
                             format!(
-                                "the run of {} that began {:.0} was killed",
-                                run.task, run.started_at
+                                "the run of {} that began {} was killed",
+                                run.task,
+                                units::shown(run.started_at, &self.zone)
                             ),
                         )
                         .hint(format!("empire-maint history --task {}", run.task)),
@@ -350,9 +367,15 @@ impl<'a> Road<'a> {
         self.finish(fail(report, &scope, error, severity))
     }
 
-    /// A typo of somebody who sits there and reads what is wrong wakes nobody else.
+    /// A typo of somebody who sits there and reads what is wrong wakes nobody else, and is no run of the plan. What cannot start
+    /// where the plan has nothing for it to do was called by somebody who is told by its exit code.
     fn spare_others(&mut self, error: &anyhow::Error) {
-        if error::kind_of(error) == Kind::Usage && output::is_typed() {
+        let kind = error::kind_of(error);
+        let unmet = matches!(kind, Kind::Missing | Kind::Refused);
+        if output::is_typed() && (kind == Kind::Usage || unmet && self.lines.is_empty()) {
+            self.desk = None;
+            self.lines.clear();
+        } else if (kind == Kind::Usage || unmet) && !self.is_planned() {
             self.desk = None;
         }
     }
@@ -360,17 +383,17 @@ impl<'a> Road<'a> {
     /// Metrics, alerts, the dead-man switch, and the journal last: it holds what became of the others.
     fn finish(&mut self, mut report: Report) -> Report {
         if report.failure.is_none() {
-            let mut well = vec![(TASK_FAILED, self.scope())];
-            if self.is_all() {
-                well.push((TASK_FAILED, in_part(&report.task)));
-                well.push((journal::INTERRUPTED, report.task.clone()));
+            for subject in self.found_well() {
+                for id in [TASK_FAILED, journal::INTERRUPTED] {
+                    report.examined.push(Examined {
+                        id,
+                        subject: Some(subject.clone()),
+                    });
+                }
             }
-            report
-                .examined
-                .extend(well.into_iter().map(|(id, subject)| Examined {
-                    id,
-                    subject: Some(subject),
-                }));
+        }
+        if self.foreign {
+            report.examined.clear();
         }
         self.seal(&mut report);
         self.write_metrics(&mut report);
@@ -439,6 +462,7 @@ fn to_millis(at: Timestamp) -> Timestamp {
 
 struct Prepared {
     task: Box<dyn Task>,
+    owner: Option<shared::Applicant>,
     elsewhere: Vec<Finding>,
 }
 
@@ -458,7 +482,12 @@ fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
         ),
         false => (
             why,
-            "run as root, or set [state] dir to a folder that this user can write".to_owned(),
+            error::failure_in(error)
+                .and_then(|failure| failure.hint.clone())
+                .unwrap_or_else(|| {
+                    "run as root, or set [state] dir to a folder that this user can write"
+                        .to_owned()
+                }),
         ),
     };
     Finding::new(
@@ -480,6 +509,14 @@ fn variable(name: &str) -> Option<PathBuf> {
         .filter(|path| path.is_absolute())
 }
 
+/// The first of the folders that systemd hands over.
+fn handed_over(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os(name)?;
+    std::env::split_paths(&folders)
+        .next()
+        .filter(|path| path.is_absolute())
+}
+
 /// Where state goes without a configured place: systemd's, the system's for root, the user's own otherwise.
 fn default_state() -> PathBuf {
     let own = || {
@@ -487,7 +524,7 @@ fn default_state() -> PathBuf {
             .map(|path| path.join("empire-maint"))
             .or_else(|| variable("HOME").map(|path| path.join(".local/state/empire-maint")))
     };
-    variable("STATE_DIRECTORY")
+    handed_over("STATE_DIRECTORY")
         .or_else(|| if machine::is_root() { None } else { own() })
         .unwrap_or_else(|| PathBuf::from("/var/lib/empire-maint"))
 }
@@ -498,7 +535,7 @@ fn memory_beside(state: &Path) -> Option<PathBuf> {
         true => Some(PathBuf::from("/run/empire-maint")),
         false => variable("XDG_RUNTIME_DIR").map(|path| path.join("empire-maint")),
     };
-    let folder = variable("RUNTIME_DIRECTORY").or_else(own)?;
+    let folder = handed_over("RUNTIME_DIRECTORY").or_else(own)?;
     let digest = blake3::hash(state.as_os_str().as_bytes()).to_hex();
     let name = format!("unwritten-{}.json", &digest[..16]);
     Some(folder.join(name))

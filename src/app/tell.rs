@@ -71,9 +71,9 @@ impl Road<'_> {
     }
 
     fn write_textfile(&self, report: &Report, name: &str, folder: &Path) -> anyhow::Result<()> {
-        let line = self.line.map(|line| line.name);
+        let line = self.lines.first().map(|line| line.name);
         // Where the journal cannot say it now, what was written last still holds.
-        let last = journal::last_success(&self.state, &report.task, line)
+        let last = journal::last_success(&self.state, &report.task, line, self.now())
             .or_else(|_| output::success_in_textfile(folder, name))?;
         let reporter = Reporter::new(report.clone(), None, None);
         reporter.act(
@@ -107,7 +107,7 @@ impl Road<'_> {
     fn alert_without_journal(&self, desk: &Desk, report: &mut Report) {
         let memory = memory_beside(&self.state);
         // One that was begun has its row.
-        let line = self.line.filter(|_| self.journal.is_none());
+        let line = self.lines.first().filter(|_| self.journal.is_none());
         let (findings, news) = alert::send_without_journal(
             &self.state,
             desk,

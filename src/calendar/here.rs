@@ -101,21 +101,31 @@ impl Here {
     pub fn lines(&self, commands: &[&str]) -> Vec<Planned> {
         LINES
             .iter()
-            .map(|line| {
-                let when = self.times.get(line.name).copied().unwrap_or(line.when);
-                let role = if !line.exists(commands) {
-                    Role::Manual
-                } else if when == When::Off {
-                    Role::Off
-                } else {
-                    match self.idle(line.need) {
-                        Some(reason) => Role::Idle(reason),
-                        None => Role::Active,
-                    }
-                };
-                Planned { line, when, role }
-            })
+            .map(|line| self.planned(line, commands))
             .collect()
+    }
+
+    fn planned(&self, line: &'static Line, commands: &[&str]) -> Planned {
+        let when = self.times.get(line.name).copied().unwrap_or(line.when);
+        let role = if !line.exists(commands) {
+            Role::Manual
+        } else if when == When::Off {
+            Role::Off
+        } else {
+            match self.idle(line.need) {
+                Some(reason) => Role::Idle(reason),
+                None => Role::Active,
+            }
+        };
+        Planned { line, when, role }
+    }
+
+    /// True where the crontab of this server has a line of this command.
+    pub fn has(&self, command: &str) -> bool {
+        LINES
+            .iter()
+            .filter(|line| line.task() == Some(command))
+            .any(|line| self.planned(line, &[command]).role == Role::Active)
     }
 
     /// Why there is nothing to do; none where there is, or where that cannot be told because the server is elsewhere.

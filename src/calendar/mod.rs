@@ -8,6 +8,6 @@ mod rule;
 mod standing;
 
 pub use here::{Here, Planned, Role, installed};
-pub use plan::{LINES, Line, Need, line_of};
+pub use plan::{LINES, Line, Need, command_of, in_part};
 pub use rule::{last_due, next_due};
 pub use standing::{MISSED, Past, Standing, standing};

@@ -1,6 +1,5 @@
 //! The lines of the plan, §1 to §9. Each time is the plan's own hour, with a minute of its own so that no two start at once.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use jiff::civil::Weekday::{Monday, Sunday, Thursday, Tuesday, Wednesday};
@@ -51,25 +50,24 @@ pub enum Need {
     Index,
 }
 
-/// The line that a run answers, by the words it was called with: of the lines of its task the one with the most words of its own
-/// that are all there. `verify-backup --all` answers another line than `verify-backup`, and `alerts ack` none.
-pub fn line_of(task: &str, words: &[OsString]) -> Option<&'static Line> {
-    let words: Vec<_> = words
-        .iter()
-        .filter_map(|word| word.to_str())
-        // `--check=http` is the same as `--check http`.
-        .flat_map(|word| word.split('='))
-        .collect();
-    LINES
-        .iter()
-        .filter(|line| line.task() == Some(task))
-        .filter(|line| line.words().all(|word| words.contains(&word)))
-        .max_by_key(|line| line.words().count())
+/// The command of a run that alerts know by its line of the plan, or as [`in_part`].
+pub fn command_of(scope: &str) -> &str {
+    let line = LINES.iter().find(|line| line.name == scope);
+    line.and_then(Line::task)
+        .or_else(|| scope.strip_suffix(IN_PART))
+        .unwrap_or(scope)
 }
+
+/// What a run is known by that was about some of what its command is about.
+pub fn in_part(task: &str) -> String {
+    format!("{task}{IN_PART}")
+}
+
+const IN_PART: &str = ", in part";
 
 impl Line {
     /// The words behind the program's name.
-    fn words(&self) -> impl Iterator<Item = &'static str> {
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
         self.command.unwrap_or_default().split_whitespace()
     }
 
@@ -246,36 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_answers_one_line() {
-        for (words, expected) in [
-            ("health", Some("health")),
-            ("health --quiet -c /etc/x", Some("health")),
-            (
-                "health --check http,listen,disk,logins --quiet",
-                Some("health-light"),
-            ),
-            (
-                "health --quiet --check=http,listen,disk,logins",
-                Some("health-light"),
-            ),
-            ("health --check disk", Some("health")),
-            ("verify-backup", Some("verify-backup")),
-            ("verify-backup app_db", Some("verify-backup")),
-            ("--json verify-backup --all", Some("verify-all")),
-            ("alerts flush", Some("alerts-flush")),
-            ("alerts ack 3", None),
-            ("review monthly", Some("review-monthly")),
-            ("rag-clean", Some("rag-clean")),
-            ("rag-clean --rebuild-index --quiet", Some("rag-index")),
-            ("restore", None),
+    fn the_command_is_known_by_every_name_of_a_run() {
+        for (scope, command) in [
+            ("verify-all", "verify-backup"),
+            ("verify-backup, in part", "verify-backup"),
+            ("restore", "restore"),
         ] {
-            let typed: Vec<OsString> = words.split_whitespace().map(Into::into).collect();
-            let task = words
-                .split_whitespace()
-                .find(|word| !word.starts_with('-'))
-                .expect("a task");
-            let line = line_of(task, &typed).map(|line| line.name);
-            assert_eq!(line, expected, "{words}");
+            assert_eq!(command_of(scope), command);
         }
     }
 

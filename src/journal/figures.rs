@@ -42,6 +42,26 @@ pub fn samples(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// When the first run began that measured or found something about this database and was not dry, up to `until`.
+pub fn first_about(
+    state: &Path,
+    database: &str,
+    until: Timestamp,
+) -> anyhow::Result<Option<Timestamp>> {
+    let Some(connection) = open_for_reading(state)? else {
+        return Ok(None);
+    };
+    let first: Option<i64> = connection.query_row(
+        "SELECT min(started_ms) FROM runs WHERE dry_run = 0 AND started_ms <= ?2 AND id IN (
+           SELECT run_id FROM findings WHERE subject = ?1
+           UNION ALL
+           SELECT run_id FROM metrics WHERE name IN ('backup_age_seconds', 'database_size_bytes') AND labels ->> 'database' = ?1)",
+        params![database, until.as_millisecond()],
+        |row| row.get(0),
+    )?;
+    Ok(first.and_then(|first| Timestamp::from_millisecond(first).ok()))
+}
+
 /// When this installation's first run began that was not dry; `None` before it.
 pub fn first_run(state: &Path) -> anyhow::Result<Option<Timestamp>> {
     let Some(connection) = open_for_reading(state)? else {

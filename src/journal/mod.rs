@@ -2,6 +2,7 @@
 //! A journal that cannot be written is a finding, never a reason not to take the backup.
 
 mod figures;
+mod owner;
 mod read;
 mod thin;
 mod write;
@@ -15,7 +16,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use crate::sqlite;
 use crate::sys::{Stop, files};
 
-pub use figures::{Sample, first_run, samples};
+pub use figures::{Sample, first_about, first_run, samples};
+pub use owner::{Claim, claim};
 pub use read::{Filter, LinePast, Run, last_success, line_pasts, recall, runs};
 pub use thin::thin;
 pub use write::{Begun, Interrupted, Unwritten, add, begin, finish};
@@ -148,6 +150,11 @@ CREATE TABLE IF NOT EXISTS mutes (
 PRAGMA user_version = 3;
 COMMIT;
 ";
+
+/// The key under which `backup` remembers the folder and name of what it published last of a series.
+pub fn published_key(series: &str) -> String {
+    format!("published {series}")
+}
 
 /// Where the journal is, below the state directory.
 pub fn path(state: &Path) -> PathBuf {

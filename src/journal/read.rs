@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{open_for_reading, run_file};
+use crate::error::Kind;
 use crate::sys::lock;
 
 /// Which runs are wanted.
@@ -20,6 +21,8 @@ pub struct Filter {
     pub status: Option<String>,
     /// Only runs that began at or after this moment.
     pub since: Option<Timestamp>,
+    /// Only runs that began at or before this moment: one from the future, before the clock was put back, says nothing.
+    pub until: Option<Timestamp>,
     /// At most so many, the newest.
     pub most: u32,
 }
@@ -48,6 +51,12 @@ pub struct Run {
     pub summary: Option<String>,
     /// What it found.
     pub findings: Vec<PastFinding>,
+    /// The line of the plan that it answers.
+    #[serde(skip)]
+    pub line: Option<String>,
+    /// What kind of failure ended it.
+    #[serde(skip)]
+    pub failed: Option<Kind>,
 }
 
 /// A finding of a past run.
@@ -72,14 +81,15 @@ pub fn runs(state: &Path, filter: &Filter) -> anyhow::Result<Vec<Run>> {
     let mut statement = connection.prepare(
         "WITH dead AS (SELECT value AS id FROM json_each(?5)),
          runs AS (
-           SELECT id, task, started_ms, finished_ms, dry_run, exit_code, summary,
+           SELECT id, task, started_ms, finished_ms, dry_run, exit_code, summary, line, failure ->> 'kind' AS failed,
              iif(main.runs.state = 'running' AND id IN dead, 'interrupted', state) AS state,
              iif(main.runs.state = 'running' AND id IN dead, 'critical', status) AS status
            FROM main.runs)
-         SELECT id, task, started_ms, finished_ms, dry_run, state, status, exit_code, summary FROM runs
+         SELECT id, task, started_ms, finished_ms, dry_run, state, status, exit_code, summary, line, failed FROM runs
          WHERE (?1 IS NULL OR task = ?1)
            AND (?2 IS NULL OR status = ?2 OR state = ?2)
            AND (?3 IS NULL OR started_ms >= ?3)
+           AND (?6 IS NULL OR started_ms <= ?6)
          ORDER BY started_ms DESC, id DESC LIMIT ?4",
     )?;
     let rows = statement.query_map(
@@ -89,10 +99,12 @@ pub fn runs(state: &Path, filter: &Filter) -> anyhow::Result<Vec<Run>> {
             filter.since.map(|since| since.as_millisecond()),
             filter.most,
             serde_json::to_string(&dead(&connection, state)?)?,
+            filter.until.map(|until| until.as_millisecond()),
         ],
         |row| {
             let started: i64 = row.get(2)?;
             let finished: Option<i64> = row.get(3)?;
+            let failed: Option<String> = row.get(10)?;
             Ok(Run {
                 run_id: row.get(0)?,
                 task: row.get(1)?,
@@ -104,6 +116,8 @@ pub fn runs(state: &Path, filter: &Filter) -> anyhow::Result<Vec<Run>> {
                 exit_code: row.get(7)?,
                 summary: row.get(8)?,
                 findings: Vec::new(),
+                line: row.get(9)?,
+                failed: failed.and_then(|kind| serde_json::from_value(kind.into()).ok()),
             })
         },
     )?;
@@ -135,19 +149,22 @@ fn dead(connection: &Connection, state: &Path) -> anyhow::Result<Vec<String>> {
     Ok(running)
 }
 
-/// When the task last ended well (exit code 0 or 1) in a run that was not dry; with `line`, in one that answered that line.
+/// When the task last ended well (exit code 0 or 1) in a run that was not dry, up to `until`; with `line`, in one that answered
+/// that line.
 pub fn last_success(
     state: &Path,
     task: &str,
     line: Option<&str>,
+    until: Timestamp,
 ) -> anyhow::Result<Option<Timestamp>> {
     let Some(connection) = open_for_reading(state)? else {
         return Ok(None);
     };
     let finished: Option<i64> = connection.query_row(
         "SELECT max(finished_ms) FROM runs
-         WHERE task = ?1 AND (?2 IS NULL OR line = ?2) AND exit_code IN (0, 1) AND dry_run = 0",
-        params![task, line],
+         WHERE task = ?1 AND (?2 IS NULL OR line = ?2) AND exit_code IN (0, 1) AND dry_run = 0
+           AND started_ms <= ?3 AND finished_ms <= ?3",
+        params![task, line, until.as_millisecond()],
         |row| row.get(0),
     )?;
     Ok(finished.and_then(|finished| Timestamp::from_millisecond(finished).ok()))

@@ -1,5 +1,5 @@
 //! So that the journal does not grow for ever: what is older than the operator wants goes, and of what is older than a month only
-//! one run a day and line stays, besides those that found something.
+//! one run a day and line stays, besides those that found something new.
 
 use std::path::Path;
 use std::time::Duration;
@@ -61,15 +61,21 @@ fn before(now: Timestamp, age: Duration) -> anyhow::Result<i64> {
     Ok(now.checked_sub(age)?.as_millisecond())
 }
 
-/// Of the runs between the two moments that found nothing, the first of each day and line stays.
+/// Of the runs between the two moments that found nothing, or what the one before had found too, the first of each day and line
+/// stays.
 fn thin_days(connection: &Connection, from: i64, until: i64) -> rusqlite::Result<usize> {
     connection.execute(
         "DELETE FROM runs WHERE id IN (
            SELECT id FROM (
              SELECT id, state, status,
-               row_number() OVER (PARTITION BY task, line, dry_run, started_ms / ?3 ORDER BY started_ms, id) AS place
-             FROM runs WHERE started_ms >= ?1 AND started_ms < ?2)
-           WHERE place > 1 AND state = 'finished' AND status = 'ok')",
+               row_number() OVER (PARTITION BY task, line, dry_run, started_ms / ?3 ORDER BY started_ms, id) AS place,
+               said = lag(said) OVER (PARTITION BY task, line, dry_run ORDER BY started_ms, id) AS again
+             FROM (
+               SELECT *, state || ' ' || exit_code || (
+                   SELECT json_group_array(json_array(id, severity, subject) ORDER BY id, severity, subject)
+                   FROM findings WHERE run_id = runs.id) AS said
+               FROM runs WHERE started_ms >= ?1 AND started_ms < ?2))
+           WHERE place > 1 AND state = 'finished' AND (status = 'ok' OR again))",
         params![from, until, DAY_MS],
     )
 }

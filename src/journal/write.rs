@@ -13,6 +13,9 @@ use crate::report::{Outcome, Report};
 use crate::sys::lock::{self, Held, Lock};
 use crate::sys::{Stop, files};
 
+/// No line that runs every few minutes may be later than this.
+const HALF_AN_HOUR_MS: i64 = 30 * 60_000;
+
 /// A run that is written down as running, for as long as this value lives.
 pub struct Begun {
     _held: Option<Held>,
@@ -24,6 +27,8 @@ pub struct Begun {
 pub struct Interrupted {
     /// Its command.
     pub task: String,
+    /// The line of the plan that it answered.
+    pub line: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
 }
@@ -44,9 +49,26 @@ pub fn begin(
         optional: false,
         urgent: false,
     };
-    let held = lock.take(&report.task, Duration::ZERO, report.started_at, stop)?;
+    // Opened first: where that fails, there is no row by which a later run would find the file of this one.
     let connection = open_for_writing(state)?;
-    let interrupted = find_interrupted(&connection, state, report.started_at)?;
+    let held = lock.take(&report.task, Duration::ZERO, report.started_at, stop)?;
+    let interrupted = write_row(&connection, state, report, line);
+    if interrupted.is_err() {
+        files::forget(&lock.path);
+    }
+    Ok(Begun {
+        _held: held,
+        interrupted: interrupted?,
+    })
+}
+
+fn write_row(
+    connection: &Connection,
+    state: &Path,
+    report: &Report,
+    line: Option<&str>,
+) -> anyhow::Result<Vec<Interrupted>> {
+    let interrupted = find_interrupted(connection, state, report.started_at)?;
     connection.execute(
         "INSERT INTO runs (id, task, line, host, version, started_ms, dry_run, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running')",
         params![
@@ -59,10 +81,7 @@ pub fn begin(
             report.dry_run,
         ],
     )?;
-    Ok(Begun {
-        _held: held,
-        interrupted,
-    })
+    Ok(interrupted)
 }
 
 fn find_interrupted(
@@ -70,19 +89,20 @@ fn find_interrupted(
     state: &Path,
     now: Timestamp,
 ) -> anyhow::Result<Vec<Interrupted>> {
-    let mut statement =
-        connection.prepare("SELECT id, task, started_ms FROM runs WHERE state = 'running'")?;
+    let mut statement = connection
+        .prepare("SELECT id, task, started_ms, line FROM runs WHERE state = 'running'")?;
     let running = statement
         .query_map([], |row| {
             Ok((
                 row.get::<_, String>(0)?,
                 row.get::<_, String>(1)?,
                 row.get::<_, i64>(2)?,
+                row.get::<_, Option<String>>(3)?,
             ))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let mut found = Vec::new();
-    for (id, task, started) in running {
+    for (id, task, started, line) in running {
         let file = run_file(state, &id);
         if !lock::is_free(&file)? {
             continue;
@@ -95,6 +115,7 @@ fn find_interrupted(
         if changed == 1 {
             found.push(Interrupted {
                 task,
+                line,
                 started_at: Timestamp::from_millisecond(started).unwrap_or(now),
             });
         }
@@ -103,7 +124,8 @@ fn find_interrupted(
 }
 
 /// Writes down everything that the run has to say, in one transaction. One that is fleeting and has nothing to say takes the
-/// place of those before it that had nothing to say either.
+/// place of those of the same half hour that had nothing to say either. Those before stay: after a clock is put back, only they
+/// tell that the line has run.
 pub fn finish(state: &Path, report: &Report, fleeting: bool) -> anyhow::Result<()> {
     let mut connection = open_for_writing(state)?;
     let transaction = connection.transaction()?;
@@ -166,11 +188,11 @@ pub fn finish(state: &Path, report: &Report, fleeting: bool) -> anyhow::Result<(
     if fleeting {
         transaction.execute(
             "DELETE FROM runs WHERE task = ?1 AND id <> ?2 AND line IS (SELECT line FROM runs WHERE id = ?2) AND state = 'finished' AND status = 'ok'
-               AND summary = ?3
+               AND summary = ?3 AND started_ms / ?4 = (SELECT started_ms FROM runs WHERE id = ?2) / ?4
                AND NOT EXISTS (SELECT 1 FROM findings WHERE run_id = runs.id)
                AND NOT EXISTS (SELECT 1 FROM metrics WHERE run_id = runs.id)
                AND NOT EXISTS (SELECT 1 FROM actions WHERE run_id = runs.id)",
-            params![report.task, id, report.summary],
+            params![report.task, id, report.summary, HALF_AN_HOUR_MS],
         )?;
     }
     transaction.commit()?;

@@ -114,6 +114,7 @@ impl task::Arguments for Arguments {
                 task: self.task,
                 status: self.status,
                 since: None,
+                until: None,
                 most: self.limit,
             },
             since: self.since.as_deref().map(Since::parse).transpose()?,

@@ -386,7 +386,7 @@ fn backups_missing_failed_stale_and_killed() {
     assert_eq!(at("backup", "21T09").0, 0);
     assert_eq!(at("health --check backups", "21T10").0, 0);
     let journal = rusqlite::Connection::open(server.state().join("journal.db")).unwrap();
-    journal.execute("INSERT INTO runs (id, task, host, version, started_ms, dry_run, state) VALUES ('dead', 'backup', 'h', '0', 1795258800000, 0, 'running')", []).unwrap();
+    journal.execute("INSERT INTO runs (id, task, line, host, version, started_ms, dry_run, state) VALUES ('dead', 'backup', 'backup', 'h', '0', 1795258800000, 0, 'running')", []).unwrap();
     let (code, report) = at("health --check backups", "21T12");
     assert_eq!(code, 2, "{report:#}");
     assert!(

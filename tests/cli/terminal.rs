@@ -63,13 +63,26 @@ fn a_typo_at_a_terminal_wakes_nobody_and_one_of_cron_does() {
         "[[alerts.channel]]\nname = \"ops\"\nkind = \"mail\"\nsmtp_url = \"smtp://127.0.0.1:{}\"\nfrom = \"maint@luca.test\"\nto = [\"admin@luca.test\"]\n[[alerts.route]]\nchannels = [\"ops\"]",
         mail.port
     ));
-    for typo in ["backup --bogus", "verify-backup nosuch", "alerts ack 4711"] {
+    for typo in [
+        "backup --bogus",
+        "backup --timeout 1x",
+        "backup adopt nofile",
+        "verify-backup nosuch",
+        "alerts ack 4711",
+    ] {
         let (code, shown) = at_terminal(&server, typo, "");
         assert_eq!(code, 3, "{shown}");
     }
     assert!(mail.mails().is_empty(), "{:?}", mail.mails());
     let (_, history) = server.json("history --status unknown");
-    assert_eq!(history["data"]["runs"].as_array().unwrap().len(), 3);
+    assert_eq!(history["data"]["runs"].as_array().unwrap().len(), 5);
+    let board = server.run("schedule show --json").expect(0).json();
+    let lines = board["data"]["lines"].as_array().unwrap();
+    let backup = lines.iter().find(|line| line["name"] == "backup").unwrap();
+    assert_eq!(
+        backup["standing"], "waiting",
+        "a slip is no run of the plan"
+    );
     server.run("backup --bogus").expect(3);
     assert_eq!(mail.mails().len(), 1);
 }

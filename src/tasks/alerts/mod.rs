@@ -124,6 +124,13 @@ impl task::Arguments for Arguments {
         matches!(self.command, Command::List)
     }
 
+    fn covers(&self, other: &Self) -> bool {
+        matches!(
+            (&self.command, &other.command),
+            (Command::Flush, Command::Flush)
+        )
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let settings = match &self.command {
             Command::List => Alerts::default(),

@@ -146,6 +146,11 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, _: &Self) -> bool {
+        let named = |part: &Part| self.only.iter().any(|name| name == part.name);
+        self.only.is_empty() || PARTS.iter().all(named)
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let parts: Vec<_> = PARTS
             .iter()
@@ -160,10 +165,6 @@ impl task::Arguments for Arguments {
 }
 
 impl task::Task for Task {
-    fn is_part(&self) -> bool {
-        self.parts.len() < PARTS.len()
-    }
-
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
         let baseline = self
             .scene

@@ -100,6 +100,10 @@ impl task::Arguments for Arguments {
         matches!(self.command, Some(Command::List { .. }))
     }
 
+    fn covers(&self, _: &Self) -> bool {
+        self.command.is_none() && self.database.is_empty()
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
         let settings = config.get::<Backup>()?;
@@ -137,14 +141,6 @@ impl task::Arguments for Arguments {
 }
 
 impl task::Task for Task {
-    fn is_whole(&self) -> bool {
-        matches!(self.what, What::Run(_))
-    }
-
-    fn is_part(&self) -> bool {
-        matches!(&self.what, What::Run(run) if !run.only.is_empty())
-    }
-
     fn locks(&self, context: &Context) -> Vec<Lock> {
         match self.what {
             What::Run(_) => vec![context.task_lock()],

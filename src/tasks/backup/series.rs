@@ -13,6 +13,7 @@ use crate::archive::{
 };
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
+use crate::journal;
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
 use crate::sys::process::{shell_path, shell_word};
@@ -23,10 +24,6 @@ use crate::units::{self, Bytes};
 const DATA_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 const MEMBER_DAMAGED: &str = "a member does not have its digest any more";
-
-fn published_key(series: &str) -> String {
-    format!("published {series}")
-}
 
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
@@ -135,7 +132,7 @@ impl Work<'_> {
         match published {
             Some((published, outcome)) => {
                 let last = json!([folder.display().to_string(), published.name.stem]);
-                self.report.remember(published_key(series), last);
+                self.report.remember(journal::published_key(series), last);
                 let size = published.manifest.gz.size;
                 archive::judge_size(self.report, series, &published.name.stem, size, &before);
                 self.prune(series, &published)?;
@@ -153,7 +150,7 @@ impl Work<'_> {
         const ID: &str = "backup.vanished";
         self.report.examined(ID, series);
         let folder = &self.store.folder;
-        let last = self.context.recall(&published_key(series));
+        let last = self.context.recall(&journal::published_key(series));
         let Some((then, name)) =
             last.and_then(|last| serde_json::from_value::<(String, String)>(last).ok())
         else {

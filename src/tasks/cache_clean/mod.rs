@@ -127,6 +127,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, _: &Self) -> bool {
+        !self.report
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let mut cache = config.get::<Cache>()?;
         if let Some(limit) = self.max_latency {

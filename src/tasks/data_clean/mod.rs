@@ -81,8 +81,6 @@ pub struct Detail {
 pub struct Task {
     store: Store,
     what: What,
-    /// Only some of the rules.
-    named: bool,
     run: run::Run,
 }
 
@@ -97,6 +95,10 @@ impl task::Arguments for Arguments {
     const GUARDS_DATA: bool = true;
     type Task = Task;
     type Detail = Detail;
+
+    fn covers(&self, _: &Self) -> bool {
+        self.command.is_none() && self.rule.is_empty()
+    }
 
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
@@ -153,7 +155,6 @@ impl task::Arguments for Arguments {
         Ok(Task {
             store,
             what,
-            named: !self.rule.is_empty(),
             run: run::Run {
                 rules,
                 planned,
@@ -169,14 +170,6 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn is_whole(&self) -> bool {
-        matches!(self.what, What::Clean)
-    }
-
-    fn is_part(&self) -> bool {
-        self.named
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

@@ -87,6 +87,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, _: &Self) -> bool {
+        !self.apply
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let audit = config.get::<Audit>()?;
         let keep = config.get::<Reports>()?;

@@ -67,6 +67,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, other: &Self) -> bool {
+        self.benchmark || !other.benchmark
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let settings = config.get::<Gpu>()?;
         let path = match &settings.nvml_library {

@@ -26,7 +26,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     let mut told = Vec::new();
     let mut unseen = Ok(());
     for source in &scene.store.databases {
-        if files::metadata(&source.path)?.is_none() && !scene.databases_named {
+        if !scene.expects(source, context)? {
             continue; // the plan's own layout, which this server need not have
         }
         match one(scene, context, report, source) {

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::{self, Kind};
 use crate::report::Severity;
 use crate::report::{Finding, Reporter};
+use crate::sys::files;
 use crate::sys::mounts::{self, Mount, Usage, Wanted};
 use crate::sys::process::{shell_path, shell_word};
 use crate::units::{self, Bytes};
@@ -20,6 +21,7 @@ const INODES: &str = "disk.inodes";
 const UNREACHABLE: &str = "disk.unreachable";
 const GONE: &str = "disk.gone";
 const READ_ONLY: &str = "disk.read-only";
+const ROOT: &str = "disk.root";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looks at all of them at once: one that does not answer holds up no other.
@@ -29,6 +31,10 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     report.examined_all(GONE);
     report.examined_all(READ_ONLY);
     for finding in lost_ones(&all, &mounts::wanted()?, &scene.limits) {
+        report.find(finding);
+        lost += 1;
+    }
+    if let Some(finding) = without_root(scene, report)? {
         report.find(finding);
         lost += 1;
     }
@@ -86,6 +92,18 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             mount.path.display()
         ),
         None => seen,
+    }))
+}
+
+/// Where the application's root is not there, its file system is missing, or the configuration names another place.
+fn without_root(scene: &Scene, report: &Reporter) -> anyhow::Result<Option<Finding>> {
+    let root = scene.root.display().to_string();
+    report.examined(ROOT, &*root);
+    let missing = files::metadata(&scene.root)?.is_none();
+    let message = format!("the application's root {root} is not there");
+    Ok(missing.then(|| {
+        Finding::new(ROOT, Severity::High, root, message)
+            .hint("is its file system mounted? [app] root or --root says where it is")
     }))
 }
 

@@ -96,7 +96,10 @@ fn running(context: &Context) -> Vec<String> {
         .unwrap_or_default()
         .iter()
         .filter(|run| run.task != *context.task)
-        .map(|run| format!("empire-maint {} since {:.0}", run.task, run.started_at))
+        .map(|run| {
+            let since = units::shown(run.started_at, &context.zone);
+            format!("empire-maint {} since {since}", run.task)
+        })
         .collect()
 }
 

@@ -146,8 +146,13 @@ pub struct Task {
     scene: Arc<Scene>,
     /// The one check that was asked for by name, if it was one.
     alone: bool,
-    /// Checks were asked for by name.
-    named: bool,
+}
+
+impl Arguments {
+    fn wants(&self, check: &str) -> bool {
+        let has = |list: &[String]| list.iter().any(|given| given == check);
+        (self.check.is_empty() || has(&self.check)) && !has(&self.skip)
+    }
 }
 
 impl task::Arguments for Arguments {
@@ -156,12 +161,16 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, other: &Self) -> bool {
+        CHECKS
+            .iter()
+            .all(|check| self.wants(check.name) || !other.wants(check.name))
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
-        let has = |list: &[String], name: &str| list.iter().any(|given| given == name);
         let checks: Vec<_> = CHECKS
             .iter()
-            .filter(|check| self.check.is_empty() || has(&self.check, check.name))
-            .filter(|check| !has(&self.skip, check.name))
+            .filter(|check| self.wants(check.name))
             .collect();
         if checks.is_empty() {
             return Err(usage("--skip leaves no check").into());
@@ -170,7 +179,6 @@ impl task::Arguments for Arguments {
         Ok(Task {
             scene: Arc::new(Scene::resolve(config, &wanted)?),
             alone: self.check.len() == 1,
-            named: !self.check.is_empty(),
             checks,
         })
     }
@@ -188,10 +196,6 @@ impl task::Task for Task {
     /// The light run and the full one may begin in the same minute: neither is a failure.
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
-    }
-
-    fn is_whole(&self) -> bool {
-        !self.named
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

@@ -4,11 +4,16 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::archive::Store;
+use jiff::Timestamp;
+
+use crate::archive::{Source, Store};
 use crate::baseline::Shared;
 use crate::calendar::Here;
 use crate::config::sections::{App, Audit, Backup, Health, Logs, Redis};
 use crate::config::{Config, Origin};
+use crate::context::Context;
+use crate::journal;
+use crate::sys::files;
 use crate::weblog::{Paths, Reading};
 use crate::x509::Watched;
 
@@ -133,6 +138,18 @@ impl Scene {
             backup,
             traffic: Mutex::default(),
         })
+    }
+}
+
+impl Scene {
+    /// A database that only a default names need not be there, unless an earlier run has seen it: then its disk is missing.
+    pub fn expects(&self, source: &Source, context: &Context) -> anyhow::Result<bool> {
+        let (state, name) = (&context.state, source.name.as_str());
+        let label = Some(("database", name));
+        Ok(self.databases_named
+            || files::metadata(&source.path)?.is_some()
+            || journal::recall(state, "backup", &journal::published_key(name))?.is_some()
+            || !journal::samples(state, "database_size_bytes", label, Timestamp::MIN)?.is_empty())
     }
 }
 

@@ -62,6 +62,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, _: &Self) -> bool {
+        self.databases.is_empty()
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let mut optimizer = Optimizer::from_config(config, self.no_backup_check)?;
         let (store, settings) = (&optimizer.store, &mut optimizer.settings);
@@ -94,10 +98,6 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn is_part(&self) -> bool {
-        !self.only.is_empty()
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

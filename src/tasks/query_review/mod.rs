@@ -78,6 +78,10 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, _: &Self) -> bool {
+        self.database.is_empty()
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
         let mut named = config.origin("database", None) != Origin::Default;

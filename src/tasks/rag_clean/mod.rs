@@ -108,7 +108,6 @@ pub struct Detail {
 pub struct Task {
     store: Store,
     run: run::Run,
-    whole: bool,
 }
 
 impl task::Arguments for Arguments {
@@ -116,6 +115,10 @@ impl task::Arguments for Arguments {
     const GUARDS_DATA: bool = true;
     type Task = Task;
     type Detail = Detail;
+
+    fn covers(&self, other: &Self) -> bool {
+        self.step.is_empty() && (self.rebuild_index || !other.rebuild_index)
+    }
 
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
@@ -168,10 +171,8 @@ impl task::Arguments for Arguments {
             .into_iter()
             .filter(|step| wanted.contains(step))
             .collect();
-        let whole = rag.steps.iter().all(|step| steps.contains(step));
         Ok(Task {
             store,
-            whole,
             run: run::Run {
                 steps,
                 indices,
@@ -195,10 +196,6 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn is_whole(&self) -> bool {
-        self.whole
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

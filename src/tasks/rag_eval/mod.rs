@@ -123,6 +123,12 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, _: &Self) -> bool {
+        let moves = !self.quarantine.is_empty() || !self.unquarantine.is_empty();
+        let mut parts = Part::value_variants().iter();
+        !moves && (self.only.is_empty() || parts.all(|part| self.only.contains(part)))
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
         let rag = config.get::<Rag>()?;
@@ -171,12 +177,6 @@ impl task::Arguments for Arguments {
 impl task::Task for Task {
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn is_whole(&self) -> bool {
-        Part::value_variants()
-            .iter()
-            .all(|part| self.parts.contains(part))
     }
 
     fn run(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {

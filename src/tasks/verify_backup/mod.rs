@@ -100,6 +100,11 @@ impl task::Arguments for Arguments {
     type Task = Task;
     type Detail = Detail;
 
+    fn covers(&self, other: &Self) -> bool {
+        let some = !self.databases.is_empty() || self.file.is_some() || self.sample.is_some();
+        !some && (self.all || !other.all)
+    }
+
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
         let settings = config.get::<Verify>()?;
@@ -146,14 +151,6 @@ fn parse_sample(text: &str) -> anyhow::Result<Which> {
 }
 
 impl task::Task for Task {
-    fn is_whole(&self) -> bool {
-        !matches!(self.which, Which::File(_))
-    }
-
-    fn is_part(&self) -> bool {
-        self.series.len() < self.store.series().len()
-    }
-
     fn patience(&self) -> Duration {
         PATIENCE
     }
