@@ -23,6 +23,7 @@ use crate::units;
 const MISSING: &str = "backup.file-missing";
 const CHANGED: &str = "backup.file-changed";
 const OUTSIDE: &str = "backup.link-outside";
+const UNREADABLE: &str = "cannot be read by this user";
 const SKIPPED: &str = "backup.file-skipped";
 
 /// What is taken along.
@@ -39,6 +40,11 @@ impl Work<'_> {
     /// Everything configured that is no database, and the configuration itself.
     pub(super) fn files(&self) -> anyhow::Result<Option<Outcome>> {
         let likely = self.run.files.size(self.store, &self.context.state)?;
+        if self.context.dry_run {
+            self.run
+                .files
+                .tell_missing(self.store, self.context, self.report)?;
+        }
         self.series(
             archive::FILES,
             Content::Tar,
@@ -199,6 +205,24 @@ impl Selection {
         Ok(skipped.get())
     }
 
+    /// For a dry run: what would not be taken along.
+    fn tell_missing(
+        &self,
+        store: &Store,
+        context: &Context,
+        report: &Reporter,
+    ) -> anyhow::Result<()> {
+        let visit = &mut |path: &Path, meta: &std::fs::Metadata| {
+            context.stop.check()?;
+            if meta.is_file() && !files::may_read(path) {
+                missing(report, path, UNREADABLE);
+            }
+            Ok(())
+        };
+        let absent = &mut |path: &Path, why: &str| missing(report, path, why);
+        self.each(store, &context.state, visit, absent).map(|_| ())
+    }
+
     /// Streams the tar. A file that changes while it is read, and a database among the files, are findings.
     pub fn write_tar(
         &self,
@@ -331,7 +355,7 @@ fn append_file(
             match io.map(|io| (io.kind(), io.raw_os_error())) {
                 // A file of another is no reason to lose the rest.
                 Some((io::ErrorKind::PermissionDenied, _)) => {
-                    missing(report, path, "cannot be read by this user");
+                    missing(report, path, UNREADABLE);
                 }
                 Some((io::ErrorKind::NotFound, _)) => {
                     changed(report, path, "was gone when it was to be read");
