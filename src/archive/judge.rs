@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::catalogue::{Backup, catalogue, size_against_median};
+use super::catalogue::{Backup, catalogue, first_good, size_against_median};
 use super::name::Name;
 use crate::error::refused;
 use crate::report::{Finding, Reporter, Severity};
@@ -35,13 +35,14 @@ pub struct Freshness<'a> {
 }
 
 impl Freshness<'_> {
-    /// No good backup, or none that is young enough. Returns the age of the newest good one.
-    pub fn judge(&self, report: &Reporter) -> Option<Duration> {
+    /// No good backup, or none that is young enough. Returns the age of the newest good one; errs where that cannot be told.
+    pub fn judge(&self, report: &Reporter) -> anyhow::Result<Option<Duration>> {
         let (series, limit) = (self.series, self.max_age);
+        let newest = first_good(self.all)?;
         report.examined(MISSING, series);
         report.examined(STALE, series);
         judge_dates(report, series, self.all, self.now);
-        let Some(newest) = self.all.iter().find(|backup| backup.is_good()) else {
+        let Some(newest) = newest else {
             let severity = match self.new_here && self.all.is_empty() {
                 true => Severity::Info,
                 false => Severity::Critical,
@@ -58,7 +59,7 @@ impl Freshness<'_> {
                 )
                 .hint(format!("empire-maint backup --database {series}")),
             );
-            return None;
+            return Ok(None);
         };
         let age = self.now.duration_since(newest.created_at());
         let age = Duration::try_from(age).unwrap_or_default();
@@ -83,13 +84,14 @@ impl Freshness<'_> {
                 )),
             );
         }
-        Some(age)
+        Ok(Some(age))
     }
 }
 
 /// What is found of a single backup, and is over with it.
-const OF_ONE: [&str; 5] = [
+const OF_ONE: [&str; 6] = [
     "verify.damaged",
+    "backup.previous-unreadable",
     "verify.data-gone",
     "backup.previous-damaged",
     "restore.known-bad",
@@ -159,10 +161,9 @@ pub fn require_younger(
     now: Timestamp,
     limit: Duration,
 ) -> anyhow::Result<()> {
-    let newest = catalogue(folder, series, now)?
-        .into_iter()
-        .find(|backup| backup.is_good() && !backup.is_ahead(now));
-    let age = newest.map(|backup| now.duration_since(backup.created_at()));
+    let mut all = catalogue(folder, series, now)?;
+    all.retain(|backup| !backup.is_ahead(now));
+    let age = first_good(&all)?.map(|backup| now.duration_since(backup.created_at()));
     let age = age.map(|age| Duration::try_from(age).unwrap_or_default());
     let what = match age {
         Some(age) if age <= limit => return Ok(()),

@@ -65,6 +65,7 @@ mod signals;
 mod size;
 mod sources;
 mod terminal;
+mod unanswered;
 mod verify_backup;
 mod verify_damage;
 

@@ -2,10 +2,11 @@
 //! new one that has been inflated and compared.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::super::BLOCK;
 use super::super::digest::block_digest;
@@ -15,6 +16,36 @@ use super::feed::Job;
 
 /// A copied member is inflated again when nobody has done so for this many days; a seventh of them is, each day.
 const DAYS_BETWEEN_INFLATIONS: u32 = 7;
+
+/// What was wrong with members that should have been copied.
+#[derive(Default)]
+pub(super) struct Trouble {
+    /// One did not have its digest, or was cut off.
+    pub(super) damaged: AtomicBool,
+    /// What the disk said instead of giving one back, the first time.
+    pub(super) unread: OnceLock<io::Error>,
+}
+
+impl Trouble {
+    /// True for a member that can be copied; what is wrong with another one is kept.
+    fn accepts(&self, old: Old) -> bool {
+        match old {
+            Old::Sound => return true,
+            Old::Damaged => self.damaged.store(true, Ordering::Relaxed),
+            Old::Unread(error) => {
+                let _ = self.unread.set(error); // the first one is told
+            }
+        }
+        false
+    }
+}
+
+/// An old member, read.
+enum Old {
+    Sound,
+    Damaged,
+    Unread(io::Error),
+}
 
 /// One member on its way to the writer.
 pub(super) struct Done {
@@ -29,7 +60,7 @@ pub(super) struct Done {
 pub(super) fn work(
     jobs: &Mutex<Receiver<Job>>,
     done: &Sender<anyhow::Result<Done>>,
-    previous: Option<(&File, &AtomicBool)>,
+    previous: Option<(&File, &Trouble)>,
     day: u32,
 ) {
     let mut tools = match Tools::new() {
@@ -81,14 +112,14 @@ impl Tools {
 fn member_of(
     job: Job,
     tools: &mut Tools,
-    previous: Option<(&File, &AtomicBool)>,
+    previous: Option<(&File, &Trouble)>,
     day: u32,
 ) -> anyhow::Result<Done> {
     let plain = block_digest(job.index, job.only, &job.plain);
     let mut member = job.member;
-    if let (Some((gz, damaged)), Some((offset, record))) = (previous, job.previous)
+    if let (Some((gz, trouble)), Some((offset, record))) = (previous, job.previous)
         && record.plain == plain
-        && read_member(gz, offset, &record, &mut member, damaged)
+        && trouble.accepts(read_member(gz, offset, &record, &mut member))
     {
         let age = day.saturating_sub(record.inflated_day);
         let due = record.inflated_day != day
@@ -128,19 +159,12 @@ fn member_of(
     })
 }
 
-/// The bytes of an old member, if they still are what the index says.
-fn read_member(
-    gz: &File,
-    offset: u64,
-    record: &Record,
-    into: &mut Vec<u8>,
-    damaged: &AtomicBool,
-) -> bool {
+/// The bytes of an old member. Only what is read and is not what the index says is damage.
+fn read_member(gz: &File, offset: u64, record: &Record, into: &mut Vec<u8>) -> Old {
     into.resize(record.length as usize, 0);
-    let sound =
-        gz.read_exact_at(into, offset).is_ok() && *blake3::hash(into).as_bytes() == record.member;
-    if !sound {
-        damaged.store(true, Ordering::Relaxed);
+    match gz.read_exact_at(into, offset) {
+        Ok(()) if *blake3::hash(into).as_bytes() == record.member => Old::Sound,
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Old::Unread(error),
+        _ => Old::Damaged,
     }
-    sound
 }

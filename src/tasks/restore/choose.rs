@@ -51,7 +51,7 @@ pub fn choose(task: &Task, context: &Context, report: &Reporter) -> anyhow::Resu
             force: task.force,
         });
     }
-    files::require_readable_directory(&task.store.folder)?;
+    task.store.require_folder()?;
     let (series, confirmed) = match &task.database {
         Some(name) => (name.clone(), false),
         None => ask(task, context, report)?,
@@ -131,7 +131,7 @@ fn newest(
     let in_time = |backup: &&Backup| {
         limit.is_none_or(|limit| backup.created_at().as_second() <= limit.as_second())
     };
-    let Some(found) = all.iter().filter(in_time).find(|backup| backup.is_good()) else {
+    let Some(found) = archive::first_good(all.iter().filter(in_time))? else {
         let when = limit.map_or(String::new(), |limit| {
             format!(" at or before {}", units::shown(limit, &context.zone))
         });

@@ -335,13 +335,25 @@ impl Work<'_> {
             ))
             .into());
         }
-        if let Standing::Unreadable(why) = &self.backup.standing {
-            return Err(refused(format!(
-                "the manifest of {} cannot be read: {why}",
-                self.backup.path.display()
-            ))
-            .hint("move the manifest away to restore without it")
-            .into());
+        // One with a manifest was a backup once, and is damaged.
+        if matches!(self.backup.standing, Standing::Foreign)
+            && start.len() >= 2
+            && !start.starts_with(b"\x1f\x8b")
+        {
+            return Err(
+                refused(format!("{} is no gzip file, so no backup", path.display()))
+                    .hint("--file FILE names the .db.gz or .tar.gz of a backup")
+                    .into(),
+            );
+        }
+        if let Standing::Unreadable(failure) = &self.backup.standing {
+            let mut failure = failure.clone();
+            if failure.kind == Kind::Damaged {
+                failure =
+                    refused(failure.message).hint("move the manifest away to restore without it");
+            }
+            let what = format!("the manifest of {} cannot be read", path.display());
+            return Err(anyhow::Error::from(failure).context(what));
         }
         if let Some(bad) = self
             .backup

@@ -281,15 +281,16 @@ impl Task {
         archive::examine_removed(report, folder, series, &all, &open)?;
         if let Ok(source) = self.store.database(series) {
             archive::swap::report_unfinished(report, series, &source.path);
-            archive::Freshness {
+            let freshness = archive::Freshness {
                 folder: &self.store.folder,
                 series,
                 all: &all,
                 max_age: self.backup.max_age,
                 now: context.moment(),
                 new_here: false,
-            }
-            .judge(report);
+            };
+            // What can be tried is tried, whatever cannot be told of the rest.
+            report.attempt(FAILED, series, || freshness.judge(report))?;
         }
         let wanted: Vec<&Backup> = match self.which {
             Which::All => all.iter().collect(),
