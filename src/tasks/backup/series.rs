@@ -140,7 +140,7 @@ impl Work<'_> {
                 self.report.remember(published_key(series), last);
                 let size = published.manifest.gz.size;
                 archive::judge_size(self.report, series, &published.name.stem, size, &before);
-                self.prune(series, &published)?;
+                self.prune_or_tell(series, &published)?;
                 Ok(Some(outcome))
             }
             None => {
