@@ -131,7 +131,8 @@ impl Store {
     /// Configured databases, their side files, the backup folder and our own state: never read as plain files.
     pub fn untouchable(&self, state: &Path) -> anyhow::Result<Vec<Identity>> {
         let mut found = Vec::new();
-        found.extend(files::identity(state)?);
+        // One that cannot be looked at cannot be walked into either.
+        found.extend(files::identity(state).ok().flatten());
         for database in &self.databases {
             found.extend(files::identity(&database.path)?);
             for side in sqlite::side_files(&database.path) {
