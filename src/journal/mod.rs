@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use crate::sqlite;
 use crate::sys::{Stop, files};
 
-pub use figures::{Sample, first_run, samples};
+pub use figures::{Sample, before_longest_pause, first_run, samples};
 pub use read::{Filter, LinePast, Run, last_success, line_pasts, recall, runs};
 pub use thin::thin;
 pub use write::{Begun, Interrupted, begin, finish};

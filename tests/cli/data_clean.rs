@@ -432,6 +432,64 @@ fn more_than_the_rule_allows_waits_for_a_person() {
     let (_, report) = clean(&server, "");
     assert!(finding_ids(&report, "old-logs").is_empty());
 }
+/// A clock that is ahead makes young rows old. The nightly backup ran by that clock too.
+#[test]
+fn a_clock_that_may_have_been_set_ahead_waits_for_a_person() {
+    let server = server();
+    let database = server.database();
+    let tables = ["logs", "trades", "temp_cache", "job_logs"];
+    let counts = || tables.map(|table| rows(&database, table));
+    let before = counts();
+    server.run("backup --now 2027-01-20T03:00:00Z").expect(0);
+    let ahead = |line: &str| server.json(&format!("data-clean --now 2027-01-20T04:13:00Z {line}"));
+    for line in ["--dry-run", ""] {
+        let (code, report) = ahead(line);
+        assert_eq!(code, 2, "{report:#}");
+        let findings = report["findings"].as_array().unwrap();
+        assert_eq!(findings.len(), 4, "{report:#}");
+        for refused in findings {
+            assert_eq!(refused["id"], "data-clean.refused");
+            let message = refused["message"].as_str().unwrap();
+            assert!(message.contains("is the clock right?"), "{message}");
+        }
+        assert!(actions(&report).is_empty(), "{report:#}");
+        assert_eq!(counts(), before);
+    }
+    // A table that says what is to come is not what the clock is measured by.
+    sql(
+        &database,
+        "INSERT INTO temp_cache VALUES ('late', 1830000000000)",
+    );
+    let (_, report) = ahead("");
+    let hint = report["findings"][0]["hint"].clone();
+    assert_eq!(rows(&database, "temp_cache"), 1, "all others had expired");
+    assert_eq!(counts()[..2], before[..2]);
+    // Whoever knows better says so.
+    let hint = hint.as_str().unwrap();
+    let (code, report) = ahead(hint.strip_prefix("empire-maint data-clean ").unwrap());
+    assert_eq!(code, 0, "{report:#}");
+    assert_ne!(counts(), before);
+}
+
+/// That a table is quiet says nothing of a clock by which this program has run all the time, nor before it has ever run.
+#[test]
+fn a_quiet_table_is_cleaned() {
+    let late = "data-clean --no-backup-check --now 2026-12-20T04:13:00Z";
+    let server = Server::new();
+    sql(&server.database(), TABLES);
+    let (code, report) = server.json(late);
+    assert_eq!(code, 0, "the first run: {report:#}");
+    assert!(rows(&server.database(), "logs") < 100);
+    let server = self::server();
+    for day in ["08", "13", "19"] {
+        let night = format!("backup --database app_db --now 2026-12-{day}T03:00:00Z");
+        server.run(&night).expect(0);
+    }
+    let (code, report) = server.json(late);
+    assert_eq!(code, 0, "{report:#}");
+    assert!(rows(&server.database(), "logs") < 100);
+}
+
 
 const PARENTS: &str = "
     CREATE TABLE parents (id INTEGER PRIMARY KEY, at TEXT);

@@ -300,7 +300,9 @@ impl Work<'_> {
             return self.told_kept(plan, plan.referenced);
         }
         if !self.run.yes
-            && let Err(error) = plan.require_fraction()
+            && let Err(error) = plan
+                .require_clock(self.context)
+                .and_then(|()| plan.require_fraction())
         {
             self.refuse(REFUSED, &plan.rule.name, &error);
             return Ok(());
