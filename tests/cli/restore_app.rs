@@ -253,11 +253,15 @@ fn a_signal_while_the_application_is_down_brings_it_back_first() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(128 + 15));
     let report = serde_json::from_slice(&output.stdout).unwrap();
-    let kinds: Vec<_> = outcomes(&report)
-        .into_iter()
-        .map(|(kind, _)| kind)
-        .collect();
-    assert_eq!(kinds, ["restore", "stop", "start", "sweep"], "{report:#}");
+    let order = [
+        ("restore", "done"),
+        ("stop", "done"),
+        ("start", "done"),
+        ("sweep", "done"),
+    ];
+    assert_eq!(outcomes(&report), pairs(&order), "{report:#}");
+    let ids = finding_ids(&report, "the-app");
+    assert!(ids.is_empty(), "it came back: {ids:?}");
     assert!(app.running.exists());
     wait_for("the application's second start", || {
         server.database().with_extension("db-wal").exists()
