@@ -26,9 +26,12 @@ pub(super) fn run(
     wanted: &str,
 ) -> anyhow::Result<()> {
     let folder = &store.folder;
-    let backup = archive::find_backup(folder, &store.series(), wanted)?;
-    let series = &backup.name.series;
+    let found = archive::find_backup(folder, &store.series(), wanted)?;
+    let series = &found.name.series;
     let _held = context.take(&archive::series_lock(folder, series), PATIENCE)?;
+    machine::be_polite(&context.stop);
+    // Read again now that nobody else changes it.
+    let backup = archive::find_backup(folder, &store.series(), wanted)?;
     scratch::sweep(report, folder)?;
     match &backup.standing {
         Standing::Foreign => {}
