@@ -348,4 +348,19 @@ fn a_database_is_no_backup_and_another_servers_backup_is_named() {
         told["message"].as_str().unwrap().contains("staging"),
         "{told}"
     );
+
+#[test]
+fn what_was_never_a_backup_is_refused() {
+    let server = Server::new();
+    let to = server.path().join("x.db");
+    for more in [&[][..], &["app_db"], &["-n"]] {
+        let mut words = vec!["restore", "--file", "/etc/passwd", "--to"];
+        words.push(to.to_str().unwrap());
+        words.extend(more);
+        let ran = server.run_args(words);
+        refused(&ran, "/etc/passwd is no gzip file");
+        assert!(!ran.err.contains("backup list"), "{ran:?}");
+        assert!(!to.exists());
+    }
+}
 }

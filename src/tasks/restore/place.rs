@@ -321,18 +321,17 @@ impl Work<'_> {
 
     pub fn require_readable_backup(&self) -> anyhow::Result<()> {
         let path = &self.backup.path;
-        let mut start = [0; 16];
-        if files::open_regular(path)?.read_exact(&mut start).is_ok()
-            && start == *b"SQLite format 3\0"
-        {
+        let mut start = Vec::new();
+        files::open_regular(path)?
+            .take(16)
+            .read_to_end(&mut start)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        if start == b"SQLite format 3\0" {
             return Err(refused(format!(
-                "{} is a database as it is, and no compressed backup",
+                "{} is a database as it is, and no compressed backup; it can be copied while the application is stopped",
                 path.display()
             ))
-            .hint(format!(
-                "with the application stopped: sqlite3 {} '.backup TARGET'",
-                shell_path(path)
-            ))
+            .hint(format!("sqlite3 {} '.backup TARGET'", shell_path(path)))
             .into());
         }
         // One with a manifest was a backup once, and is damaged.

@@ -67,10 +67,21 @@ impl Work<'_> {
         let before = all
             .iter()
             .find(|other| other.is_good() && other.created_at() < self.backup.created_at());
-        let hint = match before {
-            Some(before) => format!(
-                "the one before it: {}; empire-maint verify-backup {series} marks this one",
-                self.same_from(before)
+        let shown = self.backup.path.display();
+        let (message, hint) = match before {
+            Some(before) => (
+                format!(
+                    "{shown} cannot be restored; {} can be tried",
+                    before.name.stem
+                ),
+                self.same_from(before),
+            ),
+            None => (
+                format!("{shown} cannot be restored"),
+                match self.task.store.series().contains(series) {
+                    true => format!("empire-maint backup list {series}"),
+                    false => "empire-maint backup list".to_owned(),
+                },
             ),
             None => format!("empire-maint backup list {series}"),
         };
