@@ -79,9 +79,7 @@ impl Freshness<'_> {
                     ),
                 )
                 .measured(age.as_secs_f64(), "s", limit.0.as_secs_f64())
-                .hint(format!(
-                    "empire-maint history --task backup; empire-maint backup --database {series}"
-                )),
+                .hint(format!("empire-maint backup --database {series}")),
             );
         }
         Ok(Some(age))
@@ -91,9 +89,9 @@ impl Freshness<'_> {
 /// What is found of a single backup, and is over with it.
 const OF_ONE: [&str; 6] = [
     "verify.damaged",
-    "backup.previous-unreadable",
     "verify.data-gone",
     "backup.previous-damaged",
+    "backup.previous-unreadable",
     "restore.known-bad",
     "restore.not-unpacked",
 ];
@@ -142,10 +140,8 @@ pub fn judge_dates(report: &Reporter, series: &str, all: &[Backup], now: Timesta
         first.name.stem
     );
     report.find(
-        Finding::new(AHEAD, Severity::Medium, series, message).hint(format!(
-            "look at the clock (timedatectl); move away what is dated wrong: {}",
-            first.path.display()
-        )),
+        Finding::new(AHEAD, Severity::Medium, series, message)
+            .hint("where the clock is right, move what is dated wrong away"),
     );
 }
 
@@ -168,16 +164,16 @@ pub fn require_younger(
     let what = match age {
         Some(age) if age <= limit => return Ok(()),
         Some(age) => format!(
-            "the newest verified backup of {series} is {} old (limit {})",
+            "the newest verified backup of {series} is {} old (limit {}): take one and repeat this command, or repeat it with --no-backup-check",
             Length(age),
             Length(limit)
         ),
         None => format!(
-            "there is no verified backup of {series} in {}",
+            "there is no verified backup of {series} in {}: take one and repeat this command, or repeat it with --no-backup-check",
             folder.display()
         ),
     };
-    let hint = format!("empire-maint backup --database {series}, or go without: --no-backup-check");
+    let hint = format!("empire-maint backup --database {series}");
     Err(refused(what).hint(hint).into())
 }
 

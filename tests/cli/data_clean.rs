@@ -382,8 +382,7 @@ fn a_row_that_the_archive_has_already_is_not_removed() {
     );
     assert!(!report["findings"].to_string().contains("data-clean.kept"));
     let hint = told["hint"].as_str().unwrap();
-    let compare = hint.rsplit_once("compare: ").unwrap().1;
-    let both = format!("SELECT count(*) FROM ({compare})");
+    let both = format!("SELECT count(*) FROM ({hint})");
     assert_eq!(number(&database, &both), 1, "{hint}");
     let outcome = &report["data"]["rules"][0];
     let counts = ["chosen", "done", "conflicts"].map(|one| outcome[one].as_u64().unwrap());
@@ -432,6 +431,7 @@ fn more_than_the_rule_allows_waits_for_a_person() {
     let (_, report) = clean(&server, "");
     assert!(finding_ids(&report, "old-logs").is_empty());
 }
+
 /// A clock that is ahead makes young rows old. The nightly backup ran by that clock too.
 #[test]
 fn a_clock_that_may_have_been_set_ahead_waits_for_a_person() {
@@ -489,7 +489,6 @@ fn a_quiet_table_is_cleaned() {
     assert_eq!(code, 0, "{report:#}");
     assert!(rows(&server.database(), "logs") < 100);
 }
-
 
 const PARENTS: &str = "
     CREATE TABLE parents (id INTEGER PRIMARY KEY, at TEXT);
@@ -1172,7 +1171,8 @@ fn rows_of_another_table_are_not_taken() {
     let refused = |line: &str, told: &str| {
         let (code, report) = server.json(line);
         assert_eq!(code, 3, "{report:#}");
-        assert_eq!(report["failure"]["message"], told, "{report:#}");
+        let message = report["failure"]["message"].as_str().unwrap();
+        assert!(message.starts_with(told), "{message}");
         report["failure"]["hint"].as_str().unwrap().to_owned()
     };
     refused("data-clean restore-archive the-rule --dry-run", &told);
@@ -1186,7 +1186,8 @@ fn rows_of_another_table_are_not_taken() {
         let (code, report) = clean(&server, line);
         assert_eq!(code, 2, "{report:#}");
         let message = finding(&report, "data-clean.refused")["message"].clone();
-        assert_eq!(message, told.replacen(".gz", ".gz.pending", 1));
+        let told = told.replacen(".gz", ".gz.pending", 1);
+        assert!(message.as_str().unwrap().starts_with(&told), "{message}");
     }
     std::fs::rename(&pending, &whole).unwrap();
     // The table has got another name, and the file is told to forget the old one.
@@ -1194,8 +1195,7 @@ fn rows_of_another_table_are_not_taken() {
         &database,
         "DROP TABLE events; ALTER TABLE logs RENAME TO events",
     );
-    let line = hint.split_once("the old one: ").unwrap().1;
-    let ran = Command::new("sh").args(["-c", line]).status();
+    let ran = Command::new("sh").args(["-c", &hint]).status();
     assert!(ran.unwrap().success());
     let (code, report) = server.json("data-clean restore-archive the-rule");
     assert_eq!(code, 0, "{report:#}");

@@ -300,8 +300,7 @@ fn a_damaged_newest_one_names_the_one_before_it() {
         let (code, report) = server.json(line);
         assert_eq!(code, 2, "{report:#}");
         let hint = report["failure"]["hint"].as_str().unwrap();
-        let (_, next) = hint.split_once("empire-maint ").unwrap();
-        next.split_once(';').unwrap().0.to_owned()
+        hint.strip_prefix("empire-maint ").unwrap().to_owned()
     };
     let line = next(&format!("restore app_db --to {}", target.display()));
     assert!(!target.exists());
@@ -348,6 +347,7 @@ fn a_database_is_no_backup_and_another_servers_backup_is_named() {
         told["message"].as_str().unwrap().contains("staging"),
         "{told}"
     );
+}
 
 #[test]
 fn what_was_never_a_backup_is_refused() {
@@ -362,5 +362,4 @@ fn what_was_never_a_backup_is_refused() {
         assert!(!ran.err.contains("backup list"), "{ran:?}");
         assert!(!to.exists());
     }
-}
 }

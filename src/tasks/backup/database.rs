@@ -247,9 +247,12 @@ fn keep_if_sound(
 /// Says which limit it was, where the writers would have waited too long.
 fn names_the_limit(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<HoldsWriters>() {
-        Ok(held) => Failure::new(Kind::Failed, held.to_string())
-            .hint(format!("{}, or raise [backup] max_lock", held.remedy()))
-            .into(),
+        Ok(held) => {
+            let message =
+                format!("{held}; WAL mode needs to be set once, or [backup] max_lock raised");
+            let failure = Failure::new(Kind::Failed, message);
+            failure.hint(held.remedy()).into()
+        }
         Err(error) => error,
     }
 }

@@ -170,11 +170,11 @@ impl Work<'_> {
                 Severity::High,
                 series,
                 format!(
-                    "{name} and all before it are not in {} any more; what is backed up now is the only one there",
+                    "{name} and all before it are not in {} any more: is the disk mounted? what is backed up now is the only one there",
                     folder.display()
                 ),
             )
-            .hint(format!("is the disk mounted? findmnt -T {}", shell_path(folder))),
+            .hint(format!("findmnt -T {}", shell_path(folder))),
         );
     }
 
@@ -312,12 +312,12 @@ impl Work<'_> {
                 Severity::High,
                 backup.name.file(),
                 format!(
-                    "{}: damaged on disk since it was made ({reason}); what it cannot give is compressed anew",
+                    "{}: damaged on disk since it was made ({reason}); what it cannot give is compressed anew; check the disk",
                     backup.path.display()
                 ),
             )
             .hint(format!(
-                "empire-maint verify-backup --file {}; check the disk",
+                "empire-maint verify-backup --file {}",
                 shell_path(&backup.path)
             )),
         );

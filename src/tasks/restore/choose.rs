@@ -136,12 +136,10 @@ fn newest(
             format!(" at or before {}", units::shown(limit, &context.zone))
         });
         return Err(missing(format!(
-            "there is no verified backup of {series}{when} in {}",
+            "there is no verified backup of {series}{when} in {}; --file takes one without a manifest",
             task.store.folder.display()
         ))
-        .hint(format!(
-            "empire-maint backup list {series}; one without a manifest: restore --file FILE"
-        ))
+        .hint(format!("empire-maint backup list {series}"))
         .into());
     };
     report.examined(UNVERIFIED, series);
@@ -202,7 +200,7 @@ fn ask(task: &Task, context: &Context, report: &Reporter) -> anyhow::Result<(Str
         .collect();
     if !report.can_ask() || task.to.is_some() {
         return Err(usage("which database?")
-            .hint(format!("empire-maint restore {}", names.join(" | ")))
+            .hint(format!("there are: {}", names.join(", ")))
             .into());
     }
     for database in &task.store.databases {

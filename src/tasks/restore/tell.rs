@@ -47,7 +47,7 @@ impl Work<'_> {
             units::count(meta.nlink() - 1, "more name")
         );
         let hint = format!(
-            "find them: find {} -xdev -samefile {}",
+            "find {} -xdev -samefile {}",
             shell_path(&mounts::top(kept)),
             shell_path(kept)
         );
@@ -83,9 +83,7 @@ impl Work<'_> {
                     false => "empire-maint backup list".to_owned(),
                 },
             ),
-            None => format!("empire-maint backup list {series}"),
         };
-        let message = format!("{} cannot be restored", self.backup.path.display());
         error.context(damaged(message).hint(hint))
     }
 

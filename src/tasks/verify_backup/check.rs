@@ -97,7 +97,7 @@ impl Task {
                         backup.name.file(),
                         format!("{} cannot be restored: {reason}", backup.path.display()),
                     )
-                    .hint("empire-maint backup --fresh takes a new one; empire-maint backup list shows the others"),
+                    .hint("empire-maint backup --fresh"),
                 );
                 self.note(context, report, backup, care, "damaged", Some(reason))?;
             }
@@ -198,8 +198,14 @@ impl Task {
         }
         if let Some(doubt) = facts.doubt() {
             report.find(
-                Finding::new(UNCHECKED, Severity::Low, &backup.name.series, doubt).hint(format!(
-                    "restore it beside the live one and let the application run PRAGMA integrity_check: empire-maint restore {} --to /var/tmp/{0}.db",
+                Finding::new(
+                    UNCHECKED,
+                    Severity::Low,
+                    &backup.name.series,
+                    format!("{doubt}; in a copy that is restored beside the live one the application can run PRAGMA integrity_check"),
+                )
+                .hint(format!(
+                    "empire-maint restore {} --to /var/tmp/{0}.db",
                     backup.name.series
                 )),
             );
