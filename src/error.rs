@@ -43,7 +43,7 @@ impl Kind {
 }
 
 /// An error with a kind and, where there is one, the next step for the operator.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub struct Failure {
     /// Decides the exit code.
     pub kind: Kind,

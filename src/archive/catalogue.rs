@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::manifest::Manifest;
 use super::name::{Content, Name};
-use crate::error::{Failure, missing, refused};
+use crate::error::{Failure, Kind, damaged, missing, refused};
 use crate::sys::files;
 use crate::sys::lock::Lock;
 use crate::units;
@@ -32,8 +32,8 @@ pub enum Standing {
     Known(Box<Manifest>),
     /// It has none: made by hand or by another tool.
     Foreign,
-    /// Its manifest cannot be read, and why.
-    Unreadable(String),
+    /// Its manifest cannot be read: it is damaged, or a disk or a permission says no, which tells nothing of the backup.
+    Unreadable(Failure),
 }
 
 impl Backup {
@@ -121,6 +121,14 @@ impl Backup {
             .is_some_and(|manifest| manifest.is_good() && manifest.gz.size == self.size)
     }
 
+    /// Why nothing is known of it, where a disk or a permission said no.
+    pub fn unread(&self) -> Option<&Failure> {
+        match &self.standing {
+            Standing::Unreadable(failure) if failure.kind != Kind::Damaged => Some(failure),
+            _ => None,
+        }
+    }
+
     /// True when retention keeps its hands off.
     pub fn is_pinned(&self) -> bool {
         self.manifest()
@@ -185,9 +193,34 @@ fn standing(manifest: &Path, stem: Option<&str>) -> anyhow::Result<Standing> {
         Ok(manifest) if stem.is_none_or(|stem| stem == manifest.backup) => {
             Standing::Known(manifest.into())
         }
-        Ok(manifest) => Standing::Unreadable(format!("it is the manifest of {}", manifest.backup)),
-        Err(error) => Standing::Unreadable(format!("{error:#}")),
+        Ok(other) => Standing::Unreadable(damaged(format!(
+            "{} is the manifest of {}",
+            manifest.display(),
+            other.backup
+        ))),
+        Err(failure) => Standing::Unreadable(failure),
     })
+}
+
+/// The first that may be counted on. Errs where this user may not read a manifest before it: that one may be newer; and where there
+/// is none, but one of which nothing is known.
+pub fn first_good<'a>(
+    backups: impl IntoIterator<Item = &'a Backup>,
+) -> anyhow::Result<Option<&'a Backup>> {
+    let mut unread = None;
+    for backup in backups {
+        if backup.is_good() {
+            return Ok(Some(backup));
+        }
+        match backup.unread() {
+            Some(denied) if denied.kind == Kind::Missing => return Err(denied.clone().into()),
+            other => unread = unread.or(other),
+        }
+    }
+    match unread {
+        Some(failure) => Err(failure.clone().into()),
+        None => Ok(None),
+    }
 }
 
 /// The size of the newest backup against the median of its five predecessors: share in percent, and that median.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::catalogue::{Backup, catalogue, size_against_median};
+use super::catalogue::{Backup, catalogue, first_good, size_against_median};
 use super::name::Name;
 use super::store::JOURNAL;
 use crate::error::refused;
@@ -36,13 +36,14 @@ pub struct Freshness<'a> {
 }
 
 impl Freshness<'_> {
-    /// No good backup, or none that is young enough. Returns the age of the newest good one.
-    pub fn judge(&self, report: &Reporter) -> Option<Duration> {
+    /// No good backup, or none that is young enough. Returns the age of the newest good one; errs where that cannot be told.
+    pub fn judge(&self, report: &Reporter) -> anyhow::Result<Option<Duration>> {
         let (series, limit) = (self.series, self.max_age);
+        let newest = first_good(self.all)?;
         report.examined(MISSING, series);
         report.examined(STALE, series);
         judge_dates(report, series, self.all, self.now);
-        let Some(newest) = self.all.iter().find(|backup| backup.is_good()) else {
+        let Some(newest) = newest else {
             let severity = match self.new_here && self.all.is_empty() {
                 true => Severity::Info,
                 false => Severity::Critical,
@@ -59,7 +60,7 @@ impl Freshness<'_> {
                 )
                 .hint(format!("empire-maint backup --database {series}")),
             );
-            return None;
+            return Ok(None);
         };
         let age = self.now.duration_since(newest.created_at());
         let age = Duration::try_from(age).unwrap_or_default();
@@ -79,20 +80,19 @@ impl Freshness<'_> {
                     ),
                 )
                 .measured(age.as_secs_f64(), "s", limit.0.as_secs_f64())
-                .hint(format!(
-                    "empire-maint history --task backup; empire-maint backup --database {series}"
-                )),
+                .hint(format!("empire-maint backup --database {series}")),
             );
         }
-        Some(age)
+        Ok(Some(age))
     }
 }
 
 /// What is found of a single backup, and is over with it.
-const OF_ONE: [&str; 5] = [
+const OF_ONE: [&str; 6] = [
     "verify.damaged",
     "verify.data-gone",
     "backup.previous-damaged",
+    "backup.previous-unreadable",
     "restore.known-bad",
     "restore.not-unpacked",
 ];
@@ -141,10 +141,8 @@ pub fn judge_dates(report: &Reporter, series: &str, all: &[Backup], now: Timesta
         first.name.stem
     );
     report.find(
-        Finding::new(AHEAD, Severity::Medium, series, message).hint(format!(
-            "look at the clock (timedatectl); move away what is dated wrong: {}",
-            first.path.display()
-        )),
+        Finding::new(AHEAD, Severity::Medium, series, message)
+            .hint("where the clock is right, move what is dated wrong away"),
     );
 }
 
@@ -160,24 +158,23 @@ pub fn require_younger(
     now: Timestamp,
     limit: Duration,
 ) -> anyhow::Result<()> {
-    let newest = catalogue(folder, series, now)?
-        .into_iter()
-        .find(|backup| backup.is_good() && !backup.is_ahead(now));
-    let age = newest.map(|backup| now.duration_since(backup.created_at()));
+    let mut all = catalogue(folder, series, now)?;
+    all.retain(|backup| !backup.is_ahead(now));
+    let age = first_good(&all)?.map(|backup| now.duration_since(backup.created_at()));
     let age = age.map(|age| Duration::try_from(age).unwrap_or_default());
     let what = match age {
         Some(age) if age <= limit => return Ok(()),
         Some(age) => format!(
-            "the newest verified backup of {series} is {} old (limit {})",
+            "the newest verified backup of {series} is {} old (limit {}): take one and repeat this command, or repeat it with --no-backup-check",
             Length(age),
             Length(limit)
         ),
         None => format!(
-            "there is no verified backup of {series} in {}",
+            "there is no verified backup of {series} in {}: take one and repeat this command, or repeat it with --no-backup-check",
             folder.display()
         ),
     };
-    let hint = format!("empire-maint backup --database {series}, or go without: --no-backup-check");
+    let hint = format!("empire-maint backup --database {series}");
     Err(refused(what).hint(hint).into())
 }
 

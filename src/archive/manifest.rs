@@ -1,5 +1,6 @@
 //! The manifest: what a backup promises about itself. Its size does not grow with the data.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -8,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::Content;
+use super::read::system_error;
+use crate::error::{Failure, Kind, damaged, missing};
 use crate::sqlite::Facts;
 use crate::sys::files;
 
@@ -170,10 +173,20 @@ impl Manifest {
             .then(|| format!("it has {size} bytes, and {} when it was made", self.gz.size))
     }
 
-    /// Reads and checks a manifest file.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let content = files::read_small(path, LARGEST)?;
-        Self::parse(&content).with_context(|| format!("cannot read {}", path.display()))
+    /// Reads and checks a manifest file. What is no manifest is damaged; a disk or a permission that says no tells nothing of it.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let content = files::read_small(path, LARGEST).map_err(|error| {
+            let told = format!("{error:#}");
+            match error.chain().find_map(system_error) {
+                Some(ErrorKind::PermissionDenied) => {
+                    missing(told).hint("run as root or as the owner of the backups")
+                }
+                Some(_) => Failure::new(Kind::Failed, told),
+                None => damaged(told),
+            }
+        })?;
+        Self::parse(&content)
+            .map_err(|error| damaged(format!("cannot read {}: {error:#}", path.display())))
     }
 
     /// The manifest in the bytes of such a file.

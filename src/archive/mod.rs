@@ -16,7 +16,9 @@ pub mod swap;
 mod store;
 mod write;
 
-pub use catalogue::{Backup, Standing, catalogue, find as find_backup, lost, series_lock};
+pub use catalogue::{
+    Backup, Standing, catalogue, find as find_backup, first_good, lost, series_lock,
+};
 pub use index::{Header as IndexHeader, IndexReader, Record as IndexRecord};
 pub use judge::{
     Freshness, examine_gone, examine_removed, judge_dates, judge_size, require_recent,
@@ -30,7 +32,7 @@ pub use manifest::{
 pub use member::Inflater;
 pub use name::{Content, Name};
 pub use publish::{Published, Verified, adopt, free_name, has_leftovers, rewrite_manifest, sweep};
-pub use read::{Extracted, Limits, Most, extract_backup, extract_serially};
+pub use read::{Extracted, Limits, Most, extract_backup, extract_serially, unreadable};
 
 pub use store::{FILES, JOURNAL, Source, Store};
 pub use write::{Feeder, Previous, Writing, Written, write};

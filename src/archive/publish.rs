@@ -9,6 +9,7 @@ use super::manifest::{Manifest, VerifiedLevel};
 use super::name::{Content, Name, Part};
 use super::read::{Limits, Most, extract_serially};
 use super::write::Written;
+use crate::error;
 use crate::report::Permit;
 use crate::sys::{Stop, files};
 
@@ -158,24 +159,38 @@ pub fn sweep(
     limits: &Limits<'_>,
 ) -> anyhow::Result<Vec<String>> {
     let mut done = Vec::new();
+    let mut failed = Ok(());
     for leftover in leftovers(folder, series)? {
-        let Leftover { name, kind } = leftover;
-        match kind {
-            Kind::Doomed => {
-                finish_removal(permit, folder, &name)?;
-                done.push(format!("finished the removal of {}", name.file()));
-            }
-            Kind::Parts if can_be_finished(folder, &name, limits)? => {
-                finish(permit, folder, &name)?;
-                done.push(format!("finished publishing {}", name.file()));
-            }
-            Kind::Parts => {
-                abandon(permit, folder, &name)?;
-                done.push(format!("removed what a killed run left of {}", name.file()));
-            }
+        // One that cannot be put right holds up no other.
+        match put_right(permit, folder, &leftover, limits) {
+            Ok(told) => done.push(told),
+            Err(error) if error::ends_the_run(&error) => return Err(error),
+            Err(error) => failed = failed.and(Err(error)),
         }
     }
-    Ok(done)
+    failed.map(|()| done)
+}
+
+fn put_right(
+    permit: &Permit,
+    folder: &Path,
+    Leftover { name, kind }: &Leftover,
+    limits: &Limits<'_>,
+) -> anyhow::Result<String> {
+    match kind {
+        Kind::Doomed => {
+            finish_removal(permit, folder, name)?;
+            Ok(format!("finished the removal of {}", name.file()))
+        }
+        Kind::Parts if can_be_finished(folder, name, limits)? => {
+            finish(permit, folder, name)?;
+            Ok(format!("finished publishing {}", name.file()))
+        }
+        Kind::Parts => {
+            abandon(permit, folder, name)?;
+            Ok(format!("removed what a killed run left of {}", name.file()))
+        }
+    }
 }
 
 /// True when there is something for [`sweep`] to do.
@@ -227,12 +242,26 @@ fn leftovers(folder: &Path, series: &str) -> anyhow::Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// True when the intent is whole and the data it speaks of is too.
+/// What was about to be published; `None` where the run was killed before it had said so. Errs where that cannot be read.
+fn intent(folder: &Path, name: &Name) -> anyhow::Result<Option<Manifest>> {
+    let path = name.part(folder, Part::Manifest);
+    if files::link_metadata(&path)?.is_none() {
+        return Ok(None);
+    }
+    match Manifest::read(&path) {
+        Ok(manifest) => Ok(Some(manifest).filter(|manifest| manifest.backup == name.stem)),
+        Err(failure) if failure.kind == error::Kind::Damaged => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// True when the intent is whole and the data it speaks of is too. Errs where that cannot be told: a complete draft is not thrown
+/// away because a disk does not answer.
 fn can_be_finished(folder: &Path, name: &Name, limits: &Limits<'_>) -> anyhow::Result<bool> {
     if files::link_metadata(&name.manifest(folder))?.is_some() {
         return Ok(false); // a rewrite that was killed: the published manifest stands
     }
-    let Ok(manifest) = Manifest::read(&name.part(folder, Part::Manifest)) else {
+    let Some(manifest) = intent(folder, name)? else {
         return Ok(false);
     };
     let part = name.part(folder, Part::Gz);
@@ -240,7 +269,7 @@ fn can_be_finished(folder: &Path, name: &Name, limits: &Limits<'_>) -> anyhow::R
         Some(_) => part,
         None => name.gz(folder),
     };
-    Ok(manifest.backup == name.stem && has_digest(&gz, name.content, &manifest, limits)?)
+    has_digest(&gz, name.content, &manifest, limits)
 }
 
 fn has_digest(
@@ -253,18 +282,19 @@ fn has_digest(
         return Ok(false);
     }
     let most = Most::Promised(manifest.plain.size);
-    let read = extract_serially(gz, content, most, None, limits);
-    limits.stop.check()?;
-    Ok(read.is_ok_and(|read| read.gz == manifest.gz && read.plain == manifest.plain))
+    match extract_serially(gz, content, most, None, limits) {
+        Ok(read) => Ok(read.gz == manifest.gz && read.plain == manifest.plain),
+        Err(error) if error::kind_of(&error) == error::Kind::Damaged => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removes parts, and final names only where an intent says that they are ours: that of an adoption speaks of data which
 /// somebody else made, and has no index.
 fn abandon(permit: &Permit, folder: &Path, name: &Name) -> anyhow::Result<()> {
     let published = files::link_metadata(&name.manifest(folder))?.is_some();
-    let intent = name.part(folder, Part::Manifest);
-    let ours = |manifest: Manifest| manifest.backup == name.stem && manifest.index.is_some();
-    if !published && Manifest::read(&intent).is_ok_and(ours) {
+    let ours = |manifest: Manifest| manifest.index.is_some();
+    if !published && intent(folder, name)?.is_some_and(ours) {
         files::remove(permit, &name.index(folder))?;
         files::remove(permit, &name.gz(folder))?;
         files::sync_directory(folder)?;

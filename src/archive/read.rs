@@ -28,6 +28,8 @@ use crate::units::Bytes;
 
 /// Bytes that the disk is asked for before they are needed.
 const READ_AHEAD: u64 = 8 << 20;
+/// Where a damaged backup is not the only one.
+const OTHERS: &str = "empire-maint backup list";
 
 /// What reading costs at most.
 pub struct Limits<'a> {
@@ -128,8 +130,7 @@ fn extract(
 }
 
 fn damaged(path: &Path, what: &str) -> Failure {
-    error::damaged(format!("{} is damaged: {what}", path.display()))
-        .hint("take another backup: empire-maint backup list")
+    error::damaged(format!("{} is damaged: {what}", path.display())).hint(OTHERS)
 }
 
 fn open_index(expected: &Expected<'_>) -> anyhow::Result<IndexReader> {
@@ -335,8 +336,9 @@ pub fn extract_serially(
     let (mut plain, mut announced) = (0u64, u64::MAX);
     loop {
         limits.stop.check()?;
-        let filled =
-            fill(&mut decoder, &mut buffer).map_err(|error| unreadable(gz, plain, error))?;
+        let filled = fill(&mut decoder, &mut buffer).map_err(|error| {
+            unreadable(&format!("{} at plain byte {plain}", gz.display()), error)
+        })?;
         if plain == 0 && content == Content::Sqlite {
             let size = sqlite::header_size(&buffer[..filled])
                 .ok_or_else(|| damaged(gz, "its content is not an SQLite database"))?;
@@ -370,14 +372,31 @@ pub fn extract_serially(
     })
 }
 
-/// What the decoder refuses is damage; what the disk refuses is not.
-fn unreadable(gz: &Path, plain: u64, error: io::Error) -> anyhow::Error {
-    match error.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
-            damaged(gz, &format!("at plain byte {plain}: {error}")).into()
-        }
-        _ => anyhow::Error::from(error).context(format!("reading {}", gz.display())),
+/// What a decoder refuses, or misses, is damage; what the disk refuses is not.
+pub fn unreadable(what: &str, error: io::Error) -> anyhow::Error {
+    match system_error(&error) {
+        None => error::damaged(format!("{what} is damaged: {error}"))
+            .hint(OTHERS)
+            .into(),
+        Some(_) => anyhow::Error::from(error).context(format!("reading {what}")),
     }
+}
+
+/// What the system said, where that is the cause. Decoders put their own words around it, and errors of their own kinds beside it.
+pub(super) fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            if io.raw_os_error().is_some() {
+                return Some(io.kind());
+            }
+            // Its source is that of what it holds, which may be such an error itself.
+            next = io.get_ref().map(|held| held as _);
+        } else {
+            next = error.source();
+        }
+    }
+    None
 }
 
 /// Fills the buffer as far as the input goes, so that the first piece holds a whole header.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::name::Name;
-use crate::config::Config;
 use crate::config::sections::{Backup, Databases};
-use crate::error::usage;
+use crate::config::{Config, Origin};
+use crate::error::{missing, usage};
 use crate::sqlite;
 use crate::sys::files::{self, Identity};
+use crate::sys::process::{shell_path, shell_word};
 
 /// The series that is the program's own memory.
 pub const JOURNAL: &str = "journal";
@@ -22,6 +23,10 @@ pub struct Store {
     pub folder: PathBuf,
     /// In the order of the configuration.
     pub databases: Vec<Source>,
+    /// True where they are those of the defaults: nobody has listed any.
+    pub by_default: bool,
+    /// The file that was read.
+    configuration: Option<PathBuf>,
 }
 
 /// One live database.
@@ -52,7 +57,54 @@ impl Store {
         Ok(Self {
             folder: config.path(&config.get::<Backup>()?.dir)?,
             databases,
+            by_default: config.origin("database", None) == Origin::Default,
+            configuration: config.source().map(std::path::absolute).transpose()?,
         })
+    }
+
+    /// The command that puts lines at the end of the configuration: one line for a shell, whatever prints it.
+    pub fn appending(&self, lines: &[String]) -> String {
+        // The first is empty: the last line of the file may have no end.
+        let lines = std::iter::once("").chain(lines.iter().map(String::as_str));
+        let words: Vec<_> = lines.map(shell_word).collect();
+        let file = shell_path(self.configuration());
+        format!("printf '%s\\n' {} >> {file}", words.join(" "))
+    }
+
+    /// The same where no line of it matches `pattern` yet.
+    pub fn appending_unless(&self, pattern: &str, lines: &[String]) -> String {
+        let folder = match self.configuration {
+            Some(_) => String::new(),
+            None => format!(
+                "mkdir -p {}; ",
+                shell_path(files::parent(self.configuration()))
+            ),
+        };
+        let file = shell_path(self.configuration());
+        let append = self.appending(lines);
+        format!(
+            "{folder}grep -qs {} {file} || {append}",
+            shell_word(pattern)
+        )
+    }
+
+    /// The file that was read, or else the one that would be.
+    fn configuration(&self) -> &Path {
+        let file = self.configuration.as_deref();
+        file.unwrap_or(Path::new("/etc/empire-maint/config.toml"))
+    }
+
+    /// Errs where the folder of the backups is not there, or cannot be read: that is not the same as no backups.
+    pub fn require_folder(&self) -> anyhow::Result<()> {
+        if files::metadata(&self.folder)?.is_none() {
+            return Err(missing(format!(
+                "the backup folder {} is not there",
+                self.folder.display()
+            ))
+            .hint("is its disk mounted? [backup] dir says where it is")
+            .into());
+        }
+        files::require_readable_directory(&self.folder)
     }
 
     /// The configured database of that name.
@@ -79,7 +131,8 @@ impl Store {
     /// Configured databases, their side files, the backup folder and our own state: never read as plain files.
     pub fn untouchable(&self, state: &Path) -> anyhow::Result<Vec<Identity>> {
         let mut found = Vec::new();
-        found.extend(files::identity(state)?);
+        // One that cannot be looked at cannot be walked into either.
+        found.extend(files::identity(state).ok().flatten());
         for database in &self.databases {
             found.extend(files::identity(&database.path)?);
             for side in sqlite::side_files(&database.path) {

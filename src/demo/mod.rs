@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Globals;
 use crate::config::sections::Redis;
+use crate::error::usage;
 use crate::output::{self, Format};
 use crate::redis;
 use crate::report::Report;
@@ -41,6 +42,13 @@ pub fn run(
 ) -> anyhow::Result<()> {
     if let Some(path) = &arguments.write {
         return build::keep_writing(path);
+    }
+    if globals.dry_run {
+        return Err(usage(
+            "demo has no dry run: all that it does is in a temporary folder of its own",
+        )
+        .hint("empire-maint demo")
+        .into());
     }
     stop.listen().context("cannot listen for signals")?;
     let human = globals.style().format == Format::Human;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
-use rusqlite::params;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::open_for_reading;
 
@@ -60,6 +60,34 @@ pub fn first_about(
         |row| row.get(0),
     )?;
     Ok(first.and_then(|first| Timestamp::from_millisecond(first).ok()))
+}
+
+/// When the last run began before the longest time without any that ended in the last `days`, or has not ended yet; `None` where no
+/// run began before. As long as that is long, nothing here has seen the time pass: the clock may have been set ahead.
+pub fn before_longest_pause(
+    state: &Path,
+    days: u32,
+    now: Timestamp,
+) -> anyhow::Result<Option<(Timestamp, SignedDuration)>> {
+    let Some(connection) = open_for_reading(state)? else {
+        return Ok(None);
+    };
+    let now_ms = now.as_millisecond();
+    let found = connection
+        .query_row(
+            "SELECT before, started_ms - before AS pause FROM (
+               SELECT started_ms, lag(started_ms) OVER (ORDER BY started_ms) AS before
+               FROM (SELECT started_ms FROM runs WHERE started_ms < ?1 UNION ALL SELECT ?1))
+             WHERE started_ms > ?2 AND before IS NOT NULL ORDER BY pause DESC LIMIT 1",
+            [now_ms, now_ms - i64::from(days) * 86_400_000],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let read = |(before, pause)| {
+        let before = Timestamp::from_millisecond(before).ok()?;
+        Some((before, SignedDuration::from_millis(pause)))
+    };
+    Ok(found.and_then(read))
 }
 
 /// When this installation's first run began that was not dry; `None` before it.

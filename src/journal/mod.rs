@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use crate::sqlite;
 use crate::sys::{Stop, files};
 
-pub use figures::{Sample, first_about, first_run, samples};
+pub use figures::{Sample, before_longest_pause, first_about, first_run, samples};
 pub use owner::{Claim, claim};
 pub use read::{Filter, LinePast, Run, last_success, line_pasts, recall, runs};
 pub use thin::thin;

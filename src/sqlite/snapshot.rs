@@ -73,7 +73,7 @@ impl HoldsWriters {
     /// The command after which nobody waits.
     pub fn remedy(&self) -> String {
         format!(
-            "sqlite3 {} 'PRAGMA journal_mode=WAL' once",
+            "sqlite3 {} 'PRAGMA journal_mode=WAL'",
             shell_path(&self.path)
         )
     }

@@ -190,13 +190,22 @@ pub fn read_again(file: &File, from: u64, to: u64) {
 /// Renames within one file system; errs when the new name is taken.
 pub fn rename_new(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            // A file system without RENAME_NOREPLACE (NFS, some FUSE): link fails on a taken name too.
-            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
-        }
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => rename_by_halves(from, to),
         other => other.map_err(io::Error::from),
     }
     .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+/// For a file system without RENAME_NOREPLACE (NFS, some FUSE): what takes the new name first fails where it is taken.
+fn rename_by_halves(from: &Path, to: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(from)?.is_dir() {
+        return fs::hard_link(from, to).and_then(|()| fs::remove_file(from));
+    }
+    // A folder has one name only, and takes that of an empty one.
+    fs::DirBuilder::new().mode(0o700).create(to)?;
+    fs::rename(from, to).inspect_err(|_| {
+        let _ = fs::remove_dir(to);
+    })
 }
 
 /// Renames within one file system; what has the new name is replaced.
@@ -556,6 +565,39 @@ mod tests {
         fs::write(&to, "old").expect("writes");
         assert!(rename_new(&Permit::for_tests(), &from, &to).is_err());
         assert_eq!(fs::read_to_string(&to).expect("reads"), "old");
+    }
+
+    #[test]
+    fn a_taken_name_is_not_replaced_by_halves_either() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("from")).expect("creates");
+        fs::write(path("from/inside"), "content").expect("writes");
+        fs::write(path("file"), "new").expect("writes");
+        for from in ["from", "file"] {
+            for taken in ["a folder", "a file"] {
+                match taken {
+                    "a folder" => fs::create_dir(path(taken)).expect("creates"),
+                    _ => fs::write(path(taken), "old").expect("writes"),
+                }
+                assert!(
+                    rename_by_halves(&path(from), &path(taken)).is_err(),
+                    "{from}"
+                );
+                assert!(path(from).exists() && path(taken).exists(), "{from}");
+                let _ = fs::remove_dir(path(taken));
+                let _ = fs::remove_file(path(taken));
+            }
+            rename_by_halves(&path(from), &path("to")).expect("renames");
+            assert!(!path(from).exists());
+            fs::rename(path("to"), path(&format!("{from} there"))).expect("renames");
+        }
+        let inside = fs::read_to_string(path("from there/inside"));
+        assert_eq!(inside.expect("reads"), "content");
+        assert_eq!(
+            fs::read_to_string(path("file there")).expect("reads"),
+            "new"
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::{Server, beside};
+use crate::support::peers::wait_until;
+use crate::support::{Ran, Server, beside};
 
 fn backup_at(server: &Server, day: &str) {
     server
@@ -178,4 +179,29 @@ fn refuse(server: &Server, name: &str, code: i32) -> String {
     );
     assert_eq!(without_locks(), before, "{name}");
     ran.err
+}
+
+/// Whoever had the lock before may have adopted or removed it.
+#[test]
+fn it_looks_again_once_it_has_the_lock() {
+    let server = Server::new();
+    let made = by_hand(&server, "app_db_20241101_030000.db.gz", &copy_of(&server));
+    let path = server.backups().join(".app_db.lock");
+    let lock = fs::File::create(&path).unwrap();
+    lock.lock().unwrap();
+    let child = server
+        .command(["backup", "adopt", "app_db_20241101_030000"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let waits = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+        open.flatten()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path))
+    };
+    wait_until(waits);
+    fs::remove_file(&made).unwrap();
+    drop(lock);
+    let ran = Ran::from(child.wait_with_output().unwrap()).expect(3);
+    assert!(ran.err.contains("there is no backup"), "{ran:?}");
 }

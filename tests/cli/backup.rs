@@ -546,3 +546,82 @@ fn an_archive_of_roots_files_stays_roots() {
         std::thread::sleep(std::time::Duration::from_millis(1100));
     }
 }
+
+/// It is what a person tries before the first night.
+#[test]
+fn a_dry_run_finds_what_the_real_one_would() {
+    let server = Server::new().config(
+        "[[database]]\nname = \"text\"\npath = \"data/text.db\"\n\
+         [[database]]\nname = \"other\"\npath = \"data/other.db\"\nexpect_tables = [\"users\"]\n\
+         [[database]]\nname = \"missing\"\npath = \"data/missing.db\"\n\
+         [[backup.file]]\npath = \"nosuch\"",
+    );
+    let data = server.root().join("data");
+    let text = "not a database, whatever it is called".repeat(200);
+    fs::write(data.join("text.db"), text).unwrap();
+    Connection::open(data.join("other.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE something (x)")
+        .unwrap();
+    // Whoever closes a database last takes its empty log away.
+    let content = || {
+        let mut all = server.fingerprint(&server.root());
+        all.retain(|(path, _)| !path.to_string_lossy().contains(".db-"));
+        all
+    };
+    let before = content();
+    let (code, dry) = server.json("backup --dry-run");
+    assert_eq!(code, 2, "{dry:#}");
+    assert_eq!(content(), before);
+    let (_, real) = server.json("backup");
+    for report in [&dry, &real] {
+        for bad in ["text", "other", "missing"] {
+            let ids = finding_ids(report, bad);
+            assert!(ids.iter().any(|id| id == "backup.failed"), "{report:#}");
+        }
+        let missing = finding(report, "backup.file-missing");
+        assert!(missing["subject"].as_str().unwrap().ends_with("nosuch"));
+    }
+}
+
+/// The hint is one line for a shell, and what was backed up before still is.
+#[test]
+fn the_hint_takes_a_database_along_and_loses_no_other() {
+    let server = Server::new();
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let (defaults, _) = text.split_once("[[database]]").unwrap();
+    let server = server.raw_config(defaults.trim_end()); // without an end of its last line
+    let data = server.root().join("data");
+    fill(&data.join("rag.db"), 3);
+    // Two at once while the defaults are in force, and one more when there is a list.
+    for (round, names) in [(1, &["extra", "it is odd"][..]), (2, &["late"])] {
+        for name in names {
+            fill(&data.join(format!("{name}.db")), 5);
+        }
+        let (code, report) = server.json("backup");
+        assert_eq!(code, 1, "{report:#}");
+        let findings = report["findings"].as_array().unwrap().iter();
+        let told = findings.filter(|one| one["id"] == "backup.unconfigured-database");
+        for told in told {
+            let hint = told["hint"].as_str().unwrap();
+            assert!(!hint.contains('\n'), "{hint}");
+            let status = Command::new("sh").args(["-c", hint]).status().unwrap();
+            assert!(status.success(), "{hint}");
+        }
+        let (code, report) = server.json("backup");
+        assert_eq!(code, 0, "{report:#}");
+        for name in names {
+            assert_eq!(server.list(&name.replace(' ', "_")).len(), 1, "{name}");
+        }
+        for database in ["app_db", "rag_db"] {
+            // Three is what a day keeps.
+            assert_eq!(
+                server.list(database).len(),
+                (2 * round).min(3),
+                "{database}"
+            );
+        }
+    }
+    let shown = server.run("config show").expect(0).out;
+    assert!(shown.contains("expect_tables"), "{shown}");
+}

@@ -66,3 +66,13 @@ fn an_interrupted_demo_leaves_nothing_behind() {
         wait_until(|| at_work() == 0);
     }
 }
+
+#[test]
+fn a_dry_demo_is_refused_and_builds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(BINARY);
+    demo.env_clear().env("TMPDIR", folder.path());
+    let ran = Ran::of(demo.args(["demo", "--dry-run"])).expect(3);
+    assert!(ran.err.contains("no dry run"), "{ran:?}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

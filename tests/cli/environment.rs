@@ -144,14 +144,21 @@ fn it_runs_at_nice_10_and_at_the_lowest_disk_priority() {
     }
     assert!(seen >= 1);
     run.resume().expect(0);
-    let run = Paused::before("write", ".json.part", &server.backups(), &mut command);
-    let threads = fs::read_dir(format!("/proc/{}/task", run.id())).unwrap();
-    let polite = threads
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|thread| nice_of(thread) == (own_nice + 10).min(19))
-        .count();
-    assert!(polite >= 1);
-    run.resume().expect(0);
+    let polite = |command: &mut Command| {
+        let run = Paused::before("write", ".json.part", &server.backups(), command);
+        let threads = fs::read_dir(format!("/proc/{}/task", run.id())).unwrap();
+        let polite = threads
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|thread| nice_of(thread) == (own_nice + 10).min(19))
+            .count();
+        assert!(polite >= 1);
+        run.resume().expect(0);
+    };
+    polite(&mut command);
+    let made = server.list("app_db").remove(0);
+    fs::remove_file(made.with_extension("gz.json")).unwrap();
+    let made = made.file_name().unwrap().to_str().unwrap();
+    polite(&mut server.command(["backup", "adopt", made]));
 }
 
 fn nice_of(thread: &str) -> i64 {

@@ -68,6 +68,7 @@ mod size;
 mod sources;
 mod state_folder;
 mod terminal;
+mod unanswered;
 mod verify_backup;
 mod verify_damage;
 

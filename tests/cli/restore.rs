@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use crate::support::{Ran, Server, actions, beside, finding, gzip, sql, users};
+use crate::support::{Paused, Ran, Server, actions, beside, finding, gzip, sql, users};
 
 /// Backups at these times, each with one user more than the one before: 501, 502, …
 pub fn backups_at(server: Server, times: &[&str]) -> Server {
@@ -404,6 +404,12 @@ fn a_backup_of_the_future_is_not_the_latest() {
     assert_eq!(code, 1, "{report:#}");
     let ahead = finding(&report, "backup.ahead");
     assert!(ahead["message"].to_string().contains("20310107"), "{ahead}");
+    let (_, report) = server.json(&format!("verify-backup app_db --all {now}"));
+    let summary = report["summary"].as_str().unwrap();
+    assert!(
+        summary.contains(" old (app_db_20261122T030000Z), slowest"),
+        "{summary}"
+    );
     // Nor does it hide that there is no new one.
     let (code, report) = server.json("verify-backup app_db --now 2027-03-01T03:00:00Z");
     assert_eq!(code, 2, "{report:#}");
@@ -411,4 +417,37 @@ fn a_backup_of_the_future_is_not_the_latest() {
     let (code, report) = server.json("optimize-db --now 2027-03-01T03:00:00Z");
     assert_eq!(code, 2, "{report:#}");
     finding(&report, "optimize.no-backup");
+}
+
+/// What a killed one had begun beside the target goes with the next one there.
+#[test]
+fn a_restore_to_a_new_path_takes_away_what_a_killed_one_left_there() {
+    let server = backups_at(
+        Server::new().config("[[backup.file]]\npath = \"data\""),
+        &["2026-11-21T03:00:00Z"],
+    );
+    server.run("backup --database files").expect(0);
+    let elsewhere = server.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for (series, op, end) in [
+        ("app_db", "write", ".restore.part"),
+        ("app_db", "rename", ".restore.part"),
+        ("files", "write", "files.tar"),
+        ("files", "rename", "/files"),
+    ] {
+        let to = elsewhere.join("new");
+        let line = ["restore", series, "--to", to.to_str().unwrap()];
+        let killed = Paused::before(op, end, &elsewhere, &mut server.command(line));
+        drop(killed);
+        assert!(std::fs::read_dir(&elsewhere).unwrap().count() > 0);
+        let ran = server.run_args(line); // that one was killed is told
+        assert!(ran.code <= 1, "{ran:?}");
+        let left: Vec<_> = std::fs::read_dir(&elsewhere)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["new"], "{series}: {op}");
+        let removed = std::fs::remove_file(&to).or_else(|_| std::fs::remove_dir_all(&to));
+        removed.unwrap();
+    }
 }

@@ -220,7 +220,7 @@ fn another_name_of_the_file_that_was_replaced_is_told() {
     assert_eq!((users(&server.database()), users(&other)), (500, 600));
     let told = finding(&report, "restore.other-names");
     let hint = told["hint"].as_str().unwrap();
-    let command = hint.strip_prefix("find them: find ").unwrap();
+    let command = hint.strip_prefix("find ").unwrap();
     let (top, rest) = command.split_once(' ').unwrap();
     assert!(other.starts_with(top), "{hint}");
     // The whole file system is large.

@@ -300,8 +300,7 @@ fn a_damaged_newest_one_names_the_one_before_it() {
         let (code, report) = server.json(line);
         assert_eq!(code, 2, "{report:#}");
         let hint = report["failure"]["hint"].as_str().unwrap();
-        let (_, next) = hint.split_once("empire-maint ").unwrap();
-        next.split_once(';').unwrap().0.to_owned()
+        hint.strip_prefix("empire-maint ").unwrap().to_owned()
     };
     let line = next(&format!("restore app_db --to {}", target.display()));
     assert!(!target.exists());
@@ -348,4 +347,19 @@ fn a_database_is_no_backup_and_another_servers_backup_is_named() {
         told["message"].as_str().unwrap().contains("staging"),
         "{told}"
     );
+}
+
+#[test]
+fn what_was_never_a_backup_is_refused() {
+    let server = Server::new();
+    let to = server.path().join("x.db");
+    for more in [&[][..], &["app_db"], &["-n"]] {
+        let mut words = vec!["restore", "--file", "/etc/passwd", "--to"];
+        words.push(to.to_str().unwrap());
+        words.extend(more);
+        let ran = server.run_args(words);
+        refused(&ran, "/etc/passwd is no gzip file");
+        assert!(!ran.err.contains("backup list"), "{ran:?}");
+        assert!(!to.exists());
+    }
 }

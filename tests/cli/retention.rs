@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Server, beside, fill};
+use crate::support::{Server, beside, fill, finding};
 
 fn backup_at(server: &Server, day: &str) {
     server
@@ -322,4 +322,36 @@ fn a_path_to_another_folder_is_not_taken_for_one_in_ours() {
         .run(&format!("backup pin {}", other.join(&name).display()))
         .expect(3);
     assert!(ran.err.contains("there is no backup"), "{}", ran.err);
+}
+
+/// The backup is there, whatever cannot be removed for it.
+#[test]
+fn what_cannot_be_removed_is_no_failure_of_the_backup() {
+    let server = Server::new();
+    nights(&server, 20..=23);
+    let server = server.config(TIGHT);
+    let oldest = server.list("app_db").remove(0);
+    let index = beside(&oldest, ".idx");
+    fs::remove_file(&index).unwrap();
+    fs::create_dir(&index).unwrap();
+    let line = |day: u32| format!("backup --database app_db --now 2026-11-{day}T03:00:00Z");
+    let (code, report) = server.json(&line(24));
+    assert_eq!(code, 1, "{report:#}");
+    let told = finding(&report, "backup.prune-failed");
+    assert_eq!(
+        (told["severity"].as_str(), told["subject"].as_str()),
+        (Some("medium"), Some("app_db"))
+    );
+    assert_eq!(report["data"]["published"][0]["database"], "app_db");
+    assert_eq!(removals(&report).len(), 3, "{report:#}");
+    assert_eq!(names(&server).len(), 2, "the others went");
+    // What is left of it holds up no other backup.
+    let (code, report) = server.json(&line(25));
+    assert_eq!(code, 1, "{report:#}");
+    finding(&report, "backup.unswept");
+    assert_eq!(report["data"]["published"][0]["database"], "app_db");
+    fs::remove_dir(&index).unwrap();
+    let (code, report) = server.json(&line(26));
+    assert_eq!(code, 0, "{report:#}");
+    finding(&report, "backup.swept");
 }

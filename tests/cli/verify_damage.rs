@@ -188,7 +188,7 @@ fn another_database_under_this_one_s_name_is_seen() {
     }
     let report = only_the_variants_are_damaged(&server, &[data, with_index, all.clone()]);
     let said = report["findings"].to_string();
-    assert!(said.contains("it is the manifest of other_"), "{said}");
+    assert!(said.contains("is the manifest of other_"), "{said}");
     // As one that nobody vouches for it lacks the tables that are expected.
     let foreign = folder.join(&all);
     fs::remove_file(beside(&foreign, ".json")).unwrap();

@@ -63,7 +63,7 @@ pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
         Ok(None) => return,
         Ok(Some(intent)) => (
             format!(
-                "a restore of {} to {} was cut short",
+                "a restore of {} to {} was cut short, and is to be finished",
                 intent.backup,
                 real.display()
             ),
@@ -75,9 +75,8 @@ pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
         ),
     };
     report.find(
-        Finding::new("restore.unfinished", Severity::High, name, message).hint(format!(
-            "empire-maint restore {name} --force{rest} finishes it"
-        )),
+        Finding::new("restore.unfinished", Severity::High, name, message)
+            .hint(format!("empire-maint restore {name} --force{rest}")),
     );
 }
 

@@ -8,10 +8,10 @@ mod read_back;
 mod work;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{channel, sync_channel};
 
 use anyhow::Context as _;
@@ -26,13 +26,13 @@ use crate::sys::{Stop, files};
 use collect::{Output, Room, write_in_order};
 pub use feed::Feeder;
 use feed::{Buffers, stopped};
-use work::work;
+use work::{Trouble, work};
 
 /// The backup before this one, from which unchanged members are copied.
 pub struct Previous {
     gz: File,
     index: IndexReader,
-    damaged: AtomicBool,
+    trouble: Trouble,
 }
 
 impl Previous {
@@ -54,13 +54,18 @@ impl Previous {
         Ok(Self {
             gz,
             index: IndexReader::new(files::open_regular(&index_path)?)?,
-            damaged: AtomicBool::new(false),
+            trouble: Trouble::default(),
         })
     }
 
     /// True when a member that should have been copied did not have its digest.
     pub fn damaged(&self) -> bool {
-        self.damaged.load(Ordering::Relaxed)
+        self.trouble.damaged.load(Ordering::Relaxed)
+    }
+
+    /// What the disk said where it did not give back a member that should have been copied: that is no word about the backup.
+    pub fn unread(&self) -> Option<&io::Error> {
+        self.trouble.unread.get()
     }
 }
 
@@ -139,7 +144,7 @@ fn fill(
     let (send_done, receive_done) = channel();
     let (previous, old_index) = match writing.previous {
         // The index is read by the feeder while the workers read the .gz: two disjoint halves of one value.
-        Some(Previous { gz, index, damaged }) => (Some((&*gz, &*damaged)), Some(index)),
+        Some(Previous { gz, index, trouble }) => (Some((&*gz, &*trouble)), Some(index)),
         None => (None, None),
     };
     let (day, stop) = (writing.day, writing.stop);

@@ -2,10 +2,11 @@
 //! new one that has been inflated and compared.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::super::BLOCK;
 use super::super::digest::block_digest;
@@ -15,6 +16,36 @@ use super::feed::{Buffers, Job};
 
 /// A copied member is inflated again when nobody has done so for this many days; a seventh of them is, each day.
 const DAYS_BETWEEN_INFLATIONS: u32 = 7;
+
+/// What was wrong with members that should have been copied.
+#[derive(Default)]
+pub(super) struct Trouble {
+    /// One did not have its digest, or was cut off.
+    pub(super) damaged: AtomicBool,
+    /// What the disk said instead of giving one back, the first time.
+    pub(super) unread: OnceLock<io::Error>,
+}
+
+impl Trouble {
+    /// True for a member that can be copied; what is wrong with another one is kept.
+    fn accepts(&self, old: Old) -> bool {
+        match old {
+            Old::Sound => return true,
+            Old::Damaged => self.damaged.store(true, Ordering::Relaxed),
+            Old::Unread(error) => {
+                let _ = self.unread.set(error); // the first one is told
+            }
+        }
+        false
+    }
+}
+
+/// An old member, read.
+enum Old {
+    Sound,
+    Damaged,
+    Unread(io::Error),
+}
 
 /// The members of a piece, on their way to the writer.
 pub(super) struct Done {
@@ -28,7 +59,7 @@ pub(super) struct Done {
 pub(super) fn work(
     jobs: &Mutex<Receiver<Job>>,
     done: &Sender<anyhow::Result<Done>>,
-    previous: Option<(&File, &AtomicBool)>,
+    previous: Option<(&File, &Trouble)>,
     day: u32,
 ) {
     let mut tools = match Tools::new() {
@@ -80,7 +111,7 @@ impl Tools {
 fn members_of(
     job: Job,
     tools: &mut Tools,
-    previous: Option<(&File, &AtomicBool)>,
+    previous: Option<(&File, &Trouble)>,
     day: u32,
 ) -> anyhow::Result<Done> {
     let Buffers { plain, mut members } = job.buffers;
@@ -92,8 +123,8 @@ fn members_of(
         let start = members.len();
         let same = old.filter(|(_, record)| record.plain == digest);
         let record = match (previous, same) {
-            (Some((gz, damaged)), Some((offset, record)))
-                if copy_member(gz, offset, &record, &mut members, damaged) =>
+            (Some((gz, trouble)), Some((offset, record)))
+                if trouble.accepts(append_old(gz, offset, &record, &mut members)) =>
             {
                 copied += 1;
                 let due = is_due(&record, number, day);
@@ -137,22 +168,16 @@ fn is_due(record: &Record, number: u64, day: u32) -> bool {
             || turn(number) == turn(u64::from(day)))
 }
 
-/// Appends the bytes of an old member, if they still are what the index says.
-fn copy_member(
-    gz: &File,
-    offset: u64,
-    record: &Record,
-    members: &mut Vec<u8>,
-    damaged: &AtomicBool,
-) -> bool {
+/// Appends the bytes of an old member. Only what is read and is not what the index says is damage.
+fn append_old(gz: &File, offset: u64, record: &Record, members: &mut Vec<u8>) -> Old {
     let start = members.len();
     members.resize(start + record.length as usize, 0);
     let member = &mut members[start..];
-    let sound = gz.read_exact_at(member, offset).is_ok()
-        && *blake3::hash(member).as_bytes() == record.member;
-    if !sound {
-        damaged.store(true, Ordering::Relaxed);
-        members.truncate(start);
-    }
-    sound
+    let old = match gz.read_exact_at(member, offset) {
+        Ok(()) if *blake3::hash(member).as_bytes() == record.member => return Old::Sound,
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Old::Unread(error),
+        _ => Old::Damaged,
+    };
+    members.truncate(start);
+    old
 }

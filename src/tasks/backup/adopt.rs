@@ -9,7 +9,7 @@ use crate::archive::{
 };
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
-use crate::error::refused;
+use crate::error::{Kind, refused};
 use crate::report::{Reporter, Step};
 use crate::sqlite;
 use crate::sys::scratch::{self, Scratch};
@@ -26,9 +26,12 @@ pub(super) fn run(
     wanted: &str,
 ) -> anyhow::Result<()> {
     let folder = &store.folder;
-    let backup = archive::find_backup(folder, &store.series(), wanted)?;
-    let series = &backup.name.series;
+    let found = archive::find_backup(folder, &store.series(), wanted)?;
+    let series = &found.name.series;
     let _held = context.take(&archive::series_lock(folder, series), PATIENCE)?;
+    machine::be_polite(&context.stop);
+    // Read again now that nobody else changes it.
+    let backup = archive::find_backup(folder, &store.series(), wanted)?;
     scratch::sweep(report, folder)?;
     match &backup.standing {
         Standing::Foreign => {}
@@ -45,13 +48,16 @@ pub(super) fn run(
             ))
             .into());
         }
-        Standing::Unreadable(why) => {
-            return Err(refused(format!(
-                "{} has a manifest that cannot be read: {why}",
+        Standing::Unreadable(failure) => {
+            let mut failure = failure.clone();
+            if failure.kind == Kind::Damaged {
+                failure = refused(failure.message).hint("move that manifest away first");
+            }
+            let what = format!(
+                "{} has a manifest that cannot be read",
                 backup.path.display()
-            ))
-            .hint("move that manifest away first")
-            .into());
+            );
+            return Err(anyhow::Error::from(failure).context(what));
         }
     }
     let source = store.database(series)?;

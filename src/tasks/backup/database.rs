@@ -15,6 +15,8 @@ use crate::sys::files;
 use crate::sys::process::shell_path;
 use crate::units::Length;
 
+/// How long a dry run waits for those who work with the database.
+const BUSY: Duration = Duration::from_secs(5);
 const SAME_DEVICE: &str = "backup.same-device";
 
 impl Work<'_> {
@@ -45,6 +47,9 @@ impl Work<'_> {
         sqlite::require_database_file(&source.path)?;
         self.note_same_device(source)?;
         let likely = files::metadata(&source.path)?.map_or(0, |meta| meta.len());
+        if self.context.dry_run {
+            self.require_right_database(source)?;
+        }
         self.series(
             &source.name,
             Content::Sqlite,
@@ -117,6 +122,13 @@ impl Work<'_> {
                 Ok((verified, about))
             },
         )
+    }
+
+    /// What a run would refuse before it reads the pages.
+    fn require_right_database(&self, source: &Source) -> anyhow::Result<()> {
+        let (path, stop) = (&source.path, &self.context.stop);
+        let connection = sqlite::open_readonly(path, stop, BUSY)?;
+        sqlite::require_tables(&connection, path, &source.expect_tables, stop)
     }
 
     /// Said once: a backup on the disk of its database does not survive that disk.
@@ -235,9 +247,12 @@ fn keep_if_sound(
 /// Says which limit it was, where the writers would have waited too long.
 fn names_the_limit(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<HoldsWriters>() {
-        Ok(held) => Failure::new(Kind::Failed, held.to_string())
-            .hint(format!("{}, or raise [backup] max_lock", held.remedy()))
-            .into(),
+        Ok(held) => {
+            let message =
+                format!("{held}; WAL mode needs to be set once, or [backup] max_lock raised");
+            let failure = Failure::new(Kind::Failed, message);
+            failure.hint(held.remedy()).into()
+        }
         Err(error) => error,
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that is no database, as one tar: what `[[backup.file]]` names, and the configuration itself.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::run::Outcome;
 use super::series::{About, Work};
-use crate::archive::{self, Checks, Content, Store};
+use crate::archive::{self, Checks, Content, Source, Store};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::files::{self, Identity};
@@ -23,6 +23,7 @@ use crate::units;
 const MISSING: &str = "backup.file-missing";
 const CHANGED: &str = "backup.file-changed";
 const OUTSIDE: &str = "backup.link-outside";
+const UNREADABLE: &str = "cannot be read by this user";
 const SKIPPED: &str = "backup.file-skipped";
 const DATABASE: &str = "backup.database-in-files";
 
@@ -40,6 +41,11 @@ impl Work<'_> {
     /// Everything configured that is no database, and the configuration itself.
     pub(super) fn files(&self) -> anyhow::Result<Option<Outcome>> {
         let likely = self.run.files.size(self.store, &self.context.state)?;
+        if self.context.dry_run {
+            self.run
+                .files
+                .tell_missing(self.store, self.context, self.report)?;
+        }
         self.series(
             archive::FILES,
             Content::Tar,
@@ -200,6 +206,24 @@ impl Selection {
         Ok(skipped.get())
     }
 
+    /// For a dry run: what would not be taken along.
+    fn tell_missing(
+        &self,
+        store: &Store,
+        context: &Context,
+        report: &Reporter,
+    ) -> anyhow::Result<()> {
+        let visit = &mut |path: &Path, meta: &std::fs::Metadata| {
+            context.stop.check()?;
+            if meta.is_file() && !files::may_read(path) {
+                missing(report, path, UNREADABLE);
+            }
+            Ok(())
+        };
+        let absent = &mut |path: &Path, why: &str| missing(report, path, why);
+        self.each(store, &context.state, visit, absent).map(|_| ())
+    }
+
     /// Streams the tar. A file that changes while it is read, and a database among the files, are findings.
     pub fn write_tar(
         &self,
@@ -265,10 +289,10 @@ impl Selection {
                         units::count(outside, "link")
                     ),
                 )
-                .hint(format!(
-                    "[[backup.file]] path = {}",
-                    toml::Value::String(target.display().to_string())
-                )),
+                .hint(store.appending(&[
+                    "[[backup.file]]".to_owned(),
+                    format!("path = {}", text(&target)),
+                ])),
             );
         }
         if skipped > 0 {
@@ -333,7 +357,7 @@ fn append_file(
             match io.map(|io| (io.kind(), io.raw_os_error())) {
                 // A file of another is no reason to lose the rest.
                 Some((io::ErrorKind::PermissionDenied, _)) => {
-                    missing(report, path, "cannot be read by this user");
+                    missing(report, path, UNREADABLE);
                 }
                 Some((io::ErrorKind::NotFound, _)) => {
                     changed(report, path, "was gone when it was to be read");
@@ -386,8 +410,8 @@ fn append_file(
     Ok(())
 }
 
-/// The lines of the configuration that take along a database that was found. Its name is that of the file without the ending,
-/// as far as names go and nothing else has it.
+/// The command that adds a database that was found to the configuration. Its name is that of the file without the ending, as far as
+/// names go and nothing else has it. A list replaces the one of the defaults whole, so the first that is added brings those too.
 pub fn suggestion(path: &Path, store: &Store) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut name = stem.replace(|c: char| !c.is_alphanumeric(), "_");
@@ -395,8 +419,44 @@ pub fn suggestion(path: &Path, store: &Store) -> String {
     while store.series().contains(&name) {
         name.push_str("_db");
     }
-    let path = toml::Value::String(path.display().to_string());
-    format!("[[database]]\nname = \"{name}\"\npath = {path}")
+    let found = Source {
+        name,
+        path: path.to_owned(),
+        expect_tables: Vec::new(),
+        freshness: BTreeMap::new(),
+    };
+    let add = store.appending(&lines(&found));
+    match store.by_default {
+        true => {
+            let defaults: Vec<_> = store.databases.iter().flat_map(lines).collect();
+            store.appending_unless(r"^ *\[\[ *database", &defaults) + "; " + &add
+        }
+        false => add,
+    }
+}
+
+/// A `[[database]]` of the configuration.
+fn lines(source: &Source) -> Vec<String> {
+    let mut lines = vec![
+        "[[database]]".to_owned(),
+        format!("name = {}", toml::Value::from(source.name.as_str())),
+        format!("path = {}", text(&source.path)),
+    ];
+    if !source.expect_tables.is_empty() {
+        let tables = toml::Value::from(source.expect_tables.clone());
+        lines.push(format!("expect_tables = {tables}"));
+    }
+    if !source.freshness.is_empty() {
+        let columns = source.freshness.iter();
+        let columns = columns.map(|(table, column)| (table.clone(), column.as_str().into()));
+        let columns = toml::Value::Table(columns.collect());
+        lines.push(format!("freshness = {columns}"));
+    }
+    lines
+}
+
+fn text(path: &Path) -> toml::Value {
+    toml::Value::String(path.display().to_string())
 }
 
 /// Exactly so many bytes, whatever becomes of the file meanwhile: a tar entry must be as long as its header says.

@@ -12,8 +12,8 @@ use crate::archive::retention::{self, Candidate, Verdict};
 use crate::archive::{self, Backup, Standing, Store};
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
+use crate::error::Kind;
 use crate::report::{Cell, Document, Reporter, Table};
-use crate::sys::files;
 use crate::units;
 
 /// One backup of the catalogue.
@@ -35,8 +35,11 @@ pub struct Row {
     size_bytes: u64,
     /// Plain bytes, where known.
     plain_bytes: Option<u64>,
-    /// checked, restored, bad or none.
+    /// checked, restored, none, or bad or unknown and why.
     verified: String,
+    /// True for checked and restored.
+    #[serde(skip)]
+    trusted: bool,
     /// When.
     #[schemars(with = "Option<String>")]
     verified_at: Option<Timestamp>,
@@ -55,13 +58,17 @@ pub(super) fn run(
     settings: &Settings,
     only: Option<&str>,
 ) -> anyhow::Result<()> {
-    files::require_readable_directory(&store.folder)?;
+    store.require_folder()?;
     let mut rows = Vec::new();
     for series in store.series() {
         if only.is_some_and(|only| only != series) {
             continue;
         }
         let backups = archive::catalogue(&store.folder, &series, context.moment())?;
+        let mut unread = backups.iter().filter_map(Backup::unread);
+        if let Some(denied) = unread.find(|failure| failure.kind == Kind::Missing) {
+            return Err(denied.clone().into());
+        }
         let candidates: Vec<_> = backups.iter().map(Candidate::from).collect();
         let verdicts =
             retention::plan(&candidates, &settings.keep, context.moment(), &context.zone);
@@ -98,18 +105,19 @@ pub(super) fn run(
 fn row(series: &str, backup: &Backup, verdict: &Verdict) -> Row {
     let manifest = backup.manifest();
     let verification = manifest.and_then(|manifest| manifest.verified.as_ref());
-    let verified = match (&backup.standing, verification) {
-        (Standing::Unreadable(why), _) => format!("bad: {why}"),
-        (Standing::Foreign, _) => "none".to_owned(),
-        (Standing::Known(manifest), _) if manifest.bad.is_some() => {
-            let reason = manifest.bad.as_ref().map(|bad| bad.reason.as_str());
-            format!("bad: {}", reason.unwrap_or_default())
+    let bad = |why: &str| (false, format!("bad: {why}"));
+    let (trusted, verified) = match &backup.standing {
+        Standing::Unreadable(failure) if backup.unread().is_some() => {
+            (false, format!("unknown: {failure}"))
         }
-        (Standing::Known(manifest), verification) => {
-            match (manifest.misfit(backup.size), verification) {
-                (Some(misfit), _) => format!("bad: {misfit}"),
-                (None, Some(verification)) => verification.level.word().to_owned(),
-                (None, None) => "none".to_owned(),
+        Standing::Unreadable(failure) => bad(&failure.message),
+        Standing::Foreign => (false, "none".to_owned()),
+        Standing::Known(manifest) => {
+            let damage = manifest.bad.as_ref().map(|bad| bad.reason.clone());
+            match (damage.or(manifest.misfit(backup.size)), verification) {
+                (Some(damage), _) => bad(&damage),
+                (None, Some(verification)) => (true, verification.level.word().to_owned()),
+                (None, None) => (false, "none".to_owned()),
             }
         }
     };
@@ -122,6 +130,7 @@ fn row(series: &str, backup: &Backup, verdict: &Verdict) -> Row {
         size_bytes: backup.size,
         plain_bytes: manifest.map(|manifest| manifest.plain.size),
         verified,
+        trusted,
         verified_at: verification.map(|verification| verification.at),
         pinned: backup.is_pinned(),
         reason: verdict.reason().to_owned(),
@@ -135,9 +144,9 @@ fn table(series: &str, rows: &[Row], now: Timestamp) -> Table {
         let ratio = row.plain_bytes.map_or(Cell::Empty, |plain| {
             Cell::Percent(units::percent(row.size_bytes, plain))
         });
-        let verified = match &row.verified {
-            bad if bad.starts_with("bad") || bad == "none" => Cell::Bad(bad.clone()),
-            good => Cell::Text(good.clone()),
+        let verified = match row.trusted {
+            true => Cell::Text(row.verified.clone()),
+            false => Cell::Bad(row.verified.clone()),
         };
         let reason = match row.kept {
             true => row.reason.clone(),

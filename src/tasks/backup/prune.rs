@@ -3,11 +3,32 @@
 use super::series::Work;
 use crate::archive::retention::{self, Candidate, Verdict, Worth};
 use crate::archive::{self, Backup, Published};
-use crate::report::Step;
+use crate::error;
+use crate::report::{Finding, Severity, Step};
 
 impl Work<'_> {
-    /// What goes now that a new backup is there: each removal an action with its reason.
-    pub(super) fn prune(&self, series: &str, newest: &Published) -> anyhow::Result<()> {
+    /// What goes now that a new backup is there. What cannot be removed is told, and is no failure of the backup.
+    pub(super) fn prune_or_tell(&self, series: &str, newest: &Published) -> anyhow::Result<()> {
+        const ID: &str = "backup.prune-failed";
+        self.report.examined(ID, series);
+        match self.prune(series, newest) {
+            Err(error) if !error::ends_the_run(&error) => {
+                let message = format!(
+                    "{} is made, and what it makes dispensable could not all be removed: {error:#}",
+                    newest.name.stem
+                );
+                self.report.find(
+                    Finding::new(ID, Severity::Medium, series, message)
+                        .hint("the next backup tries again; may the files be changed?"),
+                );
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Each removal is an action with its reason; one that fails holds up no other.
+    fn prune(&self, series: &str, newest: &Published) -> anyhow::Result<()> {
         let folder = &self.store.folder;
         let all = archive::catalogue(folder, series, self.context.moment())?;
         anyhow::ensure!(
@@ -15,18 +36,22 @@ impl Work<'_> {
                 .any(|backup| backup.name.stem == newest.name.stem),
             "the published backup is not in the catalogue"
         );
+        let mut failed = Ok(());
         for (backup, verdict) in all.iter().zip(self.verdicts(&all)) {
             // Set back by an hour, the clock makes the newest look like an older one of its day.
             if verdict.keeps() || backup.name.stem == newest.name.stem {
                 continue;
             }
             self.context.stop.check()?;
-            self.report.act(removal(backup, &verdict), |permit| {
+            let removed = self.report.act(removal(backup, &verdict), |permit| {
                 retention::prune(permit, folder, &backup.name, newest)
-            })?;
-            archive::examine_gone(self.report, &backup.name.file());
+            });
+            match removed {
+                Ok(_) => archive::examine_gone(self.report, &backup.name.file()),
+                Err(error) => failed = failed.and(Err(error)),
+            }
         }
-        Ok(())
+        failed
     }
 
     fn verdicts(&self, all: &[Backup]) -> Vec<Verdict> {

@@ -105,7 +105,9 @@ impl Run {
             outcomes.extend(done.flatten());
         }
         let journal = work.journal();
-        if wanted(archive::JOURNAL) && files::metadata(&journal.path)?.is_some() {
+        // One that cannot even be looked at fails alone.
+        let begun = !matches!(files::metadata(&journal.path), Ok(None));
+        if wanted(archive::JOURNAL) && begun {
             let done = self.attempt(report, archive::JOURNAL, work.database(&journal))?;
             examined(report, archive::JOURNAL, done.is_some());
             outcomes.extend(done.flatten());

@@ -13,6 +13,7 @@ use crate::archive::{
 };
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
+use crate::error;
 use crate::journal;
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
@@ -24,6 +25,9 @@ use crate::units::{self, Bytes};
 const DATA_AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 const MEMBER_DAMAGED: &str = "a member does not have its digest any more";
+
+const UNREAD: &str = "backup.previous-unreadable";
+const UNSWEPT: &str = "backup.unswept";
 
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
@@ -120,10 +124,8 @@ impl Work<'_> {
             self.mark_misfits(permit, &before)?;
             let mut previous = self.previous(&before);
             let made = make(permit, &name, previous.as_mut().map(|(_, open)| open));
-            if let Some((backup, open)) = &previous
-                && open.damaged()
-            {
-                self.mark_bad(permit, backup, MEMBER_DAMAGED)?;
+            if let Some((backup, open)) = &previous {
+                self.judge_previous(permit, backup, open)?;
             }
             let (verified, about) = made?;
             self.publish(permit, &name, verified, about, started)
@@ -135,7 +137,7 @@ impl Work<'_> {
                 self.report.remember(journal::published_key(series), last);
                 let size = published.manifest.gz.size;
                 archive::judge_size(self.report, series, &published.name.stem, size, &before);
-                self.prune(series, &published)?;
+                self.prune_or_tell(series, &published)?;
                 Ok(Some(outcome))
             }
             None => {
@@ -165,16 +167,17 @@ impl Work<'_> {
                 Severity::High,
                 series,
                 format!(
-                    "{name} and all before it are not in {} any more; what is backed up now is the only one there",
+                    "{name} and all before it are not in {} any more: is the disk mounted? what is backed up now is the only one there",
                     folder.display()
                 ),
             )
-            .hint(format!("is the disk mounted? findmnt -T {}", shell_path(folder))),
+            .hint(format!("findmnt -T {}", shell_path(folder))),
         );
     }
 
     fn sweep(&self, series: &str) -> anyhow::Result<()> {
         let folder = &self.store.folder;
+        self.report.examined(UNSWEPT, series);
         if !archive::has_leftovers(folder, series)? {
             return Ok(());
         }
@@ -185,7 +188,21 @@ impl Work<'_> {
         };
         let done = self.report.act(step, |permit| {
             archive::sweep(permit, folder, series, &self.limits(&|_| {}))
-        })?;
+        });
+        let done = match done {
+            // It stays where it is for the next run, and is no reason not to take this backup.
+            Err(error) if !error::ends_the_run(&error) => {
+                let message = format!(
+                    "an earlier backup was cut short, and what is left of it cannot be put right: {error:#}"
+                );
+                self.report.find(
+                    Finding::new(UNSWEPT, Severity::Medium, series, message)
+                        .hint("the next backup tries again; does the disk answer, may the files be changed?"),
+                );
+                None
+            }
+            other => other?,
+        };
         if let Some(done) = done {
             self.report.find(Finding::new(
                 "backup.swept",
@@ -231,7 +248,10 @@ impl Work<'_> {
         }
         let backup = before.iter().find(|backup| backup.is_good())?;
         match Previous::open(&self.store.folder, &backup.name, backup.manifest()?) {
-            Ok(open) => Some((backup, open)),
+            Ok(open) => {
+                self.report.examined(UNREAD, backup.name.file());
+                Some((backup, open))
+            }
             Err(error) => {
                 self.report.find(Finding::new(
                     "backup.index-unusable",
@@ -257,6 +277,31 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// What was found of it while it was copied from.
+    fn judge_previous(
+        &self,
+        permit: &Permit,
+        backup: &Backup,
+        open: &Previous,
+    ) -> anyhow::Result<()> {
+        if let Some(error) = open.unread() {
+            let message = format!(
+                "{}: the disk does not give all of it back ({error}); that is compressed anew, and the backup is not marked bad",
+                backup.path.display()
+            );
+            let hint = format!(
+                "empire-maint verify-backup --file {}",
+                shell_path(&backup.path)
+            );
+            let finding = Finding::new(UNREAD, Severity::High, backup.name.file(), message);
+            self.report.find(finding.hint(hint));
+        }
+        match open.damaged() {
+            true => self.mark_bad(permit, backup, MEMBER_DAMAGED),
+            false => Ok(()),
+        }
+    }
+
     fn mark_bad(&self, permit: &Permit, backup: &Backup, reason: &str) -> anyhow::Result<()> {
         self.report.find(
             Finding::new(
@@ -264,12 +309,12 @@ impl Work<'_> {
                 Severity::High,
                 backup.name.file(),
                 format!(
-                    "{}: damaged on disk since it was made ({reason}); what it cannot give is compressed anew",
+                    "{}: damaged on disk since it was made ({reason}); what it cannot give is compressed anew; check the disk",
                     backup.path.display()
                 ),
             )
             .hint(format!(
-                "empire-maint verify-backup --file {}; check the disk",
+                "empire-maint verify-backup --file {}",
                 shell_path(&backup.path)
             )),
         );

@@ -21,6 +21,7 @@ use crate::error::refused;
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Pace, Row, Table};
 use crate::sys::files;
+use crate::sys::process::shell_word;
 use crate::units;
 
 const DOUBT: &str = "data-clean.doubt";
@@ -324,7 +325,7 @@ fn in_both(rule: &Rule, rows: u64, file: &str) -> Finding {
 were changed before this run, so nobody can tell whether they moved"
     );
     Finding::new(DOUBT, Severity::Medium, &rule.name, message)
-        .hint(format!("compare: zcat '{file}'"))
+        .hint(format!("zcat {}", shell_word(file)))
 }
 
 /// Refuses where rows of this rule are on their way back.

@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Only this rule (repeatable)
     #[arg(long, value_name = "NAME")]
     rule: Vec<String>,
-    /// Also where a rule takes more of its table than max_fraction
+    /// Also where a rule takes more of its table than max_fraction, or the clock may be wrong
     #[arg(long)]
     yes: bool,
     /// Also without a verified backup from the last 24 hours

@@ -150,7 +150,8 @@ impl Pack {
         let now = self.now();
         let path = shell_word(&now.to_string_lossy());
         Err(refused(format!(
-            "{} holds rows of {} of {}, not of {} of {}",
+            "{} holds rows of {} of {}, not of {} of {}: let the rule name that table again, or take the file away; where the table has \
+only got another name, let the file forget the old one",
             now.display(),
             origin.table,
             origin.database,
@@ -158,8 +159,7 @@ impl Pack {
             wanted.database
         ))
         .hint(format!(
-            "let the rule name that table again, or take the file away; where the table has only got another name, let the file forget \
-the old one: zcat <{path} | gzip >{path}.new && mv {path}.new {path}"
+            "zcat <{path} | gzip >{path}.new && mv {path}.new {path}"
         ))
         .into())
     }
@@ -283,9 +283,10 @@ the old one: zcat <{path} | gzip >{path}.new && mv {path}.new {path}"
         let shown = path.display();
         let mut reader = BufReader::with_capacity(1 << 16, files::open_regular(&path)?);
         let broken = |what: String| {
-            anyhow::Error::from(damaged(format!("{shown} is damaged: {what}")).hint(
-                "keep the file; what it held before is in the backups of that night: empire-maint backup list",
-            ))
+            let message = format!(
+                "{shown} is damaged: {what}; keep the file, and look for what it held in the backups of that night"
+            );
+            anyhow::Error::from(damaged(message).hint("empire-maint backup list"))
         };
         while !reader
             .fill_buf()

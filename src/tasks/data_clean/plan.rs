@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
 use super::columns;
@@ -10,9 +10,13 @@ use crate::archive::Source;
 use crate::config::sections::{CleanAction, Nulls, Rule};
 use crate::context::Context;
 use crate::error::refused;
+use crate::journal;
 use crate::sqlite::{self, Cascade, Gone, Old, Selection, Table, TimeColumn, Times, quote};
 use crate::sys::process::{shell_path, shell_word};
-use crate::units;
+use crate::units::{self, Length};
+
+/// A clock that was right has been seen to go on in so many days: by the application's rows, or by runs.
+const WITNESSED_DAYS: u32 = 7;
 
 /// A rule, looked at.
 pub struct Plan {
@@ -216,12 +220,41 @@ impl Plan {
         } else {
             return Ok(());
         };
-        Err(refused(what)
-            .hint(format!(
-                "empire-maint data-clean --rule {} --yes",
-                self.rule.name
+        Err(refused(what).hint(self.anyway()).into())
+    }
+
+    /// Refuses where the clock may have been set ahead, for then rows look older than they are: the table has no value of the last
+    /// days, and this program did not run for as long, or has only just begun to run again.
+    pub fn require_clock(&self, context: &Context) -> anyhow::Result<()> {
+        let now = context.now;
+        let days = SignedDuration::from_hours(24 * i64::from(WITNESSED_DAYS));
+        let Some(newest) = self
+            .times
+            .newest
+            .filter(|newest| now.duration_since(*newest) > days)
+        else {
+            return Ok(());
+        };
+        // That the journal cannot be read is told by every run, and is no sign of a wrong clock.
+        let pause = journal::before_longest_pause(&context.state, WITNESSED_DAYS, now);
+        match pause.ok().flatten() {
+            Some((last, pause)) if pause > days => Err(refused(format!(
+                "is the clock right? {}.{} has nothing newer than {newest:.0}, and empire-maint did not run for {} after {last:.0}: \
+if the clock was set ahead, these rows are younger than they look",
+                self.table.name,
+                self.rule.column,
+                Length(pause.unsigned_abs())
             ))
-            .into())
+            .hint(self.anyway())
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The command that does it all the same.
+    fn anyway(&self) -> String {
+        let rule = shell_word(&self.rule.name);
+        format!("empire-maint data-clean --rule {rule} --yes")
     }
 
     /// How the time is written; for people.

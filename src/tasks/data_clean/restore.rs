@@ -24,6 +24,7 @@ use crate::sqlite::{
     self, Pace, Row, Selection, Table, is_constraint, is_constraint_in, quote, require_open,
 };
 use crate::sys::files;
+use crate::sys::process::shell_path;
 use crate::units;
 
 const GAVE_WAY: &str = "data-clean.gave-way";
@@ -103,11 +104,11 @@ pub(super) fn run(
         (None, Some(into)) => back.table(into)?,
         (None, None) => {
             return Err(refused(format!(
-                "rule {} deletes rows, it does not archive them",
+                "rule {} deletes rows, it does not archive them; those that it deleted are in the backups of before",
                 rule.name
             ))
             .hint(format!(
-                "what a backup holds: empire-maint restore {} --to /var/tmp/{0}.db",
+                "empire-maint restore {} --to /var/tmp/{0}.db",
                 rule.database
             ))
             .into());
@@ -439,11 +440,12 @@ impl Back<'_> {
                     layout.names.values(line).map(|_| layout)
                 };
                 layout = Some(read().map_err(|error| {
-                    refused(format!("{}, line {lines}: {error:#}", path.display())).hint(format!(
-                        "bring the column back (ALTER TABLE {} ADD COLUMN), or take what is needed out of the file: zcat '{}'",
-                        quote(&self.table.name),
-                        path.display()
+                    refused(format!(
+                        "{}, line {lines}: {error:#}; bring the column back (ALTER TABLE {} ADD COLUMN), or take what is needed out of the file",
+                        path.display(),
+                        quote(&self.table.name)
                     ))
+                    .hint(format!("zcat {}", shell_path(&path)))
                 })?);
             }
             self.scene.context.stop.check()

@@ -17,6 +17,7 @@ use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Gone, LONGEST_LOCK, Pace, quote};
 use crate::sys::files;
 use crate::sys::lock::Held;
+use crate::sys::process::{shell_path, shell_word};
 use crate::units::{self, Length};
 
 pub(super) const FAILED: &str = "data-clean.failed";
@@ -300,7 +301,9 @@ impl Work<'_> {
             return self.told_kept(plan, plan.referenced);
         }
         if !self.run.yes
-            && let Err(error) = plan.require_fraction()
+            && let Err(error) = plan
+                .require_clock(self.context)
+                .and_then(|()| plan.require_fraction())
         {
             self.refuse(REFUSED, &plan.rule.name, &error);
             return Ok(());
@@ -353,9 +356,13 @@ impl Work<'_> {
             .map(|name| format!("one.{name} = other.{name}"))
             .collect();
         let hint = match pairs.is_empty() {
-            true => format!("sqlite3 '.schema {to}' shows what it demands"),
+            true => format!(
+                "sqlite3 -readonly {} {}",
+                shell_path(&self.source.path),
+                shell_word(&format!(".schema {to}"))
+            ),
             false => format!(
-                "are they there already? compare: SELECT * FROM {} AS one JOIN {} AS other ON {}",
+                "SELECT * FROM {} AS one JOIN {} AS other ON {}",
                 quote(from),
                 quote(to),
                 pairs.join(" AND ")

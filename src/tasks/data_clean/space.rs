@@ -35,7 +35,7 @@ pub fn after(
                     percent(free, bytes)
                 ),
             )
-            .hint("empire-maint optimize-db gives it back to the disk where the time that it takes allows that"),
+            .hint("empire-maint optimize-db"),
         );
     }
     Ok((bytes, free))

@@ -71,7 +71,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             now: context.moment(),
             new_here: is_young(known) && !published && failed.is_none(),
         }
-        .judge(report);
+        .judge(report)?;
         if let Some(age) = age {
             let label = [("database", series)];
             report.measure("backup_age_seconds", age.as_secs_f64(), "s", label);

@@ -14,6 +14,9 @@ use crate::units::Length;
 const COMMAND: Duration = Duration::from_secs(90);
 const CLOSES: Duration = Duration::from_secs(30);
 const IS_WELL: Duration = Duration::from_secs(60);
+/// How long one question after its health may take, and how long it is left alone before the next.
+const ANSWERS: Duration = Duration::from_secs(5);
+const BETWEEN: Duration = Duration::from_millis(250);
 
 /// The configured application.
 pub(super) struct Application<'a> {
@@ -74,6 +77,7 @@ impl Application<'_> {
 
     /// Starts it and waits until it is well; that it is not is a finding, for what was restored is in place.
     pub fn start(&self) {
+        let _shield = self.context.stop.shield();
         let list = self.settings.start_command();
         let step = Step {
             kind: "start",
@@ -100,17 +104,17 @@ impl Application<'_> {
         }
     }
 
+    /// Has a limit of its own: after a signal too the application is waited for, which is what brings it back.
     fn wait_until_well(&self) -> anyhow::Result<()> {
         let url = &self.settings.health_url;
+        let patience = IS_WELL.min(self.context.stop.limit());
         let started = Instant::now();
         loop {
-            let answer = http::status(url, self.context.stop.left(Duration::from_secs(5))?);
-            let waited = Length(IS_WELL);
+            let answer = http::status(url, ANSWERS);
+            let waited = Length(patience);
             match answer {
                 Ok(200..=399) => return Ok(()),
-                _ if started.elapsed() < IS_WELL => {
-                    std::thread::sleep(self.context.stop.left(Duration::from_millis(250))?);
-                }
+                _ if started.elapsed() < patience => std::thread::sleep(BETWEEN),
                 Ok(status) => anyhow::bail!("{url} answers {status} after {waited}"),
                 Err(error) => return Err(error.context(format!("not well after {waited}"))),
             }

@@ -51,7 +51,7 @@ pub fn choose(task: &Task, context: &Context, report: &Reporter) -> anyhow::Resu
             force: task.force,
         });
     }
-    files::require_readable_directory(&task.store.folder)?;
+    task.store.require_folder()?;
     let (series, confirmed) = match &task.database {
         Some(name) => (name.clone(), false),
         None => ask(task, context, report)?,
@@ -131,17 +131,15 @@ fn newest(
     let in_time = |backup: &&Backup| {
         limit.is_none_or(|limit| backup.created_at().as_second() <= limit.as_second())
     };
-    let Some(found) = all.iter().filter(in_time).find(|backup| backup.is_good()) else {
+    let Some(found) = archive::first_good(all.iter().filter(in_time))? else {
         let when = limit.map_or(String::new(), |limit| {
             format!(" at or before {}", units::shown(limit, &context.zone))
         });
         return Err(missing(format!(
-            "there is no verified backup of {series}{when} in {}",
+            "there is no verified backup of {series}{when} in {}; --file takes one without a manifest",
             task.store.folder.display()
         ))
-        .hint(format!(
-            "empire-maint backup list {series}; one without a manifest: restore --file FILE"
-        ))
+        .hint(format!("empire-maint backup list {series}"))
         .into());
     };
     report.examined(UNVERIFIED, series);
@@ -202,7 +200,7 @@ fn ask(task: &Task, context: &Context, report: &Reporter) -> anyhow::Result<(Str
         .collect();
     if !report.can_ask() || task.to.is_some() {
         return Err(usage("which database?")
-            .hint(format!("empire-maint restore {}", names.join(" | ")))
+            .hint(format!("there are: {}", names.join(", ")))
             .into());
     }
     for database in &task.store.databases {

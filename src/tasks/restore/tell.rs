@@ -47,7 +47,7 @@ impl Work<'_> {
             units::count(meta.nlink() - 1, "more name")
         );
         let hint = format!(
-            "find them: find {} -xdev -samefile {}",
+            "find {} -xdev -samefile {}",
             shell_path(&mounts::top(kept)),
             shell_path(kept)
         );
@@ -67,14 +67,23 @@ impl Work<'_> {
         let before = all
             .iter()
             .find(|other| other.is_good() && other.created_at() < self.backup.created_at());
-        let hint = match before {
-            Some(before) => format!(
-                "the one before it: {}; empire-maint verify-backup {series} marks this one",
-                self.same_from(before)
+        let shown = self.backup.path.display();
+        let (message, hint) = match before {
+            Some(before) => (
+                format!(
+                    "{shown} cannot be restored; {} can be tried",
+                    before.name.stem
+                ),
+                self.same_from(before),
             ),
-            None => format!("empire-maint backup list {series}"),
+            None => (
+                format!("{shown} cannot be restored"),
+                match self.task.store.series().contains(series) {
+                    true => format!("empire-maint backup list {series}"),
+                    false => "empire-maint backup list".to_owned(),
+                },
+            ),
         };
-        let message = format!("{} cannot be restored", self.backup.path.display());
         error.context(damaged(message).hint(hint))
     }
 

@@ -111,7 +111,7 @@ impl Work<'_> {
                         units::count(left.len() as u64, "entry")
                     ),
                 )
-                .hint(format!("look at it with: tar -tvzf {}", shell_path(&self.backup.path))),
+                .hint(format!("tar -tvzf {}", shell_path(&self.backup.path))),
             );
         }
         Ok(())

@@ -69,7 +69,13 @@ impl Task {
         outcome.rpo_seconds = age.as_secs_f64().max(0.0);
         match looked {
             Ok((read, facts)) => {
-                report.examined("verify.damaged", backup.name.file());
+                for id in [
+                    "verify.damaged",
+                    "backup.previous-damaged",
+                    "backup.previous-unreadable",
+                ] {
+                    report.examined(id, backup.name.file());
+                }
                 // Of the newest one, under one name for ever; the others are in the detail.
                 if care.compared {
                     let labels = [("database", outcome.database.as_str())];
@@ -91,7 +97,7 @@ impl Task {
                         backup.name.file(),
                         format!("{} cannot be restored: {reason}", backup.path.display()),
                     )
-                    .hint("empire-maint backup --fresh takes a new one; empire-maint backup list shows the others"),
+                    .hint("empire-maint backup --fresh"),
                 );
                 self.note(context, report, backup, care, "damaged", Some(reason))?;
             }
@@ -106,15 +112,9 @@ impl Task {
         backup: &Backup,
         care: Care,
     ) -> anyhow::Result<(Extracted, Option<Facts>)> {
-        if let Standing::Unreadable(why) = &backup.standing {
-            // A disk or a permission that says no is no word about the backup.
-            let asked = Manifest::read(&files::with_suffix(&backup.path, ".json"));
-            if let Err(error) = asked
-                && error.chain().any(|cause| cause.is::<std::io::Error>())
-            {
-                return Err(error.context("its manifest cannot be read"));
-            }
-            return Err(damaged(format!("its manifest cannot be read: {why}")).into());
+        if let Standing::Unreadable(failure) = &backup.standing {
+            let failure = anyhow::Error::from(failure.clone());
+            return Err(failure.context("its manifest cannot be read"));
         }
         let within = self.scratch()?;
         let scratch = Scratch::new(within)?;
@@ -198,8 +198,14 @@ impl Task {
         }
         if let Some(doubt) = facts.doubt() {
             report.find(
-                Finding::new(UNCHECKED, Severity::Low, &backup.name.series, doubt).hint(format!(
-                    "restore it beside the live one and let the application run PRAGMA integrity_check: empire-maint restore {} --to /var/tmp/{0}.db",
+                Finding::new(
+                    UNCHECKED,
+                    Severity::Low,
+                    &backup.name.series,
+                    format!("{doubt}; in a copy that is restored beside the live one the application can run PRAGMA integrity_check"),
+                )
+                .hint(format!(
+                    "empire-maint restore {} --to /var/tmp/{0}.db",
                     backup.name.series
                 )),
             );
@@ -260,10 +266,10 @@ fn with_verdict(mut manifest: Manifest, context: &Context, damage: Option<String
 /// Reads a tar to its end. What lies behind a link of the same tar could not be unpacked.
 fn read_tar(path: &Path) -> anyhow::Result<()> {
     let file = files::open_regular(path)?;
-    let broken = |error: std::io::Error| damaged(format!("the tar is damaged: {error}"));
-    let mut archive = tar::Archive::new(std::io::BufReader::new(file));
+    let broken = |error| archive::unreadable("the tar", error);
+    let mut tar = tar::Archive::new(std::io::BufReader::new(file));
     let mut links = BTreeSet::new();
-    for entry in archive.entries()? {
+    for entry in tar.entries()? {
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
         if let Some(link) = path.ancestors().skip(1).find(|one| links.contains(*one)) {

@@ -8,7 +8,6 @@ use crate::archive::{self, Backup, Source};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite::{self, Facts};
-use crate::sys::process::shell_path;
 use crate::units;
 
 const DATA_GONE: &str = "verify.data-gone";
@@ -60,12 +59,12 @@ impl Task {
                         Severity::Medium,
                         format!("{}.{table}", source.name),
                         format!(
-                            "{kept} rows in {} and {rows} live: {share:.0}% apart (limit {limit:.0}%)",
+                            "{kept} rows in {} and {rows} live: {share:.0}% apart (limit {limit:.0}%); where the live table is wrong, pin that backup before it goes",
                             backup.name.stem
                         ),
                     )
                     .measured(share, "%", limit)
-                    .hint("is the live table what it should be? pin the backup before it goes: empire-maint backup pin NAME"),
+                    .hint(format!("empire-maint backup pin {}", backup.name.stem)),
                 );
             }
         }
@@ -94,10 +93,7 @@ impl Task {
                         manifest.display()
                     ),
                 )
-                .hint(format!(
-                    "who removed it? if that was meant: rm {}*",
-                    shell_path(&name.gz(&self.store.folder))
-                )),
+                .hint("bring it back; where it was removed on purpose, remove the manifest and the index too"),
             );
         }
         Ok(())

@@ -19,9 +19,10 @@ use crate::archive::{self, Backup, Name, Standing, Store};
 use crate::config::Config;
 use crate::config::sections::{Backup as BackupSettings, Verify};
 use crate::context::Context;
-use crate::error::{missing, usage};
+use crate::error::{self, missing, usage};
 use crate::report::{Cell, Document, Reporter, Table};
 use crate::sqlite::Facts;
+use crate::sys::lock::Held;
 use crate::sys::{files, scratch};
 use crate::task;
 use crate::units::{self, Length};
@@ -220,13 +221,14 @@ fn summary(outcomes: &[Outcome], report: &Reporter) -> String {
         "{} restored and checked",
         units::count(sound.len() as u64, "backup")
     );
+    // One that is dated in the future tells no age.
+    let dated = || sound.iter().filter(|outcome| outcome.rpo_seconds > 0.0);
     let newest = |outcome: &&&Outcome| {
         let same = |other: &&&Outcome| other.database == outcome.database;
-        let at = sound.iter().filter(same).map(|other| other.created_at);
+        let at = dated().filter(same).map(|other| other.created_at);
         Some(outcome.created_at) == at.max()
     };
-    let oldest = sound
-        .iter()
+    let oldest = dated()
         .filter(newest)
         .max_by(|a, b| a.rpo_seconds.total_cmp(&b.rpo_seconds));
     let slowest = sound
@@ -235,11 +237,13 @@ fn summary(outcomes: &[Outcome], report: &Reporter) -> String {
         .fold(0.0, f64::max);
     if let Some(oldest) = oldest {
         text += &format!(
-            "; oldest data {} old ({}), slowest restore {}",
+            "; oldest data {} old ({})",
             Length(seconds(oldest.rpo_seconds)),
-            oldest.backup,
-            Length(seconds(slowest))
+            oldest.backup
         );
+    }
+    if !sound.is_empty() {
+        text += &format!(", slowest restore {}", Length(seconds(slowest)));
     }
     for (number, word) in [(failed, "FAILED"), (bad, "DAMAGED")] {
         if number > 0 {
@@ -269,7 +273,7 @@ impl Task {
         let folder = &self.store.folder;
         let there = files::metadata(folder)?.is_some();
         let _held = match there {
-            true => context.take(&archive::series_lock(folder, series), PATIENCE)?,
+            true => self.hold(context, series)?,
             false => None,
         };
         let all = archive::catalogue(folder, series, context.moment())?;
@@ -278,15 +282,16 @@ impl Task {
         archive::examine_removed(report, folder, series, &all, &open)?;
         if let Ok(source) = self.store.database(series) {
             archive::swap::report_unfinished(report, series, &source.path);
-            archive::Freshness {
+            let freshness = archive::Freshness {
                 folder: &self.store.folder,
                 series,
                 all: &all,
                 max_age: self.backup.max_age,
                 now: context.moment(),
                 new_here: false,
-            }
-            .judge(report);
+            };
+            // What can be tried is tried, whatever cannot be told of the rest.
+            report.attempt(FAILED, series, || freshness.judge(report))?;
         }
         let wanted: Vec<&Backup> = match self.which {
             Which::All => all.iter().collect(),
@@ -319,6 +324,22 @@ impl Task {
         Ok(outcomes)
     }
 
+    /// The backups of a series, so that nobody else notes anything in them meanwhile.
+    fn hold(&self, context: &Context, series: &str) -> anyhow::Result<Option<Held>> {
+        let folder = &self.store.folder;
+        let taken = context.take(&archive::series_lock(folder, series), PATIENCE);
+        taken.map_err(|error| match error::failure_in(&error) {
+            Some(_) => error,
+            None => error.context(
+                missing(format!(
+                    "{} cannot be written to, where the verdict is noted",
+                    folder.display()
+                ))
+                .hint("run as root or as the owner; a copy elsewhere is verified with --file"),
+            ),
+        })
+    }
+
     /// A file of the backup folder is treated as one of its series; any other is only tried.
     fn file(
         &self,
@@ -341,7 +362,7 @@ impl Task {
             };
             return self.one(context, report, &Backup::at(path)?, care);
         };
-        let _held = context.take(&archive::series_lock(folder, &series), PATIENCE)?;
+        let _held = self.hold(context, &series)?;
         let all = archive::catalogue(folder, &series, context.moment())?;
         let Some(backup) = all.iter().find(|backup| backup.name.file() == name) else {
             return Err(missing(format!("there is no backup {}", path.display()))

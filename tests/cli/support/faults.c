@@ -19,6 +19,8 @@
  *   FAULTS_END      ... and how the path of that call ends
  *   FAULTS_STALL    ... so many seconds of sleep of that one thread instead
  *   FAULTS_STICKY   1: from there on the disk stays full (enospc)
+ *   FAULTS_UNREADABLE  how the path of a file ends of which no byte can be read:
+ *                   read and pread fail with an input/output error
  *   FAULTS_TRASH    folder on the roots' filesystem, for powercut, lostnames
  *
  * Operations in the log (several libc calls share a name):
@@ -150,6 +152,7 @@ static enum kind kind;
 static uint64_t at;
 static bool sticky;
 static const char *pause_op, *pause_end;
+static const char *unreadable;
 static long stall;
 static bool fired;       /* the one-off fault has happened */
 static bool track_names; /* keep what it takes to undo name operations */
@@ -1114,6 +1117,40 @@ static ssize_t do_write(int fd, const struct stat *st, const char *path,
     return finish(&p, r);
 }
 
+/* Reads are no points: a disk that does not answer never does. */
+static bool cannot_be_read(int fd)
+{
+    struct stat st;
+    const char *path;
+    if (!unreadable || !enter_fd(fd, &st, &path))
+        return false;
+    size_t whole = strlen(path), end = strlen(unreadable);
+    bool found = whole >= end && !strcmp(path + whole - end, unreadable);
+    leave();
+    if (found)
+        errno = EIO;
+    return found;
+}
+
+ssize_t read(int fd, void *data, size_t len)
+{
+    if (cannot_be_read(fd))
+        return -1;
+    return libc_result(sys(SYS_read, fd, data, len));
+}
+
+ssize_t pread(int fd, void *data, size_t len, off_t offset)
+{
+    if (cannot_be_read(fd))
+        return -1;
+    return libc_result(sys(SYS_pread64, fd, data, len, offset));
+}
+
+ssize_t pread64(int fd, void *data, size_t len, off64_t offset)
+{
+    return pread(fd, data, len, offset);
+}
+
 ssize_t write(int fd, const void *data, size_t len)
 {
     struct stat st;
@@ -1748,6 +1785,7 @@ __attribute__((constructor)) static void start(void)
     stall = setting("FAULTS_STALL") ? atol(getenv("FAULTS_STALL")) : 0;
     pause_op = setting("FAULTS_OP") ? strdup(getenv("FAULTS_OP")) : "";
     pause_end = setting("FAULTS_END") ? strdup(getenv("FAULTS_END")) : "";
+    unreadable = setting("FAULTS_UNREADABLE") ? strdup(getenv("FAULTS_UNREADABLE")) : NULL;
     sticky = setting("FAULTS_STICKY") && !strcmp(getenv("FAULTS_STICKY"), "1");
     track_data = kind == POWERCUT;
     track_names = kind == POWERCUT || kind == LOSTNAMES;

@@ -183,6 +183,12 @@ impl Faults {
         command.env("FAULTS_STALL", seconds.to_string());
     }
 
+    /// No byte can be read of a file whose path ends so: the disk does not give it back.
+    pub fn unreadable(&self, command: &mut Command, end: &str) {
+        self.preload(command);
+        command.env("FAULTS_UNREADABLE", end);
+    }
+
     fn preload(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", library())
