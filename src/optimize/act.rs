@@ -9,7 +9,7 @@ use super::{
     Checkpoint, HELD, LOG, NO_SPACE, Outcome, TOO_LONG, Work, gives_way, millis, patiently,
 };
 use crate::error::{self, Failure, Kind};
-use crate::report::{Finding, Severity, Step};
+use crate::report::{Finding, Severity, Step, Unit};
 use crate::sqlite::{Held, Pace, Rehearsal, Writer, quote};
 use crate::sys::process::shell_path;
 use crate::units::{self, Bytes, Length};
@@ -165,7 +165,7 @@ impl Work<'_> {
             return Err(gives_way().into());
         }
         self.report
-            .progress(0, 0, &format!("{kind} {}", self.source.name));
+            .progress(0, 0, Unit::Count, &format!("{kind} {}", self.source.name));
         let what = format!("{kind} of {target}");
         let step = Step {
             kind,
@@ -261,7 +261,7 @@ impl Work<'_> {
             pace.ended(writer.connection(), held)?;
             left -= given;
             self.report
-                .progress(pages - left, pages, "pages given back");
+                .progress(pages - left, pages, Unit::Count, "pages given back");
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use document::{Cell, Document, Table};
-pub use reporter::{Ask, Permit, Progress, Reporter, Step};
+pub use reporter::{Ask, Permit, Progress, Reporter, Step, Unit};
 
 use crate::error::{self, Kind};
 use crate::exit;

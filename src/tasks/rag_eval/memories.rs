@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Scene;
 use crate::error::missing;
 use crate::harmful::{self, Harm, Phrases};
-use crate::report::{Cell, Document, Finding, Severity, Table};
+use crate::report::{Cell, Document, Finding, Severity, Table, Unit};
 use crate::secrets::{Memory, Rules, Scanner};
 use crate::sqlite::quote;
 use crate::units;
@@ -93,7 +93,7 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
             }
         };
         audit.texts += 1;
-        report.progress(audit.texts, 0, "texts");
+        report.progress(audit.texts, 0, Unit::Count, "texts");
         let bytes = text;
         let text = String::from_utf8_lossy(bytes);
         let secrets = scanner.scan(NAME, bytes, &mut memory);
