@@ -86,7 +86,7 @@ impl Scene {
             true => config.get::<Redis>()?,
             false => Redis::default(),
         };
-        let named = |section: &str, key: &str| config.origin(section, Some(key)) != Origin::Default;
+        let named = |section: &str, key: &str| config.origin(section, &[key]) != Origin::Default;
         let all = |section: &str, key: &str, paths: &[PathBuf]| -> anyhow::Result<Vec<Named>> {
             let named = named(section, key);
             paths
@@ -101,13 +101,13 @@ impl Scene {
         };
         Ok(Self {
             root: config.app_root()?,
-            listen: parse_listen(&app.listen).ok_or_else(|| {
+            listen: app.listens_at().ok_or_else(|| {
                 let message = format!("\"{}\" is no address with a port", app.listen);
                 config
-                    .impossible("app", "listen", &message)
+                    .impossible("app", &["listen"], &message)
                     .hint("as in \"0.0.0.0:3000\"")
             })?,
-            databases_named: config.origin("database", None) != Origin::Default,
+            databases_named: config.origin("database", &[]) != Origin::Default,
             redis: (
                 redis,
                 named("redis", "url") || named("redis", "password_file"),
@@ -134,10 +134,4 @@ impl Scene {
             traffic: Mutex::default(),
         })
     }
-}
-
-fn parse_listen(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let host = host.trim_matches(['[', ']']).to_owned();
-    Some((host, port.parse().ok()?))
 }

@@ -89,7 +89,7 @@ impl Settings {
             state,
             writable,
             made,
-            mails: config.origin("alerts", Some("channel")) != Origin::Default,
+            mails: config.origin("alerts", &["channel"]) != Origin::Default,
         })
     }
 
