@@ -152,7 +152,7 @@ fn text(report: &mut Report, text: String) -> anyhow::Result<()> {
 /// A text is all that was asked for.
 pub fn answer(report: &mut Report, text: String) {
     report.data = json!({ "text": text });
-    report.documents.push(Document::Text(text));
+    report.documents.push(Document::Answer(text));
 }
 
 fn load(globals: &Globals) -> anyhow::Result<Config> {
@@ -274,7 +274,7 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
         shown.push('\n');
     }
     report.data = data.into();
-    report.documents.push(Document::Text(shown));
+    report.documents.push(Document::Answer(shown));
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub use message::Message;
 pub use ping::Switch;
 
 use crate::journal;
-use crate::report::{Examined, Finding, Report, Severity};
+use crate::report::{Examined, Finding, NewsLine, Report, Severity};
 use crate::text::clean;
 use decide::{Event, State, Told, decide};
 use said::Said;
@@ -44,7 +44,7 @@ const KEEP: SignedDuration = SignedDuration::from_hours(24 * 400);
 pub struct Unheard {
     incident: i64,
     covered: bool,
-    line: String,
+    line: NewsLine,
 }
 
 /// Turns a run's findings into incidents, resolves what it found well, decides, and fills the outbox: one transaction.
@@ -202,18 +202,21 @@ fn news(incident: &Incident, event: Event, now: Timestamp) -> News {
     }
 }
 
-fn line(incident: &Incident, event: Event) -> String {
-    format!(
-        "{} ({}) {}: {}",
-        incident.severity.word(),
-        event.word(),
-        clean(&incident.subject),
-        clean(&incident.message)
-    )
+fn line(incident: &Incident, event: Event) -> NewsLine {
+    NewsLine {
+        severity: (event != Event::Resolved).then_some(incident.severity),
+        text: format!(
+            "{} ({}) {}: {}",
+            incident.severity.word(),
+            event.word(),
+            clean(&incident.subject),
+            clean(&incident.message)
+        ),
+    }
 }
 
 /// Of what cron's mail would carry, what no channel has delivered: all that a quiet run prints.
-pub fn unheard(state: &Path, unheard: Vec<Unheard>) -> anyhow::Result<Vec<String>> {
+pub fn unheard(state: &Path, unheard: Vec<Unheard>) -> anyhow::Result<Vec<NewsLine>> {
     let Some(connection) = journal::open_for_reading(state)? else {
         return Ok(unheard.into_iter().map(|unheard| unheard.line).collect());
     };
@@ -233,7 +236,7 @@ pub fn send_without_journal(
     report: &Report,
     memory: Option<&Path>,
     now: Timestamp,
-) -> (Vec<Finding>, Option<Vec<String>>) {
+) -> (Vec<Finding>, Option<Vec<NewsLine>>) {
     let mut said = Said::open(memory);
     let known: Vec<Incident> = worst_of_each(&report.findings)
         .into_iter()

@@ -6,7 +6,7 @@ use super::{Road, memory_beside, unwritable};
 use crate::alert::{self, Desk, Switch};
 use crate::journal;
 use crate::output;
-use crate::report::{Examined, Finding, Permit, Report, Reporter, Severity, Step};
+use crate::report::{Examined, Finding, NewsLine, Permit, Report, Reporter, Severity, Step};
 use crate::sys::files;
 
 /// Finding id: the file for Prometheus could not be written.
@@ -111,14 +111,15 @@ impl Road<'_> {
     fn alert_without_journal(&self, desk: &Desk, report: &mut Report) {
         let memory = memory_beside(&self.state);
         let (findings, news) =
-            alert::send_without_journal(desk, report, memory.as_deref(), self.now());
+            alert::send_without_journal(desk, &for_people(report), memory.as_deref(), self.now());
         report.findings.extend(findings);
         report.news = news.filter(|_| self.globals.style().quiet);
     }
 
-    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
+    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<NewsLine>> {
         let quiet = self.globals.style().quiet;
-        let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
+        let told = for_people(report);
+        let mut unheard = alert::note(&self.state, desk, &told, quiet, self.now())?;
         let first = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
         // The second round tells of channels that do not work, and of those that work again.
         let mut about_channels = report.clone();
@@ -150,6 +151,13 @@ impl Road<'_> {
         }
         alert::unheard(&self.state, unheard)
     }
+}
+
+/// The report with commands that people can type as they are.
+fn for_people(report: &Report) -> Report {
+    let mut told = report.clone();
+    told.complete_hints();
+    told
 }
 
 fn ping_failed(task: &str, error: &anyhow::Error) -> Finding {

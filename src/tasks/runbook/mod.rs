@@ -124,7 +124,7 @@ impl task::Task for Task {
             None => self.list(context, report),
             Some(name) => {
                 let text = self.page(context, name)?;
-                report.document(Document::Text(text.clone()));
+                report.document(Document::Answer(text.clone()));
                 report.detail(&Detail {
                     runbooks: Vec::new(),
                     text: Some(text),
