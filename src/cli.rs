@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::exit;
 use crate::meta;
 use crate::output::{Color, Format, Style};
+use crate::sys::process::shell_path;
 use crate::tasks::TASKS;
 use crate::units::{self, Length};
 
@@ -47,7 +48,7 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "DURATION")]
     lock_wait: Option<Length>,
     /// How long the whole run may take, as in 2h
-    #[arg(long, global = true, value_name = "DURATION")]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = some_time)]
     timeout: Option<Length>,
     /// When to use colour
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
@@ -68,6 +69,20 @@ impl Globals {
         }
     }
 
+    /// What a further command about the same server has to have too, each with a blank behind it.
+    pub fn carried(&self) -> String {
+        let options = [("--config", &self.config), ("--root", &self.root)];
+        let given = options
+            .into_iter()
+            .filter_map(|(name, path)| Some((name, path.as_deref()?)));
+        given
+            .map(|(name, path)| {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                format!("{name} {} ", shell_path(&path))
+            })
+            .collect()
+    }
+
     /// `--lock-wait`.
     pub fn lock_wait(&self) -> Option<Duration> {
         self.lock_wait.map(|length| length.0)
@@ -76,6 +91,14 @@ impl Globals {
     /// `--timeout`.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.map(|length| length.0)
+    }
+}
+
+fn some_time(text: &str) -> Result<Length, String> {
+    let length: Length = text.parse()?;
+    match length.0.is_zero() {
+        true => Err("in no time nothing can be done".to_owned()),
+        false => Ok(length),
     }
 }
 

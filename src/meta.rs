@@ -21,6 +21,16 @@ const CONFIG_PAGE: &str = "empire-maint.toml";
 /// Their names.
 pub const NAMES: [&str; 6] = ["config", "demo", "completions", "man", "schema", "help"];
 
+/// Commands of the plan that this version lacks: something else of a similar name is not what was meant.
+const LATER: [&str; 6] = [
+    "rotate-logs",
+    "perf-report",
+    "capacity",
+    "dr-drill",
+    "compliance",
+    "review",
+];
+
 /// Write, check or show the configuration
 #[derive(Args)]
 struct ConfigArguments {
@@ -92,7 +102,7 @@ pub fn commands() -> Vec<Command> {
     ]
 }
 
-/// Runs one of them into the report; `false` where the name is none of theirs.
+/// Runs one of them into the report; `None` where the name is none of theirs.
 pub fn run(
     name: &str,
     matches: &ArgMatches,
@@ -135,9 +145,14 @@ pub fn run(
 }
 
 fn text(report: &mut Report, text: String) -> anyhow::Result<()> {
-    report.data = json!({ "text": text });
-    report.documents.push(Document::Text(text));
+    answer(report, text);
     Ok(())
+}
+
+/// A text is all that was asked for.
+pub fn answer(report: &mut Report, text: String) {
+    report.data = json!({ "text": text });
+    report.documents.push(Document::Answer(text));
 }
 
 fn load(globals: &Globals) -> anyhow::Result<Config> {
@@ -223,26 +238,34 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
         match &value {
             Value::Object(table) => {
                 shown.push_str(&format!("[{section}]\n"));
-                for (key, value) in table {
-                    let origin = match (section, key.as_str(), &root) {
-                        ("app", "root", Some(_)) => "--root".to_owned(),
-                        _ => place(config.origin(section, Some(key))),
+                for (path, value) in leaves(table) {
+                    let key = dotted(&path);
+                    let own = root
+                        .as_ref()
+                        .filter(|_| (section, &*key) == ("app", "root"));
+                    let (origin, value) = match own {
+                        Some(root) => ("--root".to_owned(), json!(root)),
+                        None => (place(config.origin(section, &path)), value.clone()),
                     };
-                    let value = match (section, key.as_str(), &root) {
-                        ("app", "root", Some(root)) => json!(root),
-                        _ => value.clone(),
+                    // As a line of a file it would say more than the default does.
+                    let is_default = origin == "default";
+                    let mark = match is_default && config::says_it_is_there(section, &key) {
+                        true => "# ",
+                        false => "",
                     };
-                    shown.push_str(&format!("{:<56} # {origin}\n", assignment(key, &value)?));
-                    keys.insert(key.clone(), json!({"value": value, "origin": origin}));
+                    let line = mark.to_owned() + &assignment(&key, &value)?;
+                    shown.push_str(&format!("{line:<56} # {origin}\n"));
+                    keys.insert(key, json!({"value": value, "origin": origin}));
                 }
                 data.insert(section.to_owned(), keys.into());
             }
             list => {
-                let origin = place(config.origin(section, None));
+                let origin = place(config.origin(section, &[]));
                 for item in list.as_array().into_iter().flatten() {
-                    shown.push_str(&format!("[[{section}]]{:<46} # {origin}\n", ""));
+                    let mark = if origin == "default" { "# " } else { "" };
+                    shown.push_str(&format!("{mark}[[{section}]]{:<46} # {origin}\n", ""));
                     for (key, value) in item.as_object().into_iter().flatten() {
-                        shown.push_str(&(assignment(key, value)? + "\n"));
+                        shown.push_str(&format!("{mark}{}\n", assignment(key, value)?));
                     }
                 }
                 data.insert(section.to_owned(), json!({"value": list, "origin": origin}));
@@ -251,11 +274,40 @@ fn show(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
         shown.push('\n');
     }
     report.data = data.into();
-    report.documents.push(Document::Text(shown));
+    report.documents.push(Document::Answer(shown));
     Ok(())
 }
 
-/// On one line, tables too: a header for one would begin a section.
+/// The values of a table with their keys, those of tables in it one by one: each may come from somewhere else.
+fn leaves(table: &Map<String, Value>) -> Vec<(Vec<&str>, &Value)> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Object(below) if !below.is_empty() => {
+                found.extend(leaves(below).into_iter().map(|(mut path, value)| {
+                    path.insert(0, key);
+                    (path, value)
+                }));
+            }
+            _ => found.push((vec![key.as_str()], value)),
+        }
+    }
+    found
+}
+
+/// As TOML writes it.
+fn dotted(path: &[&str]) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let words = path
+        .iter()
+        .map(|word| match word.chars().all(bare) && !word.is_empty() {
+            true => (*word).to_owned(),
+            false => toml::Value::from(*word).to_string(),
+        });
+    words.collect::<Vec<_>>().join(".")
+}
+
+/// On one line, tables of a list too: a header for one would begin a section.
 fn assignment(key: &str, value: &Value) -> anyhow::Result<String> {
     Ok(format!("{key} = {}", toml::Value::try_from(value)?))
 }
@@ -403,6 +455,12 @@ pub fn usage_failure(error: &clap::Error) -> crate::error::Failure {
         message = format!("{message} {}", named.join(", "));
     }
     let tip = rest.iter().find_map(|line| line.strip_prefix("tip: "));
+    let unknown = error.get(clap::error::ContextKind::InvalidSubcommand);
+    if let Some(clap::error::ContextValue::String(name)) = unknown
+        && LATER.contains(&name.as_str())
+    {
+        return usage(format!("this version has no {name} yet")).hint("empire-maint help");
+    }
     // A value that looks like an option is never what was meant here.
     let is_misleading = |tip: &&str| tip.starts_with("to pass ");
     let usage_line = || {

@@ -54,6 +54,41 @@ pub fn shorten(text: &str, most: usize) -> String {
     format!("{}…", &text[..end])
 }
 
+/// How every command of ours begins.
+const OURS: &str = "empire-maint ";
+
+/// True for a hint that can be typed as it is: nothing is said in it beside the command.
+pub fn is_command(hint: &str) -> bool {
+    let Some(rest) = hint.strip_prefix(OURS) else {
+        return false;
+    };
+    let words: Vec<_> = rest.split(' ').collect();
+    let is_plain = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+    // A command, one below it, and the name that one takes; two words behind an option are a sentence.
+    let behind = words.get(2..).unwrap_or_default();
+    let says = behind.windows(2).any(|pair| pair.iter().all(is_plain));
+    let stops = |word: &&str| word.ends_with([',', ';', ':', '|']);
+    !says && !words.iter().any(stops)
+}
+
+/// The hint with `options`, which the run had, in each command of ours in it.
+pub fn with_options(hint: &str, options: &str) -> String {
+    let ours = format!("{OURS}{options}");
+    // The file that the options name is what that one is for.
+    let makes_one = hint.starts_with("empire-maint config init");
+    if options.is_empty() || makes_one || hint.contains(&ours) {
+        return hint.to_owned();
+    }
+    let behind = ["; ", ": "].map(|before| (format!("{before}{OURS}"), format!("{before}{ours}")));
+    let first = match hint.strip_prefix(OURS) {
+        Some(rest) => format!("{ours}{rest}"),
+        None => hint.to_owned(),
+    };
+    behind
+        .iter()
+        .fold(first, |text, (from, to)| text.replace(from, to))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +122,59 @@ mod tests {
         fn no_control_byte_comes_out(text in "\\PC*|[\\x00-\\x9f]*") {
             let shown = clean(&text);
             prop_assert!(!shown.chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn what_can_be_typed_is_a_command() {
+        for command in [
+            "empire-maint backup",
+            "empire-maint backup list app_db",
+            "empire-maint health --check cpu,disk",
+            "empire-maint verify-backup --file '/srv/my backups/a_20261101T030000Z.db.gz'",
+            "empire-maint rag-clean --step quality --yes",
+            "empire-maint optimize-db 'app_db' --max-lock 7s",
+        ] {
+            assert!(is_command(command), "{command}");
+        }
+        for prose in [
+            "",
+            "empire-maint",
+            "free at least 64 MiB",
+            "[[database]] name = \"app_db\"",
+            "empire-maint capacity shows what grows",
+            "empire-maint query-review shows each with its plan",
+            "empire-maint deps --fix tries it in a copy",
+            "empire-maint audit --help lists the parts",
+            "empire-maint verify-backup --file /a.gz; check the disk",
+            "empire-maint optimize-db, or: sqlite3 a 'ANALYZE'",
+            "empire-maint restore app_db | rag_db",
+        ] {
+            assert!(!is_command(prose), "{prose}");
+        }
+    }
+
+    #[test]
+    fn options_of_the_run_go_into_each_command_once() {
+        let options = "--config /srv/c.toml ";
+        for (hint, told) in [
+            (
+                "empire-maint backup",
+                "empire-maint --config /srv/c.toml backup",
+            ),
+            (
+                "empire-maint history; empire-maint backup",
+                "empire-maint --config /srv/c.toml history; empire-maint --config /srv/c.toml backup",
+            ),
+            ("look at it", "look at it"),
+            (
+                "empire-maint config init > /srv/c.toml",
+                "empire-maint config init > /srv/c.toml",
+            ),
+        ] {
+            assert_eq!(with_options(hint, options), told);
+            assert_eq!(with_options(told, options), told);
+            assert_eq!(with_options(hint, ""), hint);
         }
     }
 

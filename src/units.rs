@@ -229,7 +229,7 @@ fn parts(text: &str) -> Result<Vec<(f64, &str)>, String> {
     Ok(found)
 }
 
-/// Serialises as text and reads text (or, for bytes, a number), so that configuration errors carry their place.
+/// Serialises as text and reads text, so that configuration errors carry their place.
 macro_rules! as_text {
     ($type:ty, $name:literal, $example:literal) => {
         impl Serialize for $type {
@@ -283,7 +283,7 @@ as_text!(Bytes, "a size", "2GiB");
 as_text!(Length, "a duration", "26h");
 as_text!(CalendarSpan, "a calendar span", "90d");
 
-/// `81.2%`.
+/// How much `part` is of `whole`, 0 to 100; 0 of nothing.
 pub fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0

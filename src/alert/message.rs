@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 
 use super::store::{News, Waiting};
 use crate::report::{SCHEMA_VERSION, Severity};
-use crate::text::{clean, shorten};
+use crate::text::{clean, is_command, shorten};
 use crate::units;
 
 /// Slack refuses long texts; a mail of this length is read by nobody either.
 const MOST_NEWS: usize = 30;
 const MOST_MESSAGE: usize = 600;
+
+/// The next command where no finding has one.
+const ALERTS: &str = "empire-maint alerts list";
 
 /// One message, ready for any channel.
 pub struct Message {
@@ -127,8 +130,11 @@ impl Message {
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.headline());
         let mut open = self.news.iter().filter(|news| news.event != "resolved");
-        if let Some(next) = open.find_map(|news| news.hint.as_deref()) {
-            let _ = writeln!(text, "next: {}", clean(next));
+        if let Some(first) = open.next() {
+            let hints = std::iter::once(first).chain(open);
+            let mut hints = hints.filter_map(|news| news.hint.as_deref());
+            let next = hints.find(|hint| is_command(hint));
+            let _ = writeln!(text, "next: {}", clean(next.unwrap_or(ALERTS)));
         }
         for news in self.news.iter().take(MOST_NEWS) {
             text.push('\n');
@@ -161,7 +167,8 @@ impl Message {
         }
         text.push('\n');
         if let Some(hint) = &news.hint {
-            let _ = writeln!(text, "  run: {}", clean(hint));
+            let word = if is_command(hint) { "run" } else { "hint" };
+            let _ = writeln!(text, "  {word}: {}", clean(hint));
         }
         if let Some(number) = news.incident {
             let _ = writeln!(text, "  known: empire-maint alerts ack {number}");

@@ -24,7 +24,7 @@ pub use ping::Switch;
 
 use crate::calendar;
 use crate::journal;
-use crate::report::{Examined, Finding, Report, Severity};
+use crate::report::{Examined, Finding, NewsLine, Report, Severity};
 use crate::sys::files;
 use crate::text::clean;
 use decide::{Event, State, Told, decide};
@@ -48,7 +48,7 @@ pub struct Unheard {
     incident: i64,
     /// Those that are told of it.
     channels: BTreeSet<String>,
-    line: String,
+    line: NewsLine,
 }
 
 /// Turns a run's findings into incidents, resolves what it found well, decides, and fills the outbox: one transaction.
@@ -230,18 +230,21 @@ fn news(incident: &Incident, event: Event, now: Timestamp) -> News {
     }
 }
 
-fn line(incident: &Incident, event: Event) -> String {
-    format!(
-        "{} ({}) {}: {}",
-        incident.severity.word(),
-        event.word(),
-        clean(&incident.subject),
-        clean(&incident.message)
-    )
+fn line(incident: &Incident, event: Event) -> NewsLine {
+    NewsLine {
+        severity: (event != Event::Resolved).then_some(incident.severity),
+        text: format!(
+            "{} ({}) {}: {}",
+            incident.severity.word(),
+            event.word(),
+            clean(&incident.subject),
+            clean(&incident.message)
+        ),
+    }
 }
 
 /// Of what cron's mail would carry, what no channel has delivered: all that a quiet run prints. One that took it is enough.
-pub fn unheard(state: &Path, unheard: Vec<Unheard>) -> anyhow::Result<Vec<String>> {
+pub fn unheard(state: &Path, unheard: Vec<Unheard>) -> anyhow::Result<Vec<NewsLine>> {
     let Some(connection) = journal::open_for_reading(state)? else {
         return Ok(unheard.into_iter().map(|unheard| unheard.line).collect());
     };
@@ -289,7 +292,7 @@ pub fn send_without_journal(
     answers: Option<&str>,
     memory: Option<&Path>,
     now: Timestamp,
-) -> (Vec<Finding>, Option<Vec<String>>) {
+) -> (Vec<Finding>, Option<Vec<NewsLine>>) {
     let mut said = Said::open(memory, state, desk.zone(), now);
     let known: Vec<Incident> = worst_of_each(&report.findings)
         .into_iter()

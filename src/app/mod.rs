@@ -27,7 +27,7 @@ use crate::error::{self, Kind};
 use crate::exit::Code;
 use crate::journal::{self, Begun};
 use crate::meta;
-use crate::output::{self, Style};
+use crate::output::{self, Format, Style};
 use crate::report::{
     Ask, Examined, FailureReport, Finding, Progress, Report, Reporter, Severity, Status,
     TASK_FAILED,
@@ -49,8 +49,17 @@ pub fn run(arguments: Vec<OsString>) -> Code {
             None => run_meta(&invocation),
         },
         Err(error) if meta::is_answer(&error) => {
-            output::print_text(&error.render().to_string());
-            Code::Status(Status::Ok)
+            let mut report = new_report("help", &Globals::default());
+            meta::answer(&mut report, error.render().to_string());
+            let guessed = cli::guess(&arguments).style;
+            let style = Style {
+                format: match guessed.format {
+                    Format::Json => Format::Json,
+                    _ => Format::Human,
+                },
+                ..guessed
+            };
+            conclude(report, style)
         }
         Err(error) if meta::is_bare(&error) => {
             output::print_help_instead(&error.render().to_string());
@@ -71,7 +80,9 @@ pub fn run(arguments: Vec<OsString>) -> Code {
 
 fn new_report(task: &str, globals: &Globals) -> Report {
     let now = globals.now.unwrap_or_else(Timestamp::now);
-    Report::new(task, &machine::host(), to_millis(now), globals.dry_run)
+    let mut report = Report::new(task, &machine::host(), to_millis(now), globals.dry_run);
+    report.options = globals.carried();
+    report
 }
 
 fn run_meta(invocation: &Invocation) -> Code {
@@ -567,7 +578,10 @@ fn fail(mut report: Report, scope: &str, error: &anyhow::Error, severity: Severi
 }
 
 /// The last station: one object or one text, and the code that it says.
-fn conclude(report: Report, style: Style) -> Code {
+fn conclude(mut report: Report, style: Style) -> Code {
+    if style.format == Format::Human {
+        report.complete_hints();
+    }
     match output::print(&report, style) {
         true => Code::Status(report.status),
         // Half a configuration, or no report at all, must not look like success.

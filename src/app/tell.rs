@@ -6,7 +6,7 @@ use super::{Road, memory_beside, unwritable};
 use crate::alert::{self, Desk, Switch};
 use crate::journal;
 use crate::output;
-use crate::report::{Examined, Finding, Permit, Report, Reporter, Severity, Step};
+use crate::report::{Examined, Finding, NewsLine, Permit, Report, Reporter, Severity, Step};
 
 /// Finding id: the file for Prometheus could not be written.
 const METRICS_UNWRITABLE: &str = "metrics.unwritable";
@@ -111,7 +111,7 @@ impl Road<'_> {
         let (findings, news) = alert::send_without_journal(
             &self.state,
             desk,
-            report,
+            &for_people(report),
             line.map(|line| line.name),
             memory.as_deref(),
             self.now(),
@@ -120,12 +120,13 @@ impl Road<'_> {
         report.news = news.filter(|_| self.globals.style().quiet);
     }
 
-    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<String>> {
+    fn alert_with_memory(&self, desk: &Desk, report: &mut Report) -> anyhow::Result<Vec<NewsLine>> {
         let quiet = self.globals.style().quiet;
         if let Some(memory) = memory_beside(&self.state) {
             alert::catch_up(&self.state, &memory)?;
         }
-        let mut unheard = alert::note(&self.state, desk, report, quiet, self.now())?;
+        let told = for_people(report);
+        let mut unheard = alert::note(&self.state, desk, &told, quiet, self.now())?;
         let first = alert::deliver(&self.state, desk, &report.host, &self.stop, self.now())?;
         // The second round tells of channels that do not work, and of those that work again.
         let mut about_channels = report.clone();
@@ -156,6 +157,13 @@ impl Road<'_> {
         }
         alert::unheard(&self.state, unheard)
     }
+}
+
+/// The report with commands that people can type as they are.
+fn for_people(report: &Report) -> Report {
+    let mut told = report.clone();
+    told.complete_hints();
+    told
 }
 
 fn ping_failed(task: &str, error: &anyhow::Error) -> Finding {

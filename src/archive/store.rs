@@ -57,7 +57,7 @@ impl Store {
         Ok(Self {
             folder: config.path(&config.get::<Backup>()?.dir)?,
             databases,
-            by_default: config.origin("database", None) == Origin::Default,
+            by_default: config.origin("database", &[]) == Origin::Default,
             configuration: config.source().map(std::path::absolute).transpose()?,
         })
     }

@@ -24,16 +24,63 @@ struct Part {
     header: String,
     description: String,
     keys: Vec<Field>,
-    optional: bool,
+    /// How all of it stands in the file.
+    shown: Shown,
 }
 
+#[derive(Clone)]
 struct Field {
     name: String,
     description: String,
     /// The default, or the example of a key that defaults to nothing.
     value: Value,
+    /// Whether that is the default.
     set: bool,
 }
+
+/// How something stands in the file that `config init` writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// As it is.
+    Written,
+    /// Commented out, since it is an example.
+    Example,
+    /// Commented out although it is the default: who writes it says that it is there, and its absence is a finding then.
+    IfThere,
+}
+
+/// The parts, and of others the keys, that are [`Shown::IfThere`]: what asks for `Origin::Default`.
+const IF_THERE: &[(&str, &[&str])] = &[
+    ("[[data_clean.rule]]", &[]),
+    ("[rag]", &["database"]),
+    ("[redis]", &["url"]),
+    ("[certs]", &["files"]),
+    ("[audit]", &["sources", "access_log", "auth_log"]),
+    ("[logs]", &["error_logs"]),
+];
+
+/// True for a key of which the file says, beside its value, that it is there.
+pub fn says_it_is_there(section: &str, key: &str) -> bool {
+    let (table, list) = (format!("[{section}]"), format!("[[{section}.{key}]]"));
+    let is_it = |(header, keys): &(&str, &[&str])| {
+        *header == list || (*header == table && keys.contains(&key))
+    };
+    IF_THERE.iter().any(is_it)
+}
+
+/// What stands above them.
+const WHY_IF_THERE: &str =
+    "# Take out the # where this server has it: from then on its absence is a problem.";
+
+/// A list of tables whose keys depend on their kind: an example of each, with its name.
+const KINDS: (&str, &[(&str, &str)]) = (
+    "[[alerts.channel]]",
+    &[
+        ("mail", "ops-mail"),
+        ("slack", "chat"),
+        ("command", "pager"),
+    ],
+);
 
 /// The JSON Schema of the whole file.
 pub fn schema() -> Schema {
@@ -65,18 +112,43 @@ fn generator() -> SchemaGenerator {
 /// The full file with every key, its meaning and its default; what defaults to nothing is commented out.
 pub fn commented_file() -> anyhow::Result<String> {
     let mut text = String::from(
-        "# empire-maint configuration. Every value below is the default; what is commented out defaults to nothing.\n\
+        "# empire-maint configuration. Every value below is the default; what is commented out is an example, or the default for\n\
+         # what this server may not have. The databases are the plan's: write down yours, which have to be there.\n\
          # A list that you write replaces the default list whole. Check with: empire-maint config check\n",
     );
     for part in parts()? {
-        let mark = if part.optional { "# " } else { "" };
+        let if_there = IF_THERE.iter().find(|(header, _)| *header == part.header);
+        let is_if_there =
+            |key: &Field| if_there.is_some_and(|(_, keys)| keys.contains(&key.name.as_str()));
+        let mark = match part.shown {
+            Shown::Written => "",
+            Shown::Example | Shown::IfThere => "# ",
+        };
         writeln!(text)?;
         for line in part.description.lines() {
             writeln!(text, "# {line}")?;
         }
+        if part.shown == Shown::IfThere {
+            writeln!(text, "{WHY_IF_THERE}")?;
+        }
         writeln!(text, "{mark}{}", part.header)?;
-        for key in part.keys {
-            let mark = if key.set { mark } else { "# " };
+        for key in &part.keys {
+            // What a rule of the plan does without stands in another one, or does not go with it.
+            if !key.set && part.shown == Shown::IfThere {
+                continue;
+            }
+            // The place for a secret is its own file.
+            let twin = format!("{}_file", key.name);
+            if !key.set && part.keys.iter().any(|other| other.name == twin) {
+                continue;
+            }
+            let mark = match key.set && !is_if_there(key) {
+                true => mark,
+                false => "# ",
+            };
+            if is_if_there(key) {
+                writeln!(text, "{WHY_IF_THERE}")?;
+            }
             let value = toml_value(&key.value)?;
             let description = key.description.replace('\n', " ");
             let assignment = format!("{mark}{} = {value}", key.name);
@@ -88,13 +160,17 @@ pub fn commented_file() -> anyhow::Result<String> {
 
 /// Every key with its meaning and default.
 pub fn described_keys() -> anyhow::Result<Vec<Key>> {
-    let mut found = Vec::new();
+    let mut found: Vec<Key> = Vec::new();
     for part in parts()? {
         for key in part.keys {
+            let name = format!("{} {}", part.header, key.name);
+            if part.shown == Shown::Example && found.iter().any(|other| other.name == name) {
+                continue;
+            }
             found.push(Key {
-                name: format!("{} {}", part.header, key.name),
+                name,
                 description: key.description,
-                default: if key.set && !part.optional {
+                default: if key.set && part.shown != Shown::Example {
                     toml_value(&key.value)?
                 } else {
                     String::new()
@@ -165,15 +241,32 @@ fn part(header: String, schema: &Value, defaults: &Value, definitions: &Value) -
         } else if item["properties"].is_object() {
             // One that has entries by default is written with them.
             let entries = default.as_array().cloned().unwrap_or_default();
-            let optional = entries.is_empty();
-            let entries = if optional { vec![Value::Null] } else { entries };
+            let header = format!("[[{name}.{key}]]");
+            let shown = match entries.is_empty() {
+                true => Shown::Example,
+                false if IF_THERE.contains(&(&*header, &[])) => Shown::IfThere,
+                false => Shown::Written,
+            };
+            let entries = match entries.is_empty() {
+                true => vec![Value::Null],
+                false => entries,
+            };
             for entry in entries {
-                let mut sub = part(format!("[[{name}.{key}]]"), &item, &entry, definitions);
+                let mut sub = part(header.clone(), &item, &entry, definitions);
                 for part in &mut sub {
-                    part.optional = optional;
+                    part.shown = shown;
                     part.description.clone_from(&description);
                 }
-                below.extend(sub);
+                if header == KINDS.0 {
+                    below.extend(KINDS.1.iter().map(|kind| Part {
+                        keys: of_kind(&sub[0].keys, *kind),
+                        header: header.clone(),
+                        description: description.clone(),
+                        shown,
+                    }));
+                } else {
+                    below.extend(sub);
+                }
             }
         } else {
             let set = !default.is_null();
@@ -194,9 +287,26 @@ fn part(header: String, schema: &Value, defaults: &Value, definitions: &Value) -
         description: text(&schema["description"]).unwrap_or_default(),
         header,
         keys,
-        optional: false,
+        shown: Shown::Written,
     };
     std::iter::once(head).chain(below).collect()
+}
+
+/// The keys of one kind: the description of one that is not for all begins with its kind.
+fn of_kind(keys: &[Field], (kind, name): (&str, &str)) -> Vec<Field> {
+    let is_of = |field: &&Field| match field.description.split_once(':') {
+        Some((word, _)) if KINDS.1.iter().any(|(kind, _)| *kind == word) => word == kind,
+        _ => true,
+    };
+    let one = |field: &Field| Field {
+        value: match field.name.as_str() {
+            "kind" => Value::from(kind),
+            "name" => Value::from(name),
+            _ => field.value.clone(),
+        },
+        ..field.clone()
+    };
+    keys.iter().filter(is_of).map(one).collect()
 }
 
 /// Follows `$ref`, and takes the type out of `anyOf [T, null]`.

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-pub use docs::{commented_file, described_keys, schema};
+pub use docs::{commented_file, described_keys, says_it_is_there, schema};
 pub use secret::Secret;
 pub use source::VARIABLE;
 pub use when::{Days, EVERY_MONTH, When, month_numbers, weekday_name};
@@ -47,13 +47,20 @@ pub trait Section: Serialize + DeserializeOwned + JsonSchema + Default {
     fn check(&self) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// What some task cannot use, while the others can: names of other sections, values of one check. `config check` refuses it, and
+    /// a run that does not read the section finds it; the task that needs it asks by itself.
+    fn review(&self, _config: &Config) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// What `config check`, `config show`, `config init` and the schema need to know of a section's type.
 pub struct SectionEntry {
     /// The name in the file.
     pub name: &'static str,
-    check: fn(&Config) -> anyhow::Result<serde_json::Value>,
+    value: fn(&Config) -> anyhow::Result<serde_json::Value>,
+    check: fn(&Config) -> anyhow::Result<()>,
     defaults: fn() -> serde_json::Result<serde_json::Value>,
     schema: fn(&mut schemars::SchemaGenerator) -> Schema,
 }
@@ -62,7 +69,8 @@ pub struct SectionEntry {
 pub const fn section<S: Section>() -> SectionEntry {
     SectionEntry {
         name: S::NAME,
-        check: |config| Ok(serde_json::to_value(config.get::<S>()?)?),
+        value: |config| Ok(serde_json::to_value(config.section::<S>()?)?),
+        check: |config| Ok(config.section::<S>()?.review(config)?),
         defaults: || serde_json::to_value(S::default()),
         schema: |generator| generator.subschema_for::<S>(),
     }
@@ -201,6 +209,9 @@ impl Config {
         let Some((_, value)) = self.tables.iter().find(|(name, _)| name == S::NAME) else {
             return Ok(S::default());
         };
+        if let Some((span, message)) = unusable(value) {
+            return Err(error::config(self.place(Some(span), message)).into());
+        }
         let section = S::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
             let (message, hint) = explain(error.message());
             let mut failure = error::config(self.place(error.span(), &message));
@@ -296,36 +307,69 @@ impl Config {
     ) -> impl Iterator<Item = (&'static str, anyhow::Result<serde_json::Value>)> {
         sections::ALL
             .iter()
-            .map(|entry| (entry.name, (entry.check)(self)))
+            .map(|entry| (entry.name, (entry.value)(self)))
     }
 
-    /// Where the value of `section` and, in it, `key` came from.
-    pub fn origin(&self, section: &str, key: Option<&str>) -> Origin {
-        let Some((_, value)) = self.tables.iter().find(|(name, _)| name == section) else {
-            return Origin::Default;
-        };
-        match (key, value.get_ref()) {
-            (Some(key), DeValue::Table(table)) => table
-                .iter()
-                .find(|(name, _)| name.get_ref() == key)
-                .map_or(Origin::Default, |(name, _)| {
-                    Origin::Line(self.line(name.span().start).0)
-                }),
-            _ => Origin::Line(self.line(value.span().start).0),
+    /// Where the value of `section` and, in it, of the key at `path` came from.
+    pub fn origin(&self, section: &str, path: &[&str]) -> Origin {
+        match self.span_of(section, path) {
+            Some((span, true)) => Origin::Line(self.line(span.start).0),
+            _ => Origin::Default,
         }
     }
 
     /// A value that its own task finds impossible, with its place. For what must not stop the tasks that do not need it.
-    pub fn impossible(&self, section: &str, key: &str, message: &str) -> Failure {
-        let table = self.tables.iter().find(|(name, _)| name == section);
-        let span = table.and_then(|(_, value)| match value.get_ref() {
-            DeValue::Table(table) => table
-                .iter()
-                .find(|(name, _)| name.get_ref() == key)
-                .map(|(name, _)| name.span()),
-            _ => None,
-        });
+    pub fn impossible(&self, section: &str, path: &[&str], message: &str) -> Failure {
+        let span = self.span_of(section, path).map(|(span, _)| span);
         error::config(self.place(span, message))
+    }
+
+    /// Refuses a name that is none of the databases'.
+    pub fn require_database(
+        &self,
+        section: &str,
+        path: &[&str],
+        name: &str,
+    ) -> Result<(), Failure> {
+        // What is wrong with the list itself is told by itself.
+        let Some(databases) = self.peek::<sections::Databases>() else {
+            return Ok(());
+        };
+        let known: Vec<_> = databases.0.iter().map(|one| one.name.as_str()).collect();
+        if known.contains(&name) {
+            return Ok(());
+        }
+        let message = format!("there is no [[database]] '{name}'");
+        let hint = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("there are: {}", known.join(", ")),
+        };
+        Err(self.impossible(section, path, &message).hint(hint))
+    }
+
+    /// The place of a section, or of the key or list item at `path` in it, as far as it is there; and whether all of it is.
+    fn span_of(&self, section: &str, path: &[&str]) -> Option<(Range<usize>, bool)> {
+        let table = self.tables.iter().find(|(name, _)| name == section)?;
+        let mut value = &table.1;
+        let mut span = value.span();
+        for step in path {
+            let next = match value.get_ref() {
+                DeValue::Table(table) => table
+                    .iter()
+                    .find(|(name, _)| name.get_ref() == step)
+                    .map(|(name, value)| (name.span(), value)),
+                DeValue::Array(list) => {
+                    let item = step.parse().ok().and_then(|at: usize| list.get(at));
+                    item.map(|item| (item.span(), item))
+                }
+                _ => None,
+            };
+            let Some((found, below)) = next else {
+                return Some((span, false));
+            };
+            (span, value) = (found, below);
+        }
+        Some((span, true))
     }
 
     /// `file:line: message`, with the key that stands there.
@@ -370,6 +414,22 @@ impl Config {
             .take_while(|(start, _)| *start <= offset)
             .last()
             .map(|(_, name)| name)
+    }
+}
+
+/// Where something stands that no key can mean, and what is wrong with it.
+fn unusable(value: &Spanned<DeValue<'_>>) -> Option<(Range<usize>, &'static str)> {
+    match value.get_ref() {
+        DeValue::Float(number) if number.as_str().parse().is_ok_and(|n: f64| !n.is_finite()) => {
+            Some((
+                value.span(),
+                "nan and inf are no numbers that anything can reach",
+            ))
+        }
+        DeValue::String(text) if text.contains('\0') => Some((value.span(), "it has a NUL in it")),
+        DeValue::Array(list) => list.iter().find_map(unusable),
+        DeValue::Table(table) => table.values().find_map(unusable),
+        _ => None,
     }
 }
 

@@ -61,8 +61,11 @@ impl Library {
 
     /// Every device as it is.
     pub fn read(&self, limit: Duration) -> anyhow::Result<Driver> {
-        self.within(limit, |nvml| {
-            let count = nvml.device_count().map_err(|error| no_driver(&error))?;
+        let path = self.path.clone();
+        self.within(limit, move |nvml| {
+            let count = nvml
+                .device_count()
+                .map_err(|error| no_driver(&error, &path))?;
             let version = nvml.sys_driver_version();
             Ok(Driver {
                 version: version.map_err(|error| why(&error)),
@@ -104,7 +107,7 @@ impl Library {
             let result = Nvml::builder()
                 .lib_path(path.as_os_str())
                 .init()
-                .map_err(|error| no_driver(&error).into())
+                .map_err(|error| no_driver(&error, &path).into())
                 .and_then(|nvml| work(&nvml));
             let _ = send.send(result);
         });
@@ -118,9 +121,17 @@ impl Library {
 }
 
 /// Why there is nothing to look at.
-fn no_driver(error: &NvmlError) -> Failure {
+fn no_driver(error: &NvmlError, library: &Path) -> Failure {
     let missing = |text: &str, hint: &str| Failure::new(Kind::Missing, text).hint(hint);
     match error {
+        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound
+            if library != Path::new(LIBRARY) =>
+        {
+            missing(
+                &format!("[gpu] nvml_library {} cannot be loaded", library.display()),
+                "the library of the NVIDIA driver; without the key it is looked for",
+            )
+        }
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => missing(
             &format!("there is no NVIDIA driver on this machine: {LIBRARY} cannot be loaded"),
             "install the driver, or set [gpu] nvml_library",

@@ -7,7 +7,7 @@ use super::look::Looked;
 use super::plan::Plan;
 use super::{HELD, LOG, NO_SPACE, Outcome, TOO_LONG, Work, gives_way, millis, patiently};
 use crate::error::{self, Failure, Kind};
-use crate::report::{Finding, Severity, Step};
+use crate::report::{Finding, Severity, Step, Unit};
 use crate::sqlite::{Checkpoint, Held, Pace, Rehearsal, Writer, quote};
 use crate::sys::process::shell_path;
 use crate::units::{self, Bytes, Length};
@@ -163,7 +163,7 @@ impl Work<'_> {
             return Err(gives_way().into());
         }
         self.report
-            .progress(0, 0, &format!("{kind} {}", self.source.name));
+            .progress(0, 0, Unit::Count, &format!("{kind} {}", self.source.name));
         let what = format!("{kind} of {target}");
         let step = Step {
             kind,
@@ -259,7 +259,7 @@ impl Work<'_> {
             pace.ended(writer.connection(), held)?;
             left -= given;
             self.report
-                .progress(pages - left, pages, "pages given back");
+                .progress(pages - left, pages, Unit::Count, "pages given back");
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::{CORRUPT, FOREIGN_KEYS, Outcome, State, UNCHECKED, Work, millis};
 use crate::error::{self, Kind};
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, Severity, Unit};
 use crate::sqlite::{self, BareTable, Snapshot, Stale};
 use crate::sys::process::shell_path;
 use crate::sys::{Stop, files};
@@ -41,7 +41,8 @@ impl Work<'_> {
         for id in [CORRUPT, FOREIGN_KEYS, UNCHECKED] {
             self.report.examined(id, name);
         }
-        self.report.progress(0, 0, &format!("checking {name}"));
+        self.report
+            .progress(0, 0, Unit::Count, &format!("checking {name}"));
         let started = Instant::now();
         let looked = self.snapshot(&stop, |snapshot| {
             snapshot.require_tables(&self.source.expect_tables)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::look::Looked;
 use super::{HELD, LOG, NO_SPACE, ROWIDS, TOO_LONG, Work, patiently};
 use crate::error::{Failure, Kind};
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, Severity, Unit};
 use crate::sqlite::{self, Held, Layout, Rehearsal, Stale, Tree, Writer};
 use crate::sys::scratch::{self, Scratch};
 use crate::sys::{Stop, files, space};
@@ -228,8 +228,12 @@ impl Work<'_> {
     fn rehearse(&self, layout: &Layout, plan: &mut Plan) -> anyhow::Result<Held<Rehearsal>> {
         let stop: Stop = self.giving_way(self.wal_size()?);
         let folder = files::parent(&self.source.path);
-        self.report
-            .progress(0, 0, &format!("rehearsing VACUUM of {}", self.source.name));
+        self.report.progress(
+            0,
+            0,
+            Unit::Count,
+            &format!("rehearsing VACUUM of {}", self.source.name),
+        );
         let scratch = Scratch::new(folder)?;
         let copy: &Path = &scratch.path().join("copy.db");
         let mut writer = Writer::open(&self.source.path, &stop)?;

@@ -7,7 +7,10 @@ use anstyle::{AnsiColor, Style as Paint};
 use jiff::tz::TimeZone;
 
 use super::{Style, clean};
-use crate::report::{Action, Cell, Document, Finding, Outcome, Report, Severity, Status, Table};
+use crate::report::{
+    Action, Cell, Document, Finding, Outcome, Report, Severity, Status, Table, status_of,
+};
+use crate::text::{is_command, with_options};
 use crate::units::{self, Bytes, Length};
 
 const BOLD: Paint = Paint::new().bold();
@@ -16,74 +19,92 @@ const GREEN: Paint = AnsiColor::Green.on_default().bold();
 const YELLOW: Paint = AnsiColor::Yellow.on_default().bold();
 const RED: Paint = AnsiColor::Red.on_default().bold();
 
-/// Prints the report: the failure to standard error, everything else to standard output.
+/// Prints the report: the failure to standard error, everything else to standard output. No --quiet keeps back an answer.
 pub fn print(report: &Report, style: Style) -> io::Result<()> {
     let silent = match &report.news {
         Some(news) => news.is_empty(),
         None => report.failure.is_none() && report.worst() < Some(Severity::Medium),
     };
-    if style.quiet && silent {
-        return Ok(());
-    }
     let mut out = anstream::AutoStream::new(io::stdout().lock(), style.color.into());
-    if style.quiet {
-        write!(out, "{}", digest(report))?;
-        return out.flush();
-    }
-    for part in &report.documents {
+    let is_printed = |part: &&Document| !style.quiet || matches!(part, Document::Answer(_));
+    let is_text = |part: &Document| matches!(part, Document::Text(_) | Document::Answer(_));
+    let mut has_text = false;
+    for part in report.documents.iter().filter(is_printed) {
         write!(out, "{}", document(part, &report.zone))?;
+        has_text |= is_text(part);
     }
-    if report.failure.is_some() {
-        out.flush()?;
-        let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
-        return write!(err, "{}", failure(report));
-    }
+    let rest = match (style.quiet, &report.failure) {
+        (true, _) if silent => String::new(),
+        (true, _) => digest(report),
+        (false, Some(_)) => failure(report),
+        (false, None) => body(report, style),
+    };
     // A text is there to be piped into a file: what there is to say beside it must not end up in it.
-    let text = |part: &Document| matches!(part, Document::Text(_));
-    if report.documents.iter().any(text) {
+    let failed = report.failure.is_some() && !style.quiet;
+    if failed || has_text {
         out.flush()?;
         let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
-        return write!(err, "{}", body(report, style));
+        return write!(err, "{rest}");
     }
-    write!(out, "{}", body(report, style))?;
+    write!(out, "{rest}")?;
     out.flush()
 }
 
-/// `HOST TASK STATUS: summary`, the command to run next, then what is news: what cron mails.
+/// `HOST TASK STATUS: summary`, the command to run next, then what is news: what cron mails. The first line is about the worst of
+/// what follows, which may be another task's.
 fn digest(report: &Report) -> String {
+    let news = report.news.as_deref().unwrap_or_default();
+    let worst = news.iter().max_by_key(|line| line.severity);
+    let foreign = worst.filter(|line| status_of(line.severity) > report.status);
+    let (status, summary) = match foreign {
+        Some(line) => (status_of(line.severity), &line.text),
+        None => (report.status, &report.summary),
+    };
     let mut text = format!(
         "{} {} {}: {}\n",
         clean(&report.host),
         report.task,
-        report.status.word().to_uppercase(),
-        clean(&report.summary)
+        status.word().to_uppercase(),
+        clean(summary)
     );
-    let worst = report
-        .findings
-        .iter()
-        .filter(|finding| Some(finding.severity) == report.worst());
-    let hint = report
-        .failure
-        .as_ref()
-        .and_then(|failure| failure.hint.clone())
-        .or_else(|| worst.into_iter().find_map(|finding| finding.hint.clone()))
-        .unwrap_or_else(|| format!("empire-maint history --task {}", report.task));
-    let _ = writeln!(text, "next: {}", clean(&hint));
-    match &report.news {
-        Some(news) => {
-            for line in news {
-                let _ = writeln!(text, "  {}", clean(line));
-            }
-        }
-        None => {
-            for finding in &report.findings {
-                if finding.severity >= Severity::Medium {
-                    text.push_str(&finding_line(finding));
-                }
+    let (next, hint) = match foreign {
+        Some(_) => (None, None),
+        None => next_of(report),
+    };
+    let or_else = match foreign {
+        Some(_) => "empire-maint alerts list".to_owned(),
+        None => format!("empire-maint history --task {}", report.task),
+    };
+    let next = next.map_or_else(|| with_options(&or_else, &report.options), str::to_owned);
+    let _ = writeln!(text, "next: {}", clean(&next));
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "hint: {}", clean(hint));
+    }
+    for line in news {
+        let _ = writeln!(text, "  {}", clean(&line.text));
+    }
+    if report.news.is_none() {
+        for finding in &report.findings {
+            if finding.severity >= Severity::Medium {
+                text.push_str(&finding_line(finding));
             }
         }
     }
     text
+}
+
+/// The first hint of the failure and the worst findings that is a command; and the first of all, where that is none.
+fn next_of(report: &Report) -> (Option<&str>, Option<&str>) {
+    let failure = report.failure.iter().map(|failure| &failure.hint);
+    let worst = report
+        .findings
+        .iter()
+        .filter(|finding| Some(finding.severity) == report.worst())
+        .map(|finding| &finding.hint);
+    let hints: Vec<&str> = failure.chain(worst).flatten().map(String::as_str).collect();
+    let next = hints.iter().copied().find(|hint| is_command(hint));
+    let first = hints.first().copied().filter(|hint| !is_command(hint));
+    (next, first)
 }
 
 fn failure(report: &Report) -> String {
@@ -202,7 +223,7 @@ fn finding_line(finding: &Finding) -> String {
 /// A document as text, with colour codes that the stream strips where nobody wants them.
 pub fn document(document: &Document, zone: &TimeZone) -> String {
     match document {
-        Document::Text(text) => text.clone(),
+        Document::Text(text) | Document::Answer(text) => text.clone(),
         Document::Table(table) => render_table(table, zone),
     }
 }

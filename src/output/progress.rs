@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::report::Progress;
-use crate::units::{Bytes, Length};
+use crate::report::{Progress, Unit};
+use crate::units::{self, Bytes, Length};
 
 const BETWEEN_PAINTS: Duration = Duration::from_millis(100);
 
@@ -35,7 +35,7 @@ impl Line {
 }
 
 impl Progress for Line {
-    fn paint(&self, done: u64, total: u64, what: &str) {
+    fn paint(&self, done: u64, total: u64, unit: Unit, what: &str) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.what != what {
             what.clone_into(&mut state.what);
@@ -50,26 +50,8 @@ impl Progress for Line {
         }
         state.painted = Some(Instant::now());
         state.shown = true;
-        let elapsed = state.started.elapsed().as_secs_f64();
-        let rate = done as f64 / elapsed.max(0.001);
-        let mut line = format!(
-            "\r\x1b[K{}: {}",
-            super::clean(what),
-            Bytes(done.min(total.max(done)))
-        );
-        if total > 0 {
-            let left = total.saturating_sub(done) as f64 / rate.max(1.0);
-            line = format!(
-                "\r\x1b[K{}: {} of {} ({:.0}%), {}/s, {} left",
-                super::clean(what),
-                Bytes(done.min(total)),
-                Bytes(total),
-                (done.min(total) as f64 * 100.0) / total as f64,
-                Bytes(rate as u64),
-                Length(Duration::from_secs_f64(left.min(1e6)))
-            );
-        }
-        let _ = write!(io::stderr(), "{line}");
+        let line = line(done, total, unit, what, state.started.elapsed());
+        let _ = write!(io::stderr(), "\r\x1b[K{line}");
     }
 
     fn clear(&self) {
@@ -78,5 +60,58 @@ impl Progress for Line {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
         state.what.clear();
+    }
+}
+
+/// What is known of how far it is.
+fn line(done: u64, total: u64, unit: Unit, what: &str, elapsed: Duration) -> String {
+    let what = super::clean(what);
+    let shown = |number: u64| match unit {
+        Unit::Bytes => Bytes(number).to_string(),
+        Unit::Count => number.to_string(),
+    };
+    if total == 0 {
+        return match done {
+            0 => what,
+            _ => format!("{what}: {}", shown(done)),
+        };
+    }
+    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = total.saturating_sub(done) as f64 / rate.max(1.0);
+    format!(
+        "{what}: {} of {} ({:.0}%), {}/s, {} left",
+        shown(done.min(total)),
+        shown(total),
+        units::percent(done.min(total), total),
+        shown(rate as u64),
+        Length(Duration::from_secs_f64(left.min(1e6)))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bytes_are_shown_as_bytes() {
+        let after = Duration::from_secs(2);
+        for (done, total, unit, shown) in [
+            (
+                1 << 20,
+                4 << 20,
+                Unit::Bytes,
+                "x: 1.0 MiB of 4.0 MiB (25%), 512 KiB/s, 6.0 s left",
+            ),
+            (
+                1000,
+                4000,
+                Unit::Count,
+                "x: 1000 of 4000 (25%), 500/s, 6.0 s left",
+            ),
+            (1000, 0, Unit::Count, "x: 1000"),
+            (0, 0, Unit::Count, "x"),
+        ] {
+            assert_eq!(line(done, total, unit, "x", after), shown);
+        }
     }
 }

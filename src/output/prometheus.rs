@@ -152,21 +152,27 @@ pub fn success_in_textfile(folder: &Path, task: &str) -> anyhow::Result<Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Metric;
 
     #[test]
     fn families_are_unique_and_success_is_carried_over() {
         let mut report = Report::new("backup", "h", Timestamp::UNIX_EPOCH, false);
         report.status = Status::Critical;
+        for database in ["one", "two"] {
+            report.metrics.push(Metric {
+                name: "backup_size_bytes",
+                value: 42.0,
+                unit: "bytes",
+                labels: BTreeMap::from([("database", database.to_owned())]),
+            });
+        }
         let text = render(&report, "backup", Timestamp::from_second(1000).ok());
         assert!(
             text.contains("empire_maint_last_success_timestamp_seconds{task=\"backup\"} 1000\n")
         );
-        let mut types: Vec<_> = text
-            .lines()
-            .filter(|line| line.starts_with("# TYPE"))
-            .collect();
-        let before = types.len();
-        types.dedup();
-        assert_eq!(types.len(), before);
+        let named = |line: &str| text.lines().filter(|one| one.starts_with(line)).count();
+        assert_eq!(named("# TYPE empire_maint_backup_size_bytes gauge"), 1);
+        assert_eq!(named("# HELP empire_maint_backup_size_bytes "), 1);
+        assert_eq!(named("empire_maint_backup_size_bytes{"), 2);
     }
 }

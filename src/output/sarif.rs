@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::report::{Finding, Report, Severity, Status};
+use crate::report::{Finding, Report, Severity};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -50,7 +50,7 @@ pub fn render(report: &Report) -> String {
             }],
             "columnKind": "unicodeCodePoints",
             "results": results,
-            "properties": {"status": report.status, "summary": report.summary, "complete": report.status != Status::Unknown},
+            "properties": {"status": report.status, "summary": report.summary, "complete": report.failure.is_none()},
         }],
     });
     format!("{log:#}\n")
@@ -107,6 +107,23 @@ fn uri(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Failure, Kind};
+    use crate::report::FailureReport;
+    use jiff::Timestamp;
+
+    #[test]
+    fn a_run_that_failed_midway_is_not_complete() {
+        let mut report = Report::new("audit", "h", Timestamp::UNIX_EPOCH, false);
+        let complete = |report: &Report| -> Value {
+            let log: Value = serde_json::from_str(&render(report)).expect("is JSON");
+            log["runs"][0]["properties"]["complete"].clone()
+        };
+        assert_eq!(complete(&report), true);
+        let failure = Failure::new(Kind::TimeLimit, "too long").into();
+        report.failure = Some(FailureReport::from_error(&failure));
+        report.seal(Timestamp::UNIX_EPOCH);
+        assert_eq!(complete(&report), false);
+    }
 
     #[test]
     fn paths_become_uris() {

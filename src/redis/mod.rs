@@ -44,8 +44,7 @@ pub struct Server {
 impl Server {
     /// Reads the URL, and password and certificates from their files.
     pub fn new(settings: &Redis) -> anyhow::Result<Self> {
-        // The crate's message may repeat the URL, and with it the password.
-        let mut info = settings.url.as_str().into_connection_info().map_err(|_| {
+        let mut info = settings.connection().ok_or_else(|| {
             error::config("[redis] url is not the address of a Redis server")
                 .hint("as in redis://127.0.0.1:6379/0 or redis+unix:///run/redis.sock")
         })?;

@@ -5,8 +5,10 @@ use jiff::Timestamp;
 /// Something to print whole.
 #[derive(Clone, Debug)]
 pub enum Document {
-    /// Printed as it is: a configuration file, a crontab.
+    /// Printed as it is.
     Text(String),
+    /// The same for what was asked for, as a configuration file or a crontab: a quiet run prints it too.
+    Answer(String),
     /// Rows of typed cells.
     Table(Table),
 }

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use document::{Cell, Document, Table};
-pub use reporter::{Ask, Permit, Progress, Reporter, Step};
+pub use reporter::{Ask, Permit, Progress, Reporter, Step, Unit};
 
 use crate::error::{self, Kind};
 use crate::exit;
 pub use crate::exit::Status;
+use crate::text::with_options;
 
 /// The version of the JSON layout; adding keys does not change it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -121,7 +122,7 @@ pub struct Location {
     pub file: String,
     /// Counted from 1.
     pub line: u64,
-    /// In bytes, counted from 1.
+    /// In characters, counted from 1.
     pub column: u64,
 }
 
@@ -321,10 +322,22 @@ pub struct Report {
     pub remembered: BTreeMap<String, Value>,
     /// What is news in it, as far as no channel has delivered that: all that a quiet run prints. `None` where nobody decided.
     #[serde(skip)]
-    pub news: Option<Vec<String>>,
+    pub news: Option<Vec<NewsLine>>,
+    /// Options of the command line, each with a blank behind it, that the next command has to have too.
+    #[serde(skip)]
+    pub options: String,
     /// What this run looked at: an open alert about it that this run did not find again is resolved.
     #[serde(skip)]
     pub examined: Vec<Examined>,
+}
+
+/// One of several lines that a quiet run prints.
+#[derive(Clone, Debug)]
+pub struct NewsLine {
+    /// How urgent it is; `None` where it is over.
+    pub severity: Option<Severity>,
+    /// The line.
+    pub text: String,
 }
 
 /// That a run looked whether a finding holds, whatever the answer was.
@@ -334,6 +347,15 @@ pub struct Examined {
     pub id: &'static str,
     /// About what; `None` for everything that the finding may be about.
     pub subject: Option<String>,
+}
+
+/// The verdict on what was found.
+pub fn status_of(worst: Option<Severity>) -> Status {
+    match worst {
+        Some(Severity::High | Severity::Critical) => Status::Critical,
+        Some(Severity::Medium) => Status::Warning,
+        Some(Severity::Low | Severity::Info) | None => Status::Ok,
+    }
 }
 
 impl Report {
@@ -361,7 +383,17 @@ impl Report {
             documents: Vec::new(),
             remembered: BTreeMap::new(),
             news: None,
+            options: String::new(),
             examined: Vec::new(),
+        }
+    }
+
+    /// Gives the commands in hints the options of this run, for people: without them they would look at another server.
+    pub fn complete_hints(&mut self) {
+        let hints = self.findings.iter_mut().map(|finding| &mut finding.hint);
+        let failure = self.failure.iter_mut().map(|failure| &mut failure.hint);
+        for hint in hints.chain(failure).flatten() {
+            *hint = with_options(hint, &self.options);
         }
     }
 
@@ -383,9 +415,7 @@ impl Report {
         self.status = match (&self.failure, self.worst()) {
             (Some(failure), _) if failure.kind.could_not_start() => Status::Unknown,
             (Some(failure), _) => exit::status_of_failure(failure.kind),
-            (None, Some(Severity::High | Severity::Critical)) => Status::Critical,
-            (None, Some(Severity::Medium)) => Status::Warning,
-            (None, _) => Status::Ok,
+            (None, worst) => status_of(worst),
         };
         self.exit_code = exit::Code::Status(self.status).value();
         if let Some(failure) = &self.failure {

@@ -32,10 +32,19 @@ pub struct Step {
     pub reason: String,
 }
 
+/// What progress is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Rows, keys, pages: things that have no unit.
+    Count,
+}
+
 /// Where progress goes; painted on a terminal, dropped elsewhere.
 pub trait Progress: Send + Sync {
-    /// `done` of `total` units; a total of zero means that it is not known.
-    fn paint(&self, done: u64, total: u64, what: &str);
+    /// `done` of `total`; a total of zero means that it is not known.
+    fn paint(&self, done: u64, total: u64, unit: Unit, what: &str);
     /// Wipes the line.
     fn clear(&self);
 }
@@ -191,9 +200,9 @@ impl Reporter {
     }
 
     /// Paints progress where somebody watches.
-    pub fn progress(&self, done: u64, total: u64, what: &str) {
+    pub fn progress(&self, done: u64, total: u64, unit: Unit, what: &str) {
         if let Some(progress) = &self.progress {
-            progress.paint(done, total, what);
+            progress.paint(done, total, unit, what);
         }
     }
 

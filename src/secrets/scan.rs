@@ -307,7 +307,8 @@ impl Found {
     fn secret(self, path: &str, text: &[u8], lines: &mut Lines<'_>) -> Secret {
         let line = lines.number(self.start);
         let begin = memrchr(b'\n', &text[..self.secret.start]).map_or(0, |at| at + 1);
-        let column = (self.secret.start - begin) as u64 + 1;
+        let before = String::from_utf8_lossy(&text[begin..self.secret.start]);
+        let column = before.chars().count() as u64 + 1;
         let mut hasher = blake3::Hasher::new_derive_key("empire-maint 2026 place of a secret");
         let around = line_around(text, self.secret.start, self.secret.end);
         let offset = around.as_ptr() as usize - text.as_ptr() as usize;

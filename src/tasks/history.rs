@@ -67,6 +67,11 @@ impl Since {
             return Ok(Self::Here(time));
         }
         let span = text.parse().map_err(|why: String| {
+            // What is written as a day is meant as one.
+            let why = match text.contains(['-', ':']) {
+                true => format!("'{}' is no day and no time", text.escape_debug()),
+                false => why,
+            };
             usage(why).hint("as in --since 7d, 2026-11-24 or 2026-11-24T03:00:00Z")
         })?;
         Ok(Self::Ago(span))

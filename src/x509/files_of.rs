@@ -107,7 +107,7 @@ fn add_below(folder: &Path, deeper: usize, found: &mut Below) -> anyhow::Result<
         let half = whole && (name == "cert.pem" || name == "chain.pem");
         let ending = path.extension().and_then(|ending| ending.to_str());
         // Beside each certificate usually lies its key.
-        if matches!(ending, Some("pem" | "crt" | "cer")) && !half && !is_key(&path) {
+        if matches!(ending, Some("pem" | "crt" | "cer" | "der")) && !half && !is_key(&path) {
             found.push((path, Ok(())));
         }
         anyhow::ensure!(

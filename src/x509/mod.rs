@@ -11,12 +11,13 @@ mod names;
 mod served;
 mod watch;
 
+pub use crate::config::sections::Endpoint;
 pub use certificate::{Certificate, Key};
 pub use chain::{Authorities, Defect, flaws};
 pub use files_of::authorities_of;
 pub use judge::{file_not_served, is_meant, judge};
 pub use life::{Stage, stage};
-pub use served::{Endpoint, served};
+pub use served::served;
 pub use watch::{Place, Seen, Watched};
 
 /// Certificates that one chain may have.

@@ -1,7 +1,7 @@
 //! The chain that a server shows, whatever it is worth: an expired one must be read to be reported.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,67 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
 use super::{Certificate, MOST};
-use crate::error::{Failure, config};
+use crate::config::sections::Endpoint;
 use crate::sys::sockets;
-
-/// Where TLS is spoken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The name that is asked for, where it is not the host.
-    name: Option<String>,
-    host: String,
-    port: u16,
-    smtp: bool,
-}
-
-impl Endpoint {
-    /// The name that its clients use; `None` for an address of this machine, by which nobody else knows it.
-    pub fn name(&self) -> Option<&str> {
-        if let Some(name) = &self.name {
-            return Some(name);
-        }
-        let local = self.host.eq_ignore_ascii_case("localhost")
-            || self
-                .host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        (!local).then_some(self.host.as_str())
-    }
-}
-
-impl std::str::FromStr for Endpoint {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Failure> {
-        let (smtp, rest) = match text.strip_prefix("smtp:") {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        let (name, rest) = match rest.split_once('@') {
-            Some((name, rest)) if ServerName::try_from(name).is_ok() => {
-                (Some(name.to_owned()), rest)
-            }
-            Some(_) => (None, ""),
-            None => (None, rest),
-        };
-        let parts = rest
-            .rsplit_once(':')
-            .and_then(|(host, port)| Some((host, port.parse().ok()?)));
-        match parts {
-            Some((host, port)) if !host.is_empty() => Ok(Self {
-                name,
-                host: host.trim_matches(['[', ']']).to_owned(),
-                port,
-                smtp,
-            }),
-            _ => Err(
-                config(format!("[certs] endpoints: '{text}' is no endpoint")).hint(
-                    "as in \"host:443\", \"smtp:host:25\" or \"www.example.org@127.0.0.1:443\"",
-                ),
-            ),
-        }
-    }
-}
 
 /// The chain that the server at the endpoint shows, leaf first; the whole conversation has ended after `limit`.
 pub fn served(endpoint: &Endpoint, limit: Duration) -> anyhow::Result<Vec<Certificate>> {
@@ -91,7 +32,7 @@ pub fn served(endpoint: &Endpoint, limit: Duration) -> anyhow::Result<Vec<Certif
         .with_custom_certificate_verifier(Arc::clone(&seen) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
     let name = endpoint
-        .name
+        .asked_for
         .clone()
         .unwrap_or_else(|| endpoint.host.clone());
     let name = ServerName::try_from(name)?;

@@ -65,12 +65,12 @@ impl Watched {
         };
         Ok(Self {
             files: absolute(&settings.files)?,
-            named: config.origin("certs", Some("files")) != Origin::Default,
+            named: config.origin("certs", &["files"]) != Origin::Default,
             endpoints: settings
                 .endpoints
                 .iter()
-                .map(|text| Ok((text.clone(), text.parse()?)))
-                .collect::<anyhow::Result<_>>()?,
+                .filter_map(|text| Some((text.clone(), text.parse().ok()?)))
+                .collect(),
             roots: absolute(&settings.roots)?,
             renewed: settings.renew_command.is_some(),
         })

@@ -878,3 +878,22 @@ fn health_says_the_same() {
     );
     assert_eq!(ours["findings"], theirs["findings"]);
 }
+
+#[test]
+fn a_folder_is_looked_through_for_der_too_and_what_cannot_be_read_is_no_chain() {
+    let folder = folder();
+    let place = folder.path().join("several");
+    std::fs::create_dir(&place).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args(["x509", "-outform", "der", "-in"])
+        .arg(folder.path().join("leaf.pem"))
+        .arg("-out")
+        .arg(place.join("leaf.der"))
+        .output();
+    assert!(made.unwrap().status.success());
+    std::fs::write(place.join("broken.pem"), "nothing").unwrap();
+    let (_, report) = watched(folder.path(), &[&place], &[]).json("certs");
+    let summary = report["summary"].as_str().unwrap();
+    assert!(summary.starts_with("1 chain, "), "{summary}");
+    assert!(summary.ends_with("; 1 cannot be read"), "{summary}");
+}

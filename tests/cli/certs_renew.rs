@@ -125,6 +125,10 @@ fn what_is_not_due_is_left_alone_unless_it_is_forced() {
         (0, "", 0),
         "{report:#}"
     );
+    // A dry run that lists nothing does not speak of a list.
+    let (_, report) = server.json("certs --renew --dry-run");
+    let summary = report["summary"].as_str().unwrap();
+    assert!(summary.starts_with("no renewal is due; "), "{summary}");
     // certbot ends 0 and does nothing where nothing is due: so it does here when forced.
     let lazy = site.server("true", RELOAD, &[site.live.endpoint()]);
     let (code, report) = lazy.json("certs --renew --force");

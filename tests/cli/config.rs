@@ -20,6 +20,95 @@ fn init_writes_what_check_accepts_and_show_explains() {
     assert!(bare.out.contains("# default"), "{}", bare.out);
 }
 
+/// Blocks of the file that `config init` writes: header, comment and keys.
+fn blocks(text: &str) -> Vec<String> {
+    let all = text.split("\n\n").skip(1);
+    all.map(str::to_owned).collect()
+}
+
+/// The block with what is commented out in it: lines that are TOML.
+fn uncommented(block: &str) -> String {
+    let is_toml = |line: &str| {
+        line.starts_with('[')
+            || line
+                .split_once(" = ")
+                .is_some_and(|(key, _)| !key.contains(' '))
+    };
+    let lines = block.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if is_toml(rest) => rest,
+        _ => line,
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    // Keys of TLS are for an address of TLS.
+    text.replace("redis://", "rediss://")
+}
+
+#[test]
+fn what_init_comments_out_can_be_taken() {
+    let text = Server::empty().run("config init").expect(0).out;
+    let accepted = |text: &str, code: i32| {
+        let ran = Server::empty().raw_config(text).run("config check");
+        assert_eq!(ran.code, code, "{text}: {ran:?}");
+    };
+    let blocks = blocks(&text);
+    for block in &blocks {
+        let all = text.replace(block, &uncommented(block));
+        match block.contains("[[alerts.") {
+            // A channel that no route names is worth a word; a route without its channel is wrong.
+            true if block.contains("[[alerts.channel]]") => accepted(&all, 1),
+            true => accepted(&all, 3),
+            false => accepted(&all, 0),
+        }
+    }
+    let all: Vec<_> = blocks.iter().map(|block| uncommented(block)).collect();
+    assert!(
+        all.iter()
+            .zip(&blocks)
+            .filter(|(one, other)| one != other)
+            .count()
+            > 10
+    );
+    // Only the one for chat has no route.
+    accepted(&all.join("\n\n"), 1);
+    for kind in ["mail", "slack", "command"] {
+        assert!(text.contains(&format!("# kind = \"{kind}\"")), "{kind}");
+    }
+}
+
+/// What a server may not have is no problem with the file as it is written, as it is none without a file.
+#[test]
+fn a_calm_server_stays_calm_with_what_init_writes() {
+    let server = Server::new();
+    let own = std::fs::read_to_string(server.config_path()).unwrap();
+    let text = server.run("config init").expect(0).out;
+    let mut written = Vec::new();
+    // The operator's own root, state and databases, as the README has it.
+    for block in blocks(&text) {
+        let is_own = ["[app]", "[state]", "[[database]]", "[schedule]"];
+        if !is_own
+            .iter()
+            .any(|header| block.lines().any(|line| line == *header))
+        {
+            written.push(block);
+        }
+    }
+    let server = server.raw_config(&format!("{own}\n{}", written.join("\n\n")));
+    server.run("config check").expect(0);
+    server.run("backup").expect(0);
+    for line in [
+        "data-clean",
+        "health --check redis,certs,errors,logins,app-errors",
+    ] {
+        let (_, report) = server.json(line);
+        let findings = report["findings"].as_array().unwrap();
+        let loud: Vec<_> = findings
+            .iter()
+            .filter(|one| one["severity"] != "info")
+            .collect();
+        assert!(loud.is_empty(), "{line}: {loud:#?}");
+    }
+}
+
 #[test]
 fn what_show_prints_is_a_configuration_that_says_the_same() {
     let server = Server::new().config(
@@ -93,10 +182,157 @@ fn impossible_values_are_refused_with_their_line() {
         let server = Server::empty().config(lines);
         let before = server.fingerprint(&server.root());
         let ran = server.run("backup").expect(3);
+        server.run("config check").expect(3);
         assert!(ran.err.contains(word), "{lines}: {}", ran.err);
         assert!(ran.err.contains("error") && ran.out.is_empty());
         assert_eq!(server.fingerprint(&server.root()), before);
     }
+}
+
+/// Values that no task can use, in sections that a backup can do without: it is made, and says so; `config check` refuses them.
+#[test]
+fn impossible_values_elsewhere_are_refused_by_check_with_their_line() {
+    let rule = "[[data_clean.rule]]\nname = \"a\"\ntable = \"t\"\ncolumn = \"c\"\nolder_than = \"90d\"\naction = \"delete\"\ndatabase = \"app_bd\"";
+    for (lines, words) in [
+        (
+            "[[health.mount]]\npath = \"/\"\nmedium = nan",
+            &["config.toml:13", "medium", "nan"][..],
+        ),
+        (
+            "[[health.mount]]\npath = \"/\"\nmedium = 95\nhigh = 15\ncritical = -4",
+            &["health.mount", "95, 15, -4", "must rise"],
+        ),
+        (
+            "[health]\nhttp_timeout = \"0s\"",
+            &["config.toml:12", "http_timeout"],
+        ),
+        (
+            "[health]\nlogin_paths = [\"\"]",
+            &["config.toml:12", "login_paths"],
+        ),
+        ("[health]\nuptime_pct = -1", &["uptime_pct"]),
+        ("[verify]\nrow_tolerance_pct = -1", &["row_tolerance_pct"]),
+        (
+            "[verify]\nrow_tolerance_pct = inf",
+            &["config.toml:12", "row_tolerance_pct"],
+        ),
+        (
+            "[verify]\nscratch_dir = \"\"",
+            &["config.toml:12", "scratch_dir", "empty path"],
+        ),
+        (
+            "[verify]\nscratch_dir = \"/a\\u0000b\"",
+            &["config.toml:12", "scratch_dir", "NUL"],
+        ),
+        (
+            "[verify]\nscratch_dir = \"/a\\nb\"",
+            &["config.toml:12", "scratch_dir", "control characters"],
+        ),
+        (
+            "[redis]\nurl = \"x\"",
+            &["config.toml:12", "key url", "Redis"],
+        ),
+        (
+            "[certs]\nendpoints = [\"\", \"a:b:c\"]",
+            &["config.toml:12", "endpoints", "no endpoint"],
+        ),
+        (
+            "[audit]\nids_command = [\"\"]",
+            &["config.toml:12", "ids_command", "no program"],
+        ),
+        (
+            "[audit]\nids_command = []",
+            &["config.toml:12", "ids_command", "no program"],
+        ),
+        (
+            rule,
+            &[
+                "config.toml:17",
+                "key database",
+                "app_bd",
+                "did you mean 'app_db'?",
+            ],
+        ),
+        (
+            "[rag]\ndatabase = \"nosuch\"",
+            &["config.toml:12", "key database", "nosuch"],
+        ),
+        (
+            "[optimize]\nvacuum_anyway = [\"nosuch\"]",
+            &["config.toml:12", "key vacuum_anyway", "nosuch"],
+        ),
+        (
+            "[access_audit]\ndatabase = \"nosuch\"",
+            &["config.toml:12", "key database", "nosuch"],
+        ),
+    ] {
+        let server = Server::new().config(lines);
+        let ran = server.run("config check").expect(3);
+        for word in words {
+            assert!(ran.err.contains(word), "{lines}: {word}: {}", ran.err);
+        }
+        let (code, report) = server.json("backup");
+        assert_eq!(server.list("app_db").len(), 1, "{lines}");
+        // What a backup reads itself is not told to it.
+        let section = lines.trim_matches('[').split(['.', ']']).next().unwrap();
+        assert_eq!(code, 2, "{lines}: {report:#}");
+        assert_eq!(finding_ids(&report, section), ["config.invalid"], "{lines}");
+    }
+    // Those of [app] and of the databases stop no backup either.
+    for (lines, words) in [
+        ("stop = []", &["config.toml:2", "key stop", "no program"]),
+        (
+            "listen = \"x\"",
+            &["config.toml:2", "key listen", "no address"],
+        ),
+        (
+            "health_url = \"localhost\"",
+            &["config.toml:2", "key health_url", "http"],
+        ),
+    ] {
+        let server = Server::new().app(lines);
+        let ran = server.run("config check").expect(3);
+        for word in words {
+            assert!(ran.err.contains(word), "{lines}: {word}: {}", ran.err);
+        }
+        server.run("backup").expect(0);
+    }
+    let server =
+        Server::new().config("[[database]]\nname = \"twice\"\npath = \"data/../data/app.db\"");
+    let ran = server.run("config check").expect(3);
+    assert!(
+        ran.err.contains("config.toml:13, key path") || ran.err.contains("config.toml:13 in"),
+        "{}",
+        ran.err
+    );
+    server.run("backup").expect(0);
+    // The task that needs it names the line too.
+    let server = Server::new().config(rule);
+    let ran = server.run("data-clean").expect(3);
+    assert!(ran.err.contains("config.toml:17"), "{}", ran.err);
+}
+
+#[test]
+fn show_says_of_each_key_of_a_table_where_it_came_from() {
+    let server = Server::new().config("[health]\ndisk_pct = { high = 92 }");
+    let shown = server.run("config show").expect(0).out;
+    let line = |key: &str| {
+        let found = shown.lines().find(|line| line.starts_with(key));
+        found.unwrap_or_else(|| panic!("{key}: {shown}")).to_owned()
+    };
+    assert!(
+        line("disk_pct.high = 92").contains("config.toml:12"),
+        "{shown}"
+    );
+    assert!(
+        line("disk_pct.medium = 80").ends_with("# default"),
+        "{shown}"
+    );
+    let (_, report) = server.json("config show");
+    assert_eq!(
+        report["data"]["health"]["disk_pct.critical"]["origin"],
+        "default"
+    );
 }
 
 #[test]

@@ -627,3 +627,15 @@ fn bad_configuration() {
     let ran = server.run("gpu").expect(3);
     assert!(ran.err.contains("memory_pct"), "{}", ran.err);
 }
+
+#[test]
+fn a_library_that_is_none_is_named() {
+    let server = Server::empty().config("[gpu]\nnvml_library = \"/etc/passwd\"");
+    let ran = server.run("gpu").expect(3);
+    assert!(
+        ran.err
+            .contains("[gpu] nvml_library /etc/passwd cannot be loaded"),
+        "{}",
+        ran.err
+    );
+}

@@ -210,4 +210,6 @@ fn a_task_that_there_is_not_is_no_empty_list_and_a_day_is_a_time() {
         assert_eq!(found, runs, "{since}");
     }
     server.run("history --since yesterday").expect(3);
+    let ran = server.run("history --since 2026-11-31").expect(3);
+    assert!(ran.err.contains("no day and no time"), "{}", ran.err);
 }

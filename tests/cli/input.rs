@@ -94,17 +94,17 @@ fn a_configuration_that_makes_no_sense_is_one_error() {
         (
             "escaped ones in a name",
             b"[[database]]\nname = \"a\\u001b[2J\"\npath = \"x\"\n".to_vec(),
-            "cannot start a file name",
+            "cannot be a part of file names",
         ),
         (
             "a line break in a name",
             b"[[database]]\nname = \"a\\nb\"\npath = \"x\"\n".to_vec(),
-            "cannot start a file name",
+            "cannot be a part of file names",
         ),
         (
             "a slash in a name",
             b"[[database]]\nname = \"a/b\"\npath = \"x\"\n".to_vec(),
-            "cannot start a file name",
+            "cannot be a part of file names",
         ),
         (
             "no name",

@@ -15,7 +15,11 @@ fn quiet_is_silent_when_all_is_well_and_says_first_what_matters() {
         "{}",
         bad.out
     );
-    assert!(lines[1].starts_with("next: "), "{}", bad.out);
+    assert!(
+        lines[1].starts_with("next: empire-maint --config "),
+        "{}",
+        bad.out
+    );
     assert!(bad.err.is_empty());
     let well = Server::new();
     let ran = well.run("backup --quiet").expect(0);
@@ -26,6 +30,63 @@ fn quiet_is_silent_when_all_is_well_and_says_first_what_matters() {
         "{}",
         refused.out
     );
+}
+
+/// `schedule crontab -q | crontab -` must not install an empty one.
+#[test]
+fn a_text_is_an_answer_that_quiet_does_not_keep_back() {
+    let server = Server::new();
+    for line in [
+        "config init",
+        "config show",
+        "schedule crontab",
+        "runbook show restore",
+        "completions bash",
+        "man backup",
+        "schema",
+        "help backup",
+    ] {
+        let loud = server.run(line).expect(0).out;
+        let quiet = server.run(&format!("{line} --quiet")).expect(0);
+        assert!(!loud.is_empty() && quiet.out == loud, "{line}");
+        assert_eq!(quiet.err, "", "{line}");
+    }
+}
+
+/// What another task found and nobody has heard is news of the run that tells it: the first line is about that.
+#[test]
+fn the_first_line_is_about_the_worst_that_follows() {
+    let server = Server::new().config("[[database]]\nname = \"gone\"\npath = \"data/gone.db\"");
+    server.run("backup").expect(2);
+    let ran = server.run("verify-backup app_db --quiet").expect(0);
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert!(
+        lines[0].contains(" verify-backup CRITICAL: "),
+        "{}",
+        ran.out
+    );
+    assert!(lines[0].contains("(new) gone: "), "{}", ran.out);
+    let next = format!(
+        "next: empire-maint --config {} alerts list",
+        server.config_path().display()
+    );
+    assert_eq!(lines[1], next, "{}", ran.out);
+}
+
+#[test]
+fn the_second_line_is_a_command_that_looks_at_the_same_server() {
+    let server = Server::empty();
+    let ran = server.run("backup --quiet").expect(2);
+    let lines: Vec<_> = ran.out.lines().collect();
+    let begin = format!(
+        "next: empire-maint --config {} ",
+        server.config_path().display()
+    );
+    assert!(lines[1].starts_with(&begin), "{}", ran.out);
+    assert!(lines[2].starts_with("hint: "), "{}", ran.out);
+    let typed = lines[1].strip_prefix("next: empire-maint ").unwrap();
+    let next = server.run(typed.split_once(' ').unwrap().1.split_once(' ').unwrap().1);
+    assert_ne!(next.code, 3, "{next:?}");
 }
 
 #[test]
@@ -132,4 +193,28 @@ fn help_and_version_are_answers() {
             .out
             .contains("--stop-app")
     );
+    for (line, word) in [
+        ("--help --json", "verify-backup"),
+        ("--version --json", "empire-maint "),
+        ("restore --help --json", "--stop-app"),
+    ] {
+        let report = server.run(line).expect(0).json();
+        let text = report["data"]["text"].as_str().unwrap();
+        assert!(text.contains(word), "{line}: {text}");
+    }
+}
+
+#[test]
+fn what_this_version_lacks_is_no_typo_of_something_else() {
+    let server = Server::empty();
+    for name in ["compliance", "capacity", "review", "rotate-logs"] {
+        let ran = server.run(name).expect(3);
+        let says = format!("this version has no {name} yet");
+        assert!(ran.err.contains(&says), "{}", ran.err);
+        assert!(!ran.err.contains("similar"), "{}", ran.err);
+    }
+    let ran = server.run("backpu").expect(3);
+    assert!(ran.err.contains("'backup'"), "{}", ran.err);
+    let ran = server.run("backup --timeout 0s").expect(3);
+    assert!(ran.err.contains("--timeout"), "{}", ran.err);
 }

@@ -1,10 +1,11 @@
 //! The procedures: filled in with this server's own words, and nothing in them that cannot be typed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use crate::docs::lines_of;
-use crate::support::Server;
+use crate::support::{Ran, Server};
 
 const NAMES: [&str; 8] = [
     "start-stop",
@@ -177,13 +178,16 @@ fn ones_own_beat_the_built_in_ones() {
         list.contains("coffee") && list.contains("Ours") && list.contains("books/restore.md"),
         "{list}"
     );
+    let rows: Vec<_> = list.lines().filter(|line| line.starts_with("  ")).collect();
+    let rows = rows.join("\n");
     assert!(
-        !list.contains("link")
+        !rows.contains("link")
             && !list.contains("notes")
-            && !list.contains("b ad")
+            && !rows.contains("b ad")
             && !list.contains("secret"),
         "{list}"
     );
+    assert!(list.contains("left out: b ad.md, link.md"), "{list}");
     assert!(
         list.contains("large") && list.contains("larger than 1048576 bytes"),
         "{list}"
@@ -213,4 +217,39 @@ fn a_wrong_configuration_is_refused() {
         "{}",
         ran.err
     );
+}
+
+/// Root does not use a configuration that belongs to somebody else, and that somebody needs no root.
+#[test]
+fn whose_configuration_it_is_runs_the_commands() {
+    const USER: u32 = 23_456;
+    let server = Server::new();
+    let shown = server.run("runbook show restore").expect(0).out;
+    let owner = std::fs::metadata(server.config_path()).unwrap().uid();
+    assert_eq!(shown.contains("sudo empire-maint"), owner == 0, "{shown}");
+    if !server.give_to(USER) {
+        return;
+    }
+    std::os::unix::fs::chown(server.config_path(), Some(USER), None).unwrap();
+    let mut command = server.command_as(USER, ["runbook", "show", "restore"]);
+    let shown = Ran::of(&mut command).expect(0).out;
+    assert!(!shown.contains("sudo empire-maint"), "{shown}");
+    assert!(shown.contains(" empire-maint --config "), "{shown}");
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let server = Server::new().config("[runbooks]\ndir = \"nix\"");
+    let listed = server.run("runbook list").expect(0).out;
+    assert!(
+        listed.contains("there is no ") && listed.contains("/nix"),
+        "{listed}"
+    );
+    let folder = server.root().join("nix");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["own.md", "a b.md", "ITSELF.MD"] {
+        std::fs::write(folder.join(name), "# Own\n").unwrap();
+    }
+    let listed = server.run("runbook list").expect(0).out;
+    assert!(listed.contains("left out: ITSELF.MD, a b.md"), "{listed}");
 }

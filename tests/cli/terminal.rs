@@ -117,3 +117,17 @@ fn progress_is_painted_on_a_terminal_and_nowhere_else() {
     let ran = server.run("backup").expect(0);
     assert!(!ran.err.contains("backing up"), "{}", ran.err);
 }
+
+#[test]
+fn rows_are_counted_and_are_no_bytes() {
+    let server = Server::empty();
+    fill(&server.database(), 20_000);
+    let server = server.config(
+        "[[data_clean.rule]]\nname = \"old\"\ndatabase = \"app_db\"\ntable = \"users\"\ncolumn = \"last_login\"\nolder_than = \"0s\"\naction = \"delete\"\nmax_fraction = 1.0",
+    );
+    server.run("backup").expect(0);
+    let (code, shown) = at_terminal(&server, "data-clean --yes", "");
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("rows of users: "), "{shown}");
+    assert!(!shown.contains("B/s"), "{shown}");
+}

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
+use crate::config::Config;
 use crate::error::{self, Failure};
 use crate::units::{CalendarSpan, Length};
 
@@ -224,6 +225,13 @@ impl Section for AccessAudit {
             )));
         }
         self.working().map(|_| ())
+    }
+
+    fn review(&self, config: &Config) -> Result<(), Failure> {
+        match &self.database {
+            Some(name) => config.require_database(Self::NAME, &["database"], name),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Section;
+use super::values::names_program;
 use crate::config::Secret;
 use crate::error::{self, Failure};
 use crate::report::Severity;
@@ -55,7 +56,7 @@ pub struct Channel {
     pub smtp_url: Option<String>,
     /// mail: hand it to the local sendmail instead
     #[serde(default)]
-    #[schemars(example = true)]
+    #[schemars(example = false)]
     pub sendmail: bool,
     /// mail: STARTTLS with smtp://: auto (where it is offered, and then any certificate will do, unless there is a ca_file; with a password as required), required (with a certificate that is proven, or no mail), never
     #[serde(default)]
@@ -63,12 +64,15 @@ pub struct Channel {
     pub starttls: StartTls,
     /// mail: name to log in with
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"empire-maint")]
     pub username: Option<String>,
     /// mail: its password; better in password_file
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
     /// mail: a file whose first line is the password; may begin with $CREDENTIALS_DIRECTORY
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "super::values::path")]
+    #[schemars(example = &"/etc/empire-maint/mail-password")]
     pub password_file: Option<PathBuf>,
     /// mail: sender
     #[serde(
@@ -96,6 +100,7 @@ pub struct Channel {
     /// slack: a file whose first line is the webhook
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/slack-url")]
+    #[serde(deserialize_with = "super::values::path")]
     pub url_file: Option<PathBuf>,
     /// command: an argument list; gets the message as JSON on standard input
     #[serde(
@@ -107,9 +112,11 @@ pub struct Channel {
     pub command: Vec<String>,
     /// certificates to trust instead of the system's
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "super::values::path")]
+    #[schemars(example = &"/etc/empire-maint/ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// how long one attempt may take
-    #[serde(default = "ten_seconds", deserialize_with = "some_time")]
+    #[serde(default = "ten_seconds", deserialize_with = "super::values::some_time")]
     #[schemars(example = &"10s")]
     pub timeout: Length,
 }
@@ -178,11 +185,12 @@ pub struct Ping {
     /// a file whose first line is the template
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/ping-url")]
+    #[serde(deserialize_with = "super::values::path")]
     pub url_template_file: Option<PathBuf>,
     /// for these tasks; * stands for any text
     pub tasks: Vec<String>,
     /// how long one ping may take
-    #[serde(deserialize_with = "some_time")]
+    #[serde(deserialize_with = "super::values::some_time")]
     pub timeout: Length,
 }
 
@@ -281,14 +289,6 @@ fn program<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
             )))
         }
         _ => Ok(list),
-    }
-}
-
-fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Length, D::Error> {
-    let length = Length::deserialize(deserializer)?;
-    match length.0.is_zero() {
-        true => Err(de::Error::custom("in no time nothing can be sent")),
-        false => Ok(length),
     }
 }
 
@@ -395,7 +395,7 @@ impl Channel {
             ChannelKind::Slack if self.url.is_none() && self.url_file.is_none() => {
                 wrong("needs url_file (or url)")
             }
-            ChannelKind::Command if self.command.is_empty() => {
+            ChannelKind::Command if !names_program(&self.command) => {
                 wrong("needs command, an argument list")
             }
             _ => Ok(()),

@@ -6,12 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
+use super::values::names_program;
+use crate::config::Config;
+use crate::error::Failure;
 
 /// The application that is looked after.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct App {
     /// relative paths below start here
+    #[serde(deserialize_with = "super::values::path")]
     pub root: PathBuf,
     /// answers 200 when the application is well
     pub health_url: String,
@@ -77,6 +81,43 @@ impl App {
     }
 }
 
+impl App {
+    /// Host and port of `listen`.
+    pub fn listens_at(&self) -> Option<(String, u16)> {
+        let (host, port) = self.listen.rsplit_once(':')?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        Some((host, port.parse().ok()?))
+    }
+}
+
 impl Section for App {
     const NAME: &'static str = "app";
+
+    fn review(&self, config: &Config) -> Result<(), Failure> {
+        let wrong = |key: &str, message: String| config.impossible(Self::NAME, &[key], &message);
+        if self.listens_at().is_none() {
+            let message = format!("\"{}\" is no address with a port", self.listen);
+            return Err(wrong("listen", message).hint("as in \"0.0.0.0:3000\""));
+        }
+        let rest = self.health_url.split_once("://");
+        if !rest.is_some_and(|(scheme, rest)| {
+            ["http", "https"].contains(&scheme) && !rest.is_empty() && !rest.starts_with('/')
+        }) {
+            let message = format!("\"{}\" is neither http:// nor https://", self.health_url);
+            return Err(wrong("health_url", message));
+        }
+        if self.service.trim().is_empty() {
+            return Err(wrong("service", "it names no unit".into()));
+        }
+        for (key, command) in [
+            ("stop", &self.stop),
+            ("start", &self.start),
+            ("reload", &self.reload),
+        ] {
+            if command.as_ref().is_some_and(|list| !names_program(list)) {
+                return Err(wrong(key, "it names no program".into()));
+            }
+        }
+        Ok(())
+    }
 }

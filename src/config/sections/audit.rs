@@ -16,6 +16,7 @@ use crate::report::Severity;
 #[serde(default, deny_unknown_fields)]
 pub struct Audit {
     /// the Node project, where its package.json is
+    #[serde(deserialize_with = "super::values::path")]
     pub project: PathBuf,
     /// advisories of less than this are not findings: low, moderate, high or critical
     pub npm_level: NpmLevel,
@@ -26,26 +27,33 @@ pub struct Audit {
     /// where node and npm are, when they are not where the system has its programs
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/opt/node/bin")]
+    #[serde(deserialize_with = "super::values::path")]
     pub node_bin: Option<PathBuf>,
     /// folders and files that are looked through for secrets
+    #[serde(deserialize_with = "super::values::path")]
     pub sources: Vec<PathBuf>,
     /// what is left out of them
+    #[serde(deserialize_with = "super::values::path")]
     pub exclude: Vec<PathBuf>,
     /// leave out what a .gitignore names too; a server's own .env usually is in one
     pub gitignore: bool,
     /// a file of rules in gitleaks' format, in place of the built-in ones unless it extends them
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"gitleaks.toml")]
+    #[serde(deserialize_with = "super::values::path")]
     pub rules: Option<PathBuf>,
     /// findings that somebody has accepted, with who, why and until when
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"audit-baseline.toml")]
+    #[serde(deserialize_with = "super::values::path")]
     pub baseline: Option<PathBuf>,
     /// one line a request: common, combined, morgan, nginx's JSON or pino's
+    #[serde(deserialize_with = "super::values::path")]
     pub access_log: PathBuf,
     /// so many answers 401 and 403 to one address in a minute are a finding
     pub denied_per_minute: u64,
     /// where sshd and sudo write; without that file the system's journal is asked
+    #[serde(deserialize_with = "super::values::path")]
     pub auth_log: PathBuf,
     /// so many failed ssh logins from one address in a minute are a finding
     pub auth_failures_per_minute: u64,
@@ -54,6 +62,7 @@ pub struct Audit {
     /// an intrusion test: it found something where it does not end with 0
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = ["/usr/sbin/rkhunter", "--check", "--skip-keypress", "--report-warnings-only"])]
+    #[serde(deserialize_with = "super::values::program")]
     pub ids_command: Option<Vec<String>>,
 }
 

@@ -13,6 +13,7 @@ use crate::units::{Bytes, Length};
 #[serde(default, deny_unknown_fields)]
 pub struct Backup {
     /// where backups are written
+    #[serde(deserialize_with = "super::values::path")]
     pub dir: PathBuf,
     /// the one level so far; at most 15% larger than gzip -6
     pub level: Level,
@@ -64,6 +65,7 @@ pub struct Keep {
 pub struct FileSource {
     /// a file or folder; links in it are stored as links
     #[schemars(example = &"certs")]
+    #[serde(deserialize_with = "super::values::path")]
     pub path: PathBuf,
 }
 

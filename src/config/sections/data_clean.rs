@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Section;
+use super::database::NAME_RULE;
+use crate::config::{Config, Origin};
 use crate::error::{self, Failure};
 use crate::units::CalendarSpan;
 
@@ -93,7 +95,7 @@ fn plain_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
         || !name.chars().all(fine)
     {
         return Err(de::Error::custom(format!(
-            "'{}' cannot start a file name: use letters, digits, '_', '-', '.'",
+            "'{}' cannot be a part of file names: {NAME_RULE}",
             name.escape_debug()
         )));
     }
@@ -207,6 +209,18 @@ impl Section for DataClean {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// The plan's own rules are for what is there; one that somebody wrote is not.
+    fn review(&self, config: &Config) -> Result<(), Failure> {
+        if config.origin(Self::NAME, &["rule"]) == Origin::Default {
+            return Ok(());
+        }
+        for (at, rule) in self.rule.iter().enumerate() {
+            let place = ["rule", &at.to_string(), "database"];
+            config.require_database(Self::NAME, &place, &rule.database)?;
         }
         Ok(())
     }

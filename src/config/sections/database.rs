@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Section;
+use crate::config::Config;
 use crate::error::{self, Failure};
+use crate::sys::files;
 
 /// All of them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +24,7 @@ pub struct Database {
     #[serde(deserialize_with = "file_name_part")]
     pub name: String,
     /// the database file
+    #[serde(deserialize_with = "super::values::path")]
     pub path: PathBuf,
     /// a database without these tables is not backed up but reported
     #[serde(default)]
@@ -39,6 +42,10 @@ fn example_freshness() -> BTreeMap<&'static str, &'static str> {
 /// Names that the program uses for what it always takes along.
 pub const RESERVED: [&str; 2] = ["journal", "files"];
 
+/// What a name that becomes a part of file names may hold.
+pub const NAME_RULE: &str =
+    "use letters, digits, '_', '-', '.', not '-' or '.' first, and at most 100 bytes";
+
 fn file_name_part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     let fine = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
@@ -48,7 +55,7 @@ fn file_name_part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
         || !name.chars().all(fine)
     {
         return Err(de::Error::custom(format!(
-            "'{}' cannot start a file name: use letters, digits, '_', '-', '.'",
+            "'{}' cannot be a part of file names: {NAME_RULE}",
             name.escape_debug()
         )));
     }
@@ -95,6 +102,28 @@ impl Section for Databases {
                     database.path.display()
                 )));
             }
+        }
+        Ok(())
+    }
+
+    /// One file that is written in two ways. Two backups of it do no harm, so that this stops none.
+    fn review(&self, config: &Config) -> Result<(), Failure> {
+        let mut seen: Vec<(&str, PathBuf, Option<files::Identity>)> = Vec::new();
+        for (at, database) in self.0.iter().enumerate() {
+            let Ok(path) = config.path(&database.path) else {
+                return Ok(());
+            };
+            let path: PathBuf = path.components().collect();
+            let identity = files::identity(&path).ok().flatten();
+            let is_same = |other: &&(&str, PathBuf, Option<files::Identity>)| {
+                other.1 == path || (identity.is_some() && other.2 == identity)
+            };
+            if let Some((other, ..)) = seen.iter().find(is_same) {
+                let message = format!("this is the file of the [[database]] '{other}' too");
+                let place = [&at.to_string(), "path"];
+                return Err(config.impossible(Self::NAME, &place, &message));
+            }
+            seen.push((&database.name, path, identity));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
+use super::values::names_program;
 use crate::error::{Failure, config};
 use crate::units::Length;
 
@@ -14,12 +15,14 @@ use crate::units::Length;
 #[serde(default, deny_unknown_fields)]
 pub struct Deps {
     /// where the project is copied to be fixed and tested; its owner must be able to get there
+    #[serde(deserialize_with = "super::values::path")]
     pub scratch_dir: PathBuf,
     /// what lies in the project's folder and is not copied; databases and backups never are
     pub leave_out: Vec<String>,
     /// tests the copy, as the project's owner
     pub test_command: Vec<String>,
     /// how long one test may take
+    #[serde(deserialize_with = "super::values::some_time")]
     pub test_timeout: Length,
     /// packages' own scripts do not run
     pub ignore_scripts: bool,
@@ -49,7 +52,7 @@ impl Section for Deps {
     const NAME: &'static str = "deps";
 
     fn check(&self) -> Result<(), Failure> {
-        if self.test_command.is_empty() {
+        if !names_program(&self.test_command) {
             return Err(config("[deps] test_command is empty").hint("as in [\"npm\", \"test\"]"));
         }
         match &self.node_end_of_life {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
+use super::values::names_program;
 use crate::error::{self, Failure};
 use crate::units::Length;
 
@@ -24,8 +25,10 @@ pub struct Gpu {
     /// NVIDIA's library; only where it is not found by itself
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1")]
+    #[serde(deserialize_with = "super::values::path")]
     pub nvml_library: Option<PathBuf>,
     /// where the kernel's messages are: its own device, or a file that syslog writes them into
+    #[serde(deserialize_with = "super::values::path")]
     pub kernel_log: PathBuf,
     /// an argument list that --benchmark runs; the last number that it prints, without commas in it, is its figure; {batch} becomes the batch size
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -40,6 +43,7 @@ pub struct Gpu {
     /// so much worse than the median of its own past is a finding, %
     pub benchmark_margin_pct: f64,
     /// how long one run of it may take
+    #[serde(deserialize_with = "super::values::some_time")]
     pub benchmark_limit: Length,
 }
 
@@ -93,6 +97,9 @@ impl Section for Gpu {
                 )));
             }
         }
+        if !self.benchmark.is_empty() && !names_program(&self.benchmark) {
+            return Err(error::config("benchmark names no program"));
+        }
         if self.benchmark_batches.contains(&0) {
             return Err(error::config("a batch of 0 is none"));
         }
@@ -116,6 +123,7 @@ mod tests {
             "memory_pct = 0",
             "memory_pct = nan",
             "imbalance_pct = 101",
+            "benchmark = [\"\"]",
             "benchmark = [\"x\"]\nbenchmark_batches = [1]",
             "benchmark = [\"x\", \"{batch}\"]\nbenchmark_batches = [0]",
         ] {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Section;
+use crate::error::{self, Failure};
 use crate::report::Severity;
 use crate::units::{Bytes, Length};
 
@@ -18,14 +19,18 @@ pub struct Health {
     #[schemars(example = &"\"status\":\"ok\"")]
     pub http_body: Option<String>,
     /// no answer within this is no answer
+    #[serde(deserialize_with = "super::values::some_time")]
     pub http_timeout: Length,
     /// a write-ahead log larger than this is a finding
     pub max_wal: Bytes,
     /// availability under this over 30 days is a finding, %
+    #[schemars(range(min = 0.0, max = 100.0))]
     pub uptime_pct: f64,
     /// requests whose path ends so are logins; refused ones (400, 401, 403, 422, 429) are counted
+    #[serde(deserialize_with = "super::values::words")]
     pub login_paths: Vec<String>,
     /// requests whose path starts so belong to the API; answers from 400 on are counted
+    #[serde(deserialize_with = "super::values::words")]
     pub api_paths: Vec<String>,
     /// fewer requests than this in an hour make no error rate
     pub error_rate_requests: u64,
@@ -78,11 +83,11 @@ pub struct Levels {
     pub medium: Option<f64>,
     /// from here on high
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = 1)]
+    #[schemars(example = 1000)]
     pub high: Option<f64>,
     /// from here on critical
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = 1)]
+    #[schemars(example = 10_000)]
     pub critical: Option<f64>,
 }
 
@@ -92,6 +97,7 @@ pub struct Levels {
 pub struct Mount {
     /// where it is mounted
     #[schemars(example = &"/data")]
+    #[serde(deserialize_with = "super::values::path")]
     pub path: PathBuf,
     /// medium from here on, %
     #[serde(default)]
@@ -150,17 +156,18 @@ impl Levels {
     /// Reads what the file says over the default, so that who changes one level keeps the others.
     fn over<'de, D: Deserializer<'de>>(deserializer: D, default: Self) -> Result<Self, D::Error> {
         let levels = Self::deserialize(deserializer)?.or(default);
-        let numbers: Vec<f64> = [levels.low, levels.medium, levels.high, levels.critical]
-            .into_iter()
-            .flatten()
-            .collect();
-        let fine = numbers.iter().all(|number| *number >= 0.0) && numbers.is_sorted();
-        match fine {
+        match levels.rise() {
             true => Ok(levels),
             false => Err(de::Error::custom(
                 "the levels must rise from low to critical",
             )),
         }
+    }
+
+    fn rise(&self) -> bool {
+        let all = [self.low, self.medium, self.high, self.critical];
+        let numbers: Vec<f64> = all.into_iter().flatten().collect();
+        numbers.iter().all(|number| *number >= 0.0) && numbers.is_sorted()
     }
 }
 
@@ -213,8 +220,38 @@ impl Default for Health {
     }
 }
 
+impl Mount {
+    /// Its own levels, with those of every disk where it has none.
+    pub fn levels(&self, disk_pct: Levels) -> Levels {
+        Levels::of(None, self.medium, self.high, self.critical).or(disk_pct)
+    }
+}
+
 impl Section for Health {
     const NAME: &'static str = "health";
+
+    fn check(&self) -> Result<(), Failure> {
+        if !(0.0..=100.0).contains(&self.uptime_pct) {
+            return Err(error::config(format!(
+                "uptime_pct = {} is no availability: from 0 to 100",
+                self.uptime_pct
+            )));
+        }
+        for mount in &self.mount {
+            let levels = mount.levels(self.disk_pct);
+            if !levels.rise() {
+                let shown = |level: Option<f64>| level.map_or("-".to_owned(), |at| at.to_string());
+                return Err(error::config(format!(
+                    "[[health.mount]] \"{}\": the levels must rise from medium to critical, with those of disk_pct where it has none: {}, {}, {}",
+                    mount.path.display(),
+                    shown(levels.medium),
+                    shown(levels.high),
+                    shown(levels.critical)
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -236,6 +273,31 @@ mod tests {
             "cpu_pct = { medium = -1 }",
             "cpu_pct = { medium = nan }",
             "cpu_pct = { urgent = 1 }",
+        ] {
+            assert!(toml::from_str::<Health>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        for wrong in [
+            "uptime_pct = nan",
+            "uptime_pct = -1",
+            "mount = [{path = '/', medium = nan}]",
+            "mount = [{path = '/', medium = 95, high = 15, critical = -4}]",
+            "mount = [{path = '/', medium = 92}]",
+        ] {
+            let health: Health = toml::from_str(wrong).expect(wrong);
+            assert!(health.check().is_err(), "{wrong}");
+        }
+        let fine = "mount = [{path = '/', medium = 90, high = 95, critical = 98}]";
+        let health: Health = toml::from_str(fine).expect("reads");
+        assert!(health.check().is_ok());
+        for wrong in [
+            "http_timeout = '0s'",
+            "login_paths = ['']",
+            "mount = [{path = ''}]",
+            "mount = [{path = \"/a\\nb\"}]",
         ] {
             assert!(toml::from_str::<Health>(wrong).is_err(), "{wrong}");
         }

@@ -12,6 +12,7 @@ use super::Section;
 #[serde(default, deny_unknown_fields)]
 pub struct Logs {
     /// where the application writes its errors: new kinds of them, and many at once, are findings
+    #[serde(deserialize_with = "super::values::path")]
     pub error_logs: Vec<PathBuf>,
 }
 

@@ -14,6 +14,7 @@ pub struct Metrics {
     /// the textfile collector's folder: one file a task, written after each run; unset: off
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/var/lib/prometheus/node-exporter")]
+    #[serde(deserialize_with = "super::values::path")]
     pub textfile_dir: Option<PathBuf>,
 }
 

@@ -24,6 +24,7 @@ mod reports;
 mod runbooks;
 mod schedule;
 mod state;
+mod values;
 mod verify;
 
 pub use access_audit::{AccessAudit, WorkingHours};
@@ -32,7 +33,7 @@ pub use app::App;
 pub use audit::{Allowed, Audit, NpmLevel};
 pub use backup::{Backup, FileSource, Keep, Level};
 pub use cache::{Cache, CacheAction, CacheRule, Condition};
-pub use certs::Certs;
+pub use certs::{Certs, Endpoint};
 pub use data_clean::{CleanAction, DataClean, Nulls, Rule};
 pub use database::{Database, Databases};
 pub use deps::Deps;

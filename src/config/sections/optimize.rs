@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Section;
+use crate::config::Config;
 use crate::error::{self, Failure};
 use crate::units::Length;
 
@@ -46,5 +47,11 @@ impl Section for Optimize {
             }
         }
         Ok(())
+    }
+
+    fn review(&self, config: &Config) -> Result<(), Failure> {
+        let key = ["vacuum_anyway"];
+        let mut names = self.vacuum_anyway.iter();
+        names.try_for_each(|name| config.require_database(Self::NAME, &key, name))
     }
 }

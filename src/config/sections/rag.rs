@@ -6,7 +6,9 @@ use jiff::Zoned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::values::names_program;
 use super::{RagDuplicates, RagEval, Section};
+use crate::config::{Config, Origin};
 use crate::error::{self, Failure};
 use crate::units::{Bytes, CalendarSpan, Length};
 
@@ -32,6 +34,7 @@ pub struct Rag {
     /// chunks that say the same: the step `duplicates`, which has to be asked for
     pub duplicates: RagDuplicates,
     /// the folder that documents.path is relative to, and beyond which no document is read
+    #[serde(deserialize_with = "super::values::path")]
     pub documents_root: PathBuf,
     /// a larger document is not read
     pub max_document: Bytes,
@@ -176,10 +179,12 @@ pub struct RagEmbedding {
     /// a file whose first line is the key; may begin with $CREDENTIALS_DIRECTORY
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/embedding-key")]
+    #[serde(deserialize_with = "super::values::path")]
     pub api_key_file: Option<PathBuf>,
     /// certificates to trust instead of the system's
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/ca.pem")]
+    #[serde(deserialize_with = "super::values::path")]
     pub ca_file: Option<PathBuf>,
     /// texts in one request
     #[schemars(range(min = 1, max = 2048))]
@@ -308,10 +313,12 @@ impl Default for RagQuality {
 pub struct RagIndex {
     /// the file
     #[schemars(example = &"data/rag.faiss")]
+    #[serde(deserialize_with = "super::values::path")]
     pub path: PathBuf,
     /// the ids of the positions of a bare Flat or HNSW: a .npy of int64, or a JSON array; rewritten with the index, just after it
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"data/rag.ids.npy")]
+    #[serde(deserialize_with = "super::values::path")]
     pub positions_map: Option<PathBuf>,
     /// writes an index of a kind that is not written here (others than Flat, HNSW Flat and IVF Flat): an argument list, never a shell,
     /// run as the owner of the file; what it is told and has to write is in docs/rag-index.md
@@ -320,6 +327,7 @@ pub struct RagIndex {
     pub external_command: Option<Vec<String>>,
     /// how long external_command may take
     #[serde(default = "an_hour")]
+    #[schemars(example = &"1h")]
     pub external_timeout: Length,
 }
 
@@ -425,9 +433,10 @@ impl Section for Rag {
             .check()
             .map_err(|what| error::config(format!("[rag.embedding]: {what}")))?;
         for (at, index) in self.index.iter().enumerate() {
-            if index.external_command.as_ref().is_some_and(Vec::is_empty) {
+            let command = index.external_command.as_ref();
+            if command.is_some_and(|list| !names_program(list)) {
                 return Err(wrong(format!(
-                    "the external_command of {} is an empty list",
+                    "the external_command of {} names no program",
                     index.path.display()
                 )));
             }
@@ -451,6 +460,14 @@ impl Section for Rag {
             }
         }
         Ok(())
+    }
+
+    /// Without the key it is a server without a memory, which is no mistake.
+    fn review(&self, config: &Config) -> Result<(), Failure> {
+        match config.origin(Self::NAME, &["database"]) {
+            Origin::Default => Ok(()),
+            Origin::Line(_) => config.require_database(Self::NAME, &["database"], &self.database),
+        }
     }
 }
 
@@ -492,7 +509,7 @@ mod tests {
             ),
             (
                 "index = [{path = 'a', external_command = []}]",
-                "empty list",
+                "names no program",
             ),
         ] {
             let section: Rag = toml::from_str(lines).expect("reads");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::values::names_program;
 use crate::error::{self, Failure};
 
 /// The quality of retrieval: labelled queries, indices, drift, harmful memories.
@@ -14,10 +15,12 @@ pub struct RagEval {
     /// queries with what is relevant for each: TREC qrels, or a JSON object a line with id, query, vector, relevant, canary
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"eval/queries.jsonl")]
+    #[serde(deserialize_with = "super::values::path")]
     pub labels: Option<PathBuf>,
     /// what the application found for them: a TREC run file that it wrote
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"eval/run.trec")]
+    #[serde(deserialize_with = "super::values::path")]
     pub run: Option<PathBuf>,
     /// a program that searches as the application does: the query on its input, ids on its output, one a line, the best first
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,8 +150,12 @@ impl RagEval {
                 "accepted holds '{other}', and the number in brackets of a finding has 12 hexadecimal digits"
             ));
         }
-        if self.command.as_ref().is_some_and(Vec::is_empty) {
-            return wrong("command = [] names no program".to_owned());
+        if self
+            .command
+            .as_ref()
+            .is_some_and(|list| !names_program(list))
+        {
+            return wrong("command names no program".to_owned());
         }
         Ok(())
     }

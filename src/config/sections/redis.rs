@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use ::redis::{ConnectionInfo, IntoConnectionInfo as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Section;
+use crate::config::Config;
 use crate::error::{self, Failure};
 
 /// The Redis that the application uses.
@@ -18,18 +20,22 @@ pub struct Redis {
     /// a file whose first line is the password; may begin with $CREDENTIALS_DIRECTORY
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/redis-password")]
+    #[serde(deserialize_with = "super::values::path")]
     pub password_file: Option<PathBuf>,
     /// TLS: certificates to trust instead of the system's
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/redis/ca.pem")]
+    #[serde(deserialize_with = "super::values::path")]
     pub ca_file: Option<PathBuf>,
     /// TLS: our own certificate, for a server that asks for one
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/redis.pem")]
+    #[serde(deserialize_with = "super::values::path")]
     pub cert_file: Option<PathBuf>,
     /// TLS: its key
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/etc/empire-maint/redis.key")]
+    #[serde(deserialize_with = "super::values::path")]
     pub key_file: Option<PathBuf>,
 }
 
@@ -60,6 +66,26 @@ impl Section for Redis {
             return Err(error::config("cert_file and key_file go together"));
         }
         Ok(())
+    }
+
+    fn review(&self, config: &Config) -> Result<(), Failure> {
+        match self.connection() {
+            Some(_) => Ok(()),
+            None => Err(config
+                .impossible(
+                    Self::NAME,
+                    &["url"],
+                    "it is not the address of a Redis server",
+                )
+                .hint("as in redis://127.0.0.1:6379/0 or redis+unix:///run/redis.sock")),
+        }
+    }
+}
+
+impl Redis {
+    /// What the URL says. The crate's own message may repeat it, and with it the password.
+    pub fn connection(&self) -> Option<ConnectionInfo> {
+        self.url.as_str().into_connection_info().ok()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::units::CalendarSpan;
 #[serde(default, deny_unknown_fields)]
 pub struct Reports {
     /// where they are kept
+    #[serde(deserialize_with = "super::values::path")]
     pub dir: PathBuf,
     /// older ones are removed
     pub keep: CalendarSpan,

@@ -14,6 +14,7 @@ pub struct Runbooks {
     /// a folder of NAME.md files, each shown by `runbook show NAME`; one beats the built-in one of the same name
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"runbooks")]
+    #[serde(deserialize_with = "super::values::path")]
     pub dir: Option<PathBuf>,
 }
 

@@ -17,6 +17,7 @@ pub struct State {
     /// journal and lock files; default: /var/lib/empire-maint, or as another user $STATE_DIRECTORY or $XDG_STATE_HOME/empire-maint
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"/var/lib/empire-maint")]
+    #[serde(deserialize_with = "super::values::path")]
     pub dir: Option<PathBuf>,
     /// runs older than this are taken out of the journal; of those older than 35 days that found nothing, one a day stays
     pub keep: Length,

@@ -66,7 +66,7 @@ impl Scene {
             true => Watched::from_config(config)?,
             false => Watched::none(),
         };
-        let named = |key: &str| config.origin("audit", Some(key)) != Origin::Default;
+        let named = |key: &str| config.origin("audit", &[key]) != Origin::Default;
         let all = |list: &[PathBuf]| -> anyhow::Result<Vec<PathBuf>> {
             list.iter().map(|path| config.path(path)).collect()
         };

@@ -10,7 +10,7 @@ use crate::archive::{
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
 use crate::error::{Kind, refused};
-use crate::report::{Reporter, Step};
+use crate::report::{Reporter, Step, Unit};
 use crate::sqlite;
 use crate::sys::scratch::{self, Scratch};
 use crate::sys::{files, machine, space};
@@ -64,7 +64,7 @@ pub(super) fn run(
     let scratch = Scratch::new(folder)?;
     let (copy, mut file) = scratch.file("adopted.db")?;
     let total = backup.size.saturating_mul(4);
-    let progress = |done: u64| report.progress(done, total, "reading the backup");
+    let progress = |done: u64| report.progress(done, total, Unit::Bytes, "reading the backup");
     let limits = Limits {
         threads: machine::threads(settings.threads),
         stop: &context.stop,

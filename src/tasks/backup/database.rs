@@ -9,7 +9,7 @@ use super::series::{About, Work};
 use crate::archive::{self, Checks, Content, Source, Verified, Writing};
 use crate::error::{self, Failure, Kind};
 use crate::journal;
-use crate::report::{Finding, Permit, Severity, Step};
+use crate::report::{Finding, Permit, Severity, Step, Unit};
 use crate::sqlite::{self, Facts, HoldsWriters, Snapshot, SnapshotOptions};
 use crate::sys::files;
 use crate::sys::process::shell_path;
@@ -89,7 +89,7 @@ impl Work<'_> {
                 let total = snapshot.size();
                 let journal_mode = snapshot.journal_mode().to_owned();
                 let shown = format!("backing up {}", source.name);
-                let progress = |done: u64| self.report.progress(done, total, &shown);
+                let progress = |done: u64| self.report.progress(done, total, Unit::Bytes, &shown);
                 let writing = self.writing(name, previous, &progress);
                 let checked = compress_and_check(permit, writing, &mut snapshot, source)?;
                 drop(snapshot); // the write-ahead log may be folded in again from here on

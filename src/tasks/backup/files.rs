@@ -15,7 +15,7 @@ use super::run::Outcome;
 use super::series::{About, Work};
 use crate::archive::{self, Checks, Content, Source, Store};
 use crate::context::Context;
-use crate::report::{Finding, Reporter, Severity};
+use crate::report::{Finding, Reporter, Severity, Unit};
 use crate::sys::files::{self, Identity};
 use crate::sys::machine;
 use crate::units;
@@ -51,7 +51,10 @@ impl Work<'_> {
             Content::Tar,
             likely,
             |permit, name, previous| {
-                let progress = |done: u64| self.report.progress(done, likely, "backing up files");
+                let progress = |done: u64| {
+                    self.report
+                        .progress(done, likely, Unit::Bytes, "backing up files")
+                };
                 let mut writing = self.writing(name, previous, &progress);
                 writing.roots = self.run.files.is_roots(self.store, &self.context.state)?;
                 let verified = archive::write(permit, writing, |sink| {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{PATIENCE, Place, RuleDone};
 use crate::context::Context;
 use crate::redis::{Mode, Pace, Rule, Sweep, Tally};
-use crate::report::{Finding, Reporter, Severity, Step};
+use crate::report::{Finding, Reporter, Severity, Step, Unit};
 use crate::units;
 
 const RESUMED: &str = "cache.resumed";
@@ -65,8 +65,12 @@ impl<'a> Pass<'a> {
         };
         self.resumed = self.resume(&mark);
         let progress = |visited: u64| {
-            self.report
-                .progress(visited.min(keys), keys, &format!("cleaning {name}"));
+            self.report.progress(
+                visited.min(keys),
+                keys,
+                Unit::Count,
+                &format!("cleaning {name}"),
+            );
         };
         let mut sweep = Sweep {
             work,

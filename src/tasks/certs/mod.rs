@@ -141,7 +141,8 @@ impl task::Task for Task {
         let soonest = x509::judge(report, &seen, &roots, now, self.watched.renewed);
         self.baseline.apply(context, report);
         report.document(Document::Table(table(&seen, context.now)));
-        report.summarise(summary(&seen, soonest, renewal.as_ref(), context.dry_run));
+        let would = context.dry_run && !report.snapshot().actions.is_empty();
+        report.summarise(summary(&seen, soonest, renewal.as_ref(), would));
         report.detail(&Detail {
             chains: seen.iter().filter_map(|one| chain(one, now)).collect(),
             renewal,
@@ -149,21 +150,21 @@ impl task::Task for Task {
     }
 }
 
-fn summary(
-    seen: &[Seen],
-    soonest: Option<i64>,
-    renewal: Option<&Renewal>,
-    dry_run: bool,
-) -> String {
-    let chains = units::count(seen.len() as u64, "chain");
+fn summary(seen: &[Seen], soonest: Option<i64>, renewal: Option<&Renewal>, would: bool) -> String {
+    let unread = seen.iter().filter(|one| one.chain.is_err()).count();
+    let chains = units::count((seen.len() - unread) as u64, "chain");
     let life = match soonest {
         Some(left) if left >= 0 => format!("the first ends in {}", span(left)),
         Some(left) => format!("one ended {} ago", span(left)),
         None => "none can be read".to_owned(),
     };
-    let text = format!("{chains}, {life}");
+    let text = match unread {
+        0 => format!("{chains}, {life}"),
+        _ if unread == seen.len() => life,
+        _ => format!("{chains}, {life}; {unread} cannot be read"),
+    };
     match renewal {
-        Some(_) if dry_run => format!("would do what is listed; {text}"),
+        Some(_) if would => format!("would do what is listed; {text}"),
         Some(renewal) => format!("{}; {text}", renewal.words()),
         None => text,
     }

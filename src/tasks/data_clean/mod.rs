@@ -24,9 +24,9 @@ use serde::Serialize;
 
 use crate::archive::Store;
 use crate::config::sections::{Backup, DataClean, Rule};
-use crate::config::{Config, Origin};
+use crate::config::{Config, Origin, Section as _};
 use crate::context::Context;
-use crate::error::{config as config_error, missing, usage};
+use crate::error::{missing, usage};
 use crate::report::Reporter;
 use crate::task;
 
@@ -102,18 +102,12 @@ impl task::Arguments for Arguments {
 
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
-        let mut rules = config.get::<DataClean>()?.rule;
+        let settings = config.get::<DataClean>()?;
+        settings.review(config)?;
+        let mut rules = settings.rule;
         let known = |rule: &Rule| store.databases.iter().any(|one| one.name == rule.database);
-        let planned = config.origin("data_clean", Some("rule")) == Origin::Default;
-        if planned {
-            rules.retain(known); // the plan's own rules, for what is there
-        } else if let Some(rule) = rules.iter().find(|rule| !known(rule)) {
-            return Err(config_error(format!(
-                "[[data_clean.rule]] '{}': there is no [[database]] '{}'",
-                rule.name, rule.database
-            ))
-            .into());
-        }
+        let planned = config.origin("data_clean", &["rule"]) == Origin::Default;
+        rules.retain(known); // the plan's own rules, for what is there
         let wanted = match &self.command {
             Some(Command::RestoreArchive { .. })
                 if self.yes || self.no_backup_check || !self.rule.is_empty() =>

@@ -19,7 +19,7 @@ use crate::archive::{self, Store};
 use crate::config::sections::Rule;
 use crate::context::Context;
 use crate::error::{missing, refused};
-use crate::report::{Finding, Permit, Reporter, Severity, Step};
+use crate::report::{Finding, Permit, Reporter, Severity, Step, Unit};
 use crate::sqlite::{
     self, Pace, Row, Selection, Table, is_constraint, is_constraint_in, quote, require_open,
 };
@@ -391,6 +391,7 @@ impl Back<'_> {
         self.scene.report.progress(
             self.done.rows,
             self.restored.found,
+            Unit::Count,
             &format!("rows back in {}", self.table.name),
         );
     }

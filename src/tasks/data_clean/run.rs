@@ -13,7 +13,7 @@ use crate::archive::{self, Source, Store};
 use crate::config::sections::{CleanAction, Rule};
 use crate::context::Context;
 use crate::error::{self, Kind};
-use crate::report::{Finding, Permit, Reporter, Severity, Step};
+use crate::report::{Finding, Permit, Reporter, Severity, Step, Unit};
 use crate::sqlite::{self, Gone, LONGEST_LOCK, Pace, quote};
 use crate::sys::files;
 use crate::sys::lock::Held;
@@ -105,8 +105,12 @@ impl Scene<'_> {
 
     /// Paints how far a rule is.
     pub fn progress(&self, done: u64, plan: &Plan) {
-        self.report
-            .progress(done, plan.chosen, &format!("rows of {}", plan.table.name));
+        self.report.progress(
+            done,
+            plan.chosen,
+            Unit::Count,
+            &format!("rows of {}", plan.table.name),
+        );
     }
 }
 

@@ -91,7 +91,7 @@ impl Scene {
             true => config.get::<Redis>()?,
             false => Redis::default(),
         };
-        let named = |section: &str, key: &str| config.origin(section, Some(key)) != Origin::Default;
+        let named = |section: &str, key: &str| config.origin(section, &[key]) != Origin::Default;
         let all = |section: &str, key: &str, paths: &[PathBuf]| -> anyhow::Result<Vec<Named>> {
             let named = named(section, key);
             paths
@@ -106,13 +106,13 @@ impl Scene {
         };
         Ok(Self {
             root: config.app_root()?,
-            listen: parse_listen(&app.listen).ok_or_else(|| {
+            listen: app.listens_at().ok_or_else(|| {
                 let message = format!("\"{}\" is no address with a port", app.listen);
                 config
-                    .impossible("app", "listen", &message)
+                    .impossible("app", &["listen"], &message)
                     .hint("as in \"0.0.0.0:3000\"")
             })?,
-            databases_named: config.origin("database", None) != Origin::Default,
+            databases_named: config.origin("database", &[]) != Origin::Default,
             redis: (
                 redis,
                 named("redis", "url") || named("redis", "password_file"),
@@ -151,10 +151,4 @@ impl Scene {
             || journal::recall(state, "backup", &journal::published_key(name))?.is_some()
             || !journal::samples(state, "database_size_bytes", label, Timestamp::MIN)?.is_empty())
     }
-}
-
-fn parse_listen(text: &str) -> Option<(String, u16)> {
-    let (host, port) = text.rsplit_once(':')?;
-    let host = host.trim_matches(['[', ']']).to_owned();
-    Some((host, port.parse().ok()?))
 }

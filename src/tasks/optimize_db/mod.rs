@@ -10,7 +10,7 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Section as _};
 use crate::context::Context;
 use crate::error::{self, missing};
 use crate::optimize::{FAILED, Optimizer, Outcome, PATIENCE};
@@ -72,13 +72,7 @@ impl task::Arguments for Arguments {
         for name in &self.databases {
             store.database(name)?;
         }
-        for name in &settings.vacuum_anyway {
-            store.database(name).map_err(|_| {
-                error::config(format!(
-                    "[optimize] vacuum_anyway names '{name}', which is no [[database]]"
-                ))
-            })?;
-        }
+        settings.review(config)?;
         if let Some(length) = self.max_lock {
             if length.0.is_zero() {
                 return Err(error::usage(

@@ -84,7 +84,7 @@ impl task::Arguments for Arguments {
 
     fn resolve(self, config: &Config) -> anyhow::Result<Task> {
         let store = Store::from_config(config)?;
-        let mut named = config.origin("database", None) != Origin::Default;
+        let mut named = config.origin("database", &[]) != Origin::Default;
         let mut databases = store.databases.clone();
         if !self.database.is_empty() {
             named = true;

@@ -11,7 +11,7 @@ use super::plan::{Along, Removal};
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::report::Reporter;
+use crate::report::{Reporter, Unit};
 use crate::sqlite::{self, Pace, Row, is_constraint, quote};
 use crate::sys::lock::Held;
 
@@ -101,7 +101,7 @@ impl Scene<'_> {
                 done.others += turn.others;
                 rest = &rest[worked..];
                 self.report
-                    .progress(done.rows, removal.chosen, removal.what);
+                    .progress(done.rows, removal.chosen, Unit::Count, removal.what);
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::archive::Source;
 use crate::config::sections::{Rag, split_reference};
 use crate::context::Context;
 use crate::error::{missing, refused};
+use crate::report::Unit;
 use crate::sqlite::{self, Pace, Reference, Table, is_constraint, quote};
 use crate::sys::lock::Held;
 
@@ -142,7 +143,7 @@ pub fn apply(
         rest = &rest[worked..];
         scene
             .report
-            .progress(done.rows, removal.chosen, removal.what);
+            .progress(done.rows, removal.chosen, Unit::Count, removal.what);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Scene;
 use crate::error::missing;
 use crate::harmful::{self, Harm, Phrases};
-use crate::report::{Cell, Document, Finding, Severity, Table};
+use crate::report::{Cell, Document, Finding, Severity, Table, Unit};
 use crate::secrets::{Memory, Rules, Scanner, Secret};
 use crate::sqlite::quote;
 use crate::units;
@@ -107,7 +107,7 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
             }
         };
         audit.texts += 1;
-        report.progress(audit.texts, 0, "texts");
+        report.progress(audit.texts, 0, Unit::Count, "texts");
         let found = Found::of(bytes, &scanner, phrases, &mut memory);
         if found.harms.is_empty() && found.secrets.is_empty() {
             return Ok(());

@@ -13,7 +13,7 @@ use super::engines::is_unit;
 use super::vectors::unit;
 use super::{IndexAt, REFUSED, Scene};
 use crate::faiss::{Index, Positions, Searcher};
-use crate::report::{Cell, Document, Finding, Severity, Table};
+use crate::report::{Cell, Document, Finding, Severity, Table, Unit};
 use crate::sys::files;
 use crate::{error, units};
 
@@ -198,7 +198,7 @@ fn sweep(scene: &Scene<'_>, subject: &str, index: &Index) -> anyhow::Result<Opti
         scene.context.stop.check()?;
         scene
             .report
-            .progress(done, queries.len() as u64, "exact searches");
+            .progress(done, queries.len() as u64, Unit::Count, "exact searches");
         let found = searcher.exact(query, k);
         // One that is as near as the last is as good.
         let worst = found.last().map_or(f32::INFINITY, |one| one.1);

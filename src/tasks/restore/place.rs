@@ -15,7 +15,7 @@ use crate::archive::swap::{self, Access, Healed, Intent, Swap};
 use crate::archive::{self, Backup, Content, Limits, Source, Standing};
 use crate::context::Context;
 use crate::error::{Failure, Kind, damaged, missing, refused};
-use crate::report::{Finding, Permit, Reporter, Severity, Step};
+use crate::report::{Finding, Permit, Reporter, Severity, Step, Unit};
 use crate::sqlite::{self, Facts};
 use crate::sys::lock::{Held, Lock};
 use crate::sys::process::{shell_path, shell_word};
@@ -405,7 +405,7 @@ impl Work<'_> {
             |_, _| {},
             |steps| {
                 let progress = |done: u64| {
-                    self.report.progress(done, plain, &shown);
+                    self.report.progress(done, plain, Unit::Bytes, &shown);
                     // A sync that failed is told when all is written.
                     let _ = steps.written(done);
                 };

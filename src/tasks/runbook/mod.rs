@@ -3,6 +3,7 @@
 
 mod template;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -124,7 +125,7 @@ impl task::Task for Task {
             None => self.list(context, report),
             Some(name) => {
                 let text = self.page(context, name)?;
-                report.document(Document::Text(text.clone()));
+                report.document(Document::Answer(text.clone()));
                 report.detail(&Detail {
                     runbooks: Vec::new(),
                     text: Some(text),
@@ -136,7 +137,7 @@ impl task::Task for Task {
 
 impl Task {
     fn list(&self, context: &Context, report: &Reporter) -> anyhow::Result<()> {
-        let own = self.own()?;
+        let (own, mut remarks) = self.own()?;
         let built_in = PAGES
             .iter()
             .map(|(name, _)| (*name).to_owned())
@@ -145,7 +146,10 @@ impl Task {
         for name in built_in.chain(own.clone()) {
             let title = match self.page(context, &name) {
                 Ok(text) => heading(&text),
-                Err(error) => format!("cannot be read: {error:#}"),
+                Err(error) => {
+                    remarks.push(format!("{name} cannot be read"));
+                    format!("cannot be read: {error:#}")
+                }
             };
             runbooks.push(Runbook {
                 file: own
@@ -172,30 +176,39 @@ impl Task {
                 })
                 .collect(),
         }));
-        report.summarise(units::count(runbooks.len() as u64, "runbook"));
+        remarks.insert(0, units::count(runbooks.len() as u64, "runbook"));
+        report.summarise(remarks.join("; "));
         report.detail(&Detail {
             runbooks,
             text: None,
         })
     }
 
-    /// The names of one's own: files `NAME.md` in the folder, links left out.
-    fn own(&self) -> anyhow::Result<Vec<String>> {
+    /// The names of one's own: files `NAME.md` in the folder, no links; and what is to be said of the rest.
+    fn own(&self) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+        let (mut names, mut remarks) = (Vec::new(), Vec::new());
         let Some(folder) = &self.folder else {
-            return Ok(Vec::new());
+            return Ok((names, remarks));
         };
-        files::require_readable_directory(folder)?;
-        let mut names = Vec::new();
+        if files::metadata(folder)?.is_none() {
+            remarks.push(format!("[runbooks] dir: there is no {}", folder.display()));
+        }
+        let mut left = Vec::new();
         for entry in files::list(folder)? {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(name) = name.strip_suffix(".md").filter(|name| is_name(name))
-                && entry.file_type()?.is_file()
-                && names.len() < MOST_OWN
-            {
-                names.push(name.to_owned());
+            let file = entry.file_name().to_string_lossy().into_owned();
+            let name = file.strip_suffix(".md").filter(|name| is_name(name));
+            match name {
+                Some(name) if entry.file_type()?.is_file() && names.len() < MOST_OWN => {
+                    names.push(name.to_owned());
+                }
+                _ if file.to_ascii_lowercase().ends_with(".md") => left.push(file),
+                _ => {}
             }
         }
-        Ok(names)
+        if !left.is_empty() {
+            remarks.push(format!("left out: {}", left.join(", ")));
+        }
+        Ok((names, remarks))
     }
 
     fn file(&self, name: &str) -> Option<PathBuf> {
@@ -287,6 +300,10 @@ fn values(config: &Config) -> anyhow::Result<Values> {
         Some(source) => format!(" --config {}", word(&std::path::absolute(source)?)),
         None => String::new(),
     };
+    // Root does not use a file that belongs to somebody else.
+    let owner = named.and_then(|source| files::metadata(source).ok().flatten());
+    let is_roots = owner.is_none_or(|meta| meta.uid() == 0);
+    let sudo = if is_roots { "sudo " } else { "" };
     let source = config.source().map(std::path::absolute).transpose()?;
     Ok(Values {
         everywhere: vec![
@@ -315,6 +332,7 @@ fn values(config: &Config) -> anyhow::Result<Values> {
                 }),
             ),
             ("options", options),
+            ("sudo", sudo.to_owned()),
             ("backups", word(&backups)),
             ("database_paths", paths.join(" ")),
         ],

@@ -47,7 +47,7 @@ pub(super) fn run(
         );
     }
     let text = render(lines, settings);
-    report.document(Document::Text(text.clone()));
+    report.document(Document::Answer(text.clone()));
     report.detail(&Detail {
         lines: Vec::new(),
         text: Some(text),

@@ -89,7 +89,7 @@ impl Settings {
             state,
             writable,
             made,
-            mails: config.origin("alerts", Some("channel")) != Origin::Default,
+            mails: config.origin("alerts", &["channel"]) != Origin::Default,
         })
     }
 
@@ -134,7 +134,7 @@ pub(super) fn run(report: &Reporter, lines: &[Planned], settings: &Settings) -> 
         None => {
             for unit in &units {
                 let text = format!("# ==> {} <==\n{}\n", unit.name, unit.content);
-                report.document(Document::Text(text));
+                report.document(Document::Answer(text));
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::archive::{
 };
 use crate::context::Context;
 use crate::error::{self, Kind, damaged};
-use crate::report::{Finding, Reporter, Severity, Step};
+use crate::report::{Finding, Reporter, Severity, Step, Unit};
 use crate::sqlite::{self, Facts};
 use crate::sys::scratch::Scratch;
 use crate::sys::{files, machine, space};
@@ -131,7 +131,7 @@ impl Task {
         // What nobody vouches for may take half of what is free, and no more: it may be made to fill the disk.
         let room = space::free(within)?.saturating_sub(self.backup.reserve.0) / 2;
         let shown = format!("verifying {}", backup.name.stem);
-        let progress = |done: u64| report.progress(done, announced, &shown);
+        let progress = |done: u64| report.progress(done, announced, Unit::Bytes, &shown);
         let limits = Limits {
             threads: machine::threads(self.backup.threads),
             stop: &context.stop,

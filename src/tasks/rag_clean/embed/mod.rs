@@ -21,7 +21,7 @@ use crate::config::Secret;
 use crate::config::sections::{EmbeddingApi, Rag};
 use crate::embedding::{Api, Endpoint};
 use crate::error::refused;
-use crate::report::{Finding, Reporter, Severity, Step};
+use crate::report::{Finding, Reporter, Severity, Step, Unit};
 use crate::sqlite::{self, Pace, Selection, Table, quote};
 use crate::units;
 
@@ -337,7 +337,7 @@ impl Looked {
                 }
                 scene
                     .report
-                    .progress(self.outcome.done, due, "texts embedded");
+                    .progress(self.outcome.done, due, Unit::Count, "texts embedded");
             }
             if last {
                 return Ok(true);

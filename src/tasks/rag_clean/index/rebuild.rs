@@ -13,7 +13,7 @@ use super::{When, Work, pending};
 use crate::error::refused;
 use crate::faiss::{self, Index, Kind, Positions, Shape};
 use crate::hash;
-use crate::report::Permit;
+use crate::report::{Permit, Unit};
 use crate::sqlite;
 use crate::sys::{Stop, files, load, space};
 use crate::units::{Bytes, count};
@@ -143,7 +143,8 @@ impl Work<'_> {
             let mut scaled = Vec::new();
             let mut content = Content::default();
             let mut each = |id: i64, bytes: &[u8]| {
-                self.report.progress(content.vectors, drift.rows, "vectors");
+                self.report
+                    .progress(content.vectors, drift.rows, Unit::Count, "vectors");
                 let bytes = match drift.normalised {
                     true => {
                         normalise(bytes, &mut scaled);
