@@ -329,7 +329,7 @@ complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; an
 always\t'Always'
 never\t'Never'"
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l now -d 'The time that the run believes in, for tests' -r
-complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l yes -d 'Also where a rule takes more of its table than max_fraction'
+complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l yes -d 'Also where a rule takes more of its table than max_fraction, or the clock may be wrong'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l no-backup-check -d 'Also without a verified backup from the last 24 hours'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -l json -d 'Short for --format json'
 complete -c empire-maint -n "__fish_empire_maint_using_subcommand data-clean; and not __fish_seen_subcommand_from restore-archive" -s q -l quiet -d 'Print nothing when there is nothing to say; the exit code never changes'
