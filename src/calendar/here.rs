@@ -68,14 +68,14 @@ pub struct Here {
 impl Here {
     /// From the configuration. One whose databases cannot be read still has a plan.
     pub fn resolve(config: &Config) -> anyhow::Result<Self> {
-        let databases = config.get::<Databases>().unwrap_or_default();
-        let certs = config.get::<Certs>().unwrap_or_default();
-        let audit = config.get::<Audit>().unwrap_or_default();
+        let databases = config.peek::<Databases>().unwrap_or_default();
+        let certs = config.peek::<Certs>().unwrap_or_default();
+        let audit = config.peek::<Audit>().unwrap_or_default();
         let files = match certs.endpoints.is_empty() {
             true => certs.files,
             false => Vec::new(),
         };
-        let redis = config.get::<Redis>().unwrap_or_default();
+        let redis = config.peek::<Redis>().unwrap_or_default();
         let rag = config.peek::<Rag>().unwrap_or_default();
         Ok(Self {
             times: config.get::<Schedule>()?.at,
