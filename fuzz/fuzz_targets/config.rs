@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
         );
     }
     for section in ["app", "backup", "database", "verify", "nonsense"] {
-        if let Origin::Line(line) = config.origin(section, Some("dir")) {
+        if let Origin::Line(line) = config.origin(section, &["dir"]) {
             assert!(
                 line >= 1 && line <= text.lines().count().max(1),
                 "line {line}"

@@ -303,6 +303,6 @@ impl Work<'_> {
                 .hint(format!("who has it open: fuser -v {}", shell_path(&self.source.path))),
             );
         }
-        Ok(done.into())
+        Ok(done)
     }
 }
