@@ -6,10 +6,9 @@
 //!
 //! `app` is the only place where that order is written down. A task is a function from a context to a report: it never prints,
 //! never exits, never reads the clock or the environment by itself. Floors, ground up; imports go down only
-//! (`tests/cli/layers.rs` keeps that true): error, exit, units → report → sys → config → sqlite, calendar, weblog, x509,
-//! npm, redis, nvml, secrets, faiss, similar, ranking, harmful, embedding,
-//! queries → archive → journal → context →
-//! alert, output, optimize → task → tasks → demo → meta → cli → app.
+//! (`tests/cli/layers.rs` keeps that true): error, exit, units, text, hash → report → sys → config → sqlite, weblog, x509, npm, redis,
+//! nvml, calendar, secrets, faiss, queries, similar, ranking, harmful, embedding → archive → journal → context →
+//! alert, baseline, output, board, optimize → task → tasks → cli, meta, demo → app.
 
 pub mod alert;
 pub mod app;

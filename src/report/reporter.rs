@@ -15,7 +15,7 @@ use crate::error;
 pub struct Permit(());
 
 impl Permit {
-    /// For a program's own scratch work and for tests of the rooms that ask for a permit.
+    /// For tests of the rooms that ask for a permit.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         Self(())

@@ -176,7 +176,7 @@ fn judged(
         .map_err(|error| explain(error, path, stop))
 }
 
-/// The same of a copy that nobody else can be writing, which has to have these tables.
+/// A full check of a copy that nobody else can be writing, which has to have these tables.
 pub fn check_copy(
     copy: &Path,
     expected: &[String],

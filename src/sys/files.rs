@@ -42,7 +42,7 @@ pub fn link_metadata(path: &Path) -> io::Result<Option<Metadata>> {
     absent_is_none(path, fs::symlink_metadata(path))
 }
 
-/// The system's own words name no path.
+/// Adds the path, which the system's own words lack.
 fn absent_is_none(path: &Path, result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match result {
         Ok(meta) => Ok(Some(meta)),
@@ -242,7 +242,7 @@ pub fn cut(_: &Permit, path: &Path, bytes: u64) -> anyhow::Result<()> {
     sync(&file, path)
 }
 
-/// Writes a whole small file and makes it durable, before anybody can see it under `path`.
+/// Creates a whole small file and syncs it; whoever wants it to appear at once renames it into place.
 pub fn write_new_synced(permit: &Permit, path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write_new_synced_like(permit, path, content, None)
 }

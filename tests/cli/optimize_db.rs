@@ -670,7 +670,8 @@ fn the_application_gets_its_turn_while_free_pages_go_back() {
         assert_eq!(code, 0, "{report:#}");
         let mut between = turns.join().unwrap();
         between.retain(|number| *number > 0 && *number < all);
-        assert!(between.len() >= 3, "{all}: {between:?}");
+        // How often depends on the machine; in one piece it would be never.
+        assert!(!between.is_empty(), "{all} at once");
         report
     });
     assert_eq!(kinds(&report), done(&["incremental-vacuum", "checkpoint"]));
