@@ -83,7 +83,7 @@ peak_mib() { # the command's peak resident memory, MiB
 if [ "$mode" = --memory ]; then
     printf '%-10s %12s %12s %12s %12s\n' database first further verify restore
     for size in 100 4096; do
-        rm -rf root/backups "$db"* restored.db*
+        rm -rf root/backups state "$db"* restored.db*
         "$live" create "$db" "$size"
         start_writers
         first=$(peak_mib "$program" -c config.toml backup --database app_db --quiet)

@@ -7,7 +7,7 @@ use super::super::BLOCK;
 use super::super::index::{IndexReader, Record};
 use crate::sys::Stop;
 
-/// Plain bytes that go from stage to stage at once. To wake a thread costs as much as to digest a block.
+/// Plain bytes that go from stage to stage at once: each hand-over wakes a thread, and most often a processor.
 pub(super) const PIECE: usize = 4 * BLOCK;
 
 /// Some blocks on their way to a worker.
