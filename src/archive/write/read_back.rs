@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use anyhow::{Context as _, ensure};
 
@@ -17,7 +17,7 @@ use crate::sys::{Stop, files};
 pub(super) struct Progress<'a> {
     gz: &'a File,
     members: Sender<Record>,
-    synced: Sender<u64>,
+    synced: SyncSender<u64>,
 }
 
 /// Reads what the writer has written.
@@ -36,7 +36,8 @@ pub(super) fn behind<'a>(
     stop: &'a Stop,
 ) -> (Progress<'a>, ReadBack<'a>) {
     let (send_members, members) = channel();
-    let (send_synced, synced) = channel();
+    // A disk that reads slower than it writes holds the writer up, so that what waits to be read does not grow with the data.
+    let (send_synced, synced) = sync_channel(1);
     let progress = Progress {
         gz,
         members: send_members,
@@ -90,5 +91,44 @@ impl ReadBack<'_> {
             }
         }
         Ok(right)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::{Kind, kind_of};
+
+    fn read_back(file: &File, members: &[&[u8]]) -> anyhow::Result<u64> {
+        let stop = Stop::after(Duration::from_secs(60));
+        let (progress, read_back) = behind(file, Path::new("x.gz"), &stop);
+        let mut length = 0;
+        for member in members {
+            let record = Record {
+                length: u32::try_from(member.len())?,
+                inflated_day: 0,
+                plain: [0; 32],
+                member: *blake3::hash(member).as_bytes(),
+            };
+            progress.written(record)?;
+            length += member.len() as u64;
+        }
+        progress.synced(0, length);
+        drop(progress);
+        read_back.run()
+    }
+
+    #[test]
+    fn a_byte_that_the_disk_gives_back_otherwise_is_seen() {
+        let file = tempfile::tempfile().expect("a file");
+        file.write_all_at(b"onetwo", 0).expect("writes");
+        let members = [&b"one"[..], b"two"];
+        assert_eq!(read_back(&file, &members).expect("is right"), 6);
+        file.write_all_at(b"x", 4).expect("writes");
+        let error = read_back(&file, &members).expect_err("is wrong");
+        assert_eq!(kind_of(&error), Kind::Damaged);
+        assert!(error.to_string().contains("byte 3"), "{error}");
     }
 }

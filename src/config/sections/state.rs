@@ -19,7 +19,7 @@ pub struct State {
     #[schemars(example = &"/var/lib/empire-maint")]
     #[serde(deserialize_with = "super::values::path")]
     pub dir: Option<PathBuf>,
-    /// runs older than this are taken out of the journal; of those older than 35 days that found nothing, one a day stays
+    /// runs older than this are taken out of the journal; of those older than 35 days that found nothing new, one a day stays
     pub keep: Length,
 }
 
