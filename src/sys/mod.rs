@@ -16,5 +16,6 @@ pub mod sockets;
 pub mod space;
 pub mod steady;
 pub mod stop;
+pub mod uncached;
 
 pub use stop::Stop;

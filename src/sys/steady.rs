@@ -10,7 +10,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use anyhow::Context as _;
 
 /// Bytes that may wait to be synced: what another process's `fsync` may find in front of it.
-const STEP: u64 = 16 << 20;
+pub const STEP: u64 = 16 << 20;
 
 /// Told how far the writing has come.
 #[derive(Debug)]

@@ -295,6 +295,19 @@ fn first_backup() -> Operation {
     .ready()
 }
 
+/// Of a database that does not get smaller, so that most of the backup is written past the page cache.
+fn large_backup() -> Operation {
+    let server = Server::new();
+    Connection::open(server.database())
+        .unwrap()
+        .execute_batch("CREATE TABLE noise (x); INSERT INTO noise VALUES (randomblob(3500000))")
+        .unwrap();
+    Operation::new(server, "backup --database app_db", |operation| {
+        assert_eq!(operation.newest_users(), operation.before);
+    })
+    .ready()
+}
+
 /// The fourth of four days, of which two are kept.
 fn pruning_backup() -> Operation {
     let server =
@@ -483,8 +496,38 @@ macro_rules! every_operation_survives {
 }
 
 every_operation_survives! {
-    first_backup pruning_backup backup_through_scratch backup_after_half_a_commit backup_after_half_a_removal
+    first_backup large_backup pruning_backup backup_through_scratch backup_after_half_a_commit backup_after_half_a_removal
     restore restore_after_no_swap restore_after_a_swap adoption pin
+}
+
+#[test]
+fn a_file_system_that_takes_no_write_past_the_cache() {
+    const WINDOW: &str = "1048576";
+    let operation = large_backup();
+    let writes = |refused: bool| {
+        operation.back_to_start();
+        let file = operation.server.path().join("log");
+        let _ = fs::remove_file(&file);
+        let mut command = operation.command();
+        let faults = operation.faults(operation.server.root());
+        faults.log(&mut command, &file);
+        if refused {
+            faults.refuse(&mut command, "write", ".db.gz.part");
+        }
+        Ran::of(&mut command).expect(0);
+        operation.keeps_its_promises("written");
+        (operation.done)(&operation);
+        read_log(&file)
+            .into_iter()
+            .filter(|call| call.op == "write" && call.path.to_string_lossy().ends_with(".gz.part"))
+            .map(|call| call.result)
+            .collect::<Vec<_>>()
+    };
+    let direct = writes(false);
+    assert!(direct.len() > 3 && direct[0] == WINDOW, "{direct:?}");
+    let through = writes(true);
+    assert_eq!(through[0], "EINVAL");
+    assert_eq!(through[1..], direct);
 }
 
 /// The position of the first call that answers, behind `after`.

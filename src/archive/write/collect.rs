@@ -1,12 +1,10 @@
-//! The last stage: members in their order into the file, digested, synced in steps, with a record of each in the index.
+//! The last stage: members in their order into the file, digested, with a record of each in the index.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 
-use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::super::BLOCK;
@@ -16,10 +14,12 @@ use super::super::manifest::{Index, Plain, Stored, day_text};
 use super::super::member::{CODEC, LEVEL};
 use super::Written;
 use super::feed::Buffers;
-use super::read_back::Progress;
+use super::read_back::Members;
 use super::work::Done;
-use crate::sys::steady::Steps;
-use crate::sys::{files, space};
+use crate::sys::{space, uncached};
+
+/// After so many bytes the space is looked at again.
+const BETWEEN_LOOKS: u64 = 16 << 20;
 
 /// The space that must stay free while we write.
 pub(super) struct Room<'a> {
@@ -39,35 +39,32 @@ impl Room<'_> {
 
 /// Where the writer puts what it gets.
 pub(super) struct Output<'a> {
-    pub(super) gz: &'a File,
-    pub(super) gz_path: &'a Path,
+    pub(super) gz: &'a mut uncached::Writer,
     pub(super) index: IndexWriter,
     pub(super) index_path: &'a Path,
     pub(super) room: Room<'a>,
-    pub(super) progress: &'a Progress<'a>,
+    /// Told of each member, for it to be read back.
+    pub(super) members: Members,
 }
 
 pub(super) fn write_in_order(
     output: Output<'_>,
     done: &Receiver<anyhow::Result<Done>>,
     empty: &Sender<Buffers>,
-    steps: &Steps,
 ) -> anyhow::Result<Written> {
     let Output {
-        mut gz,
-        gz_path,
+        gz,
         mut index,
         index_path,
         room,
-        progress,
+        members: written,
     } = output;
-    let describe = || format!("cannot write {}", gz_path.display());
     let mut sha256 = Sha256::new();
     let mut tree = Tree::default();
     let mut waiting = BTreeMap::new();
     let (mut plain, mut length, mut members, mut copied) = (0u64, 0u64, 0u64, 0u64);
     let mut oldest = u32::MAX;
-    let mut synced = 0;
+    let mut looked = 0;
     for result in done {
         let result = result?;
         waiting.insert(result.first, result);
@@ -76,10 +73,10 @@ pub(super) fn write_in_order(
                 oldest = oldest.min(record.inflated_day);
                 tree.push(record.plain);
                 index.push(record)?;
-                progress.written(*record)?;
+                written.push(*record)?;
             }
             let buffers = next.buffers;
-            gz.write_all(&buffers.members).with_context(describe)?;
+            gz.write_all(&buffers.members)?;
             sha256.update(&buffers.members);
             members += next.records.len() as u64;
             copied += next.copied;
@@ -87,15 +84,13 @@ pub(super) fn write_in_order(
             length += buffers.members.len() as u64;
             let _ = empty.send(buffers);
         }
-        if steps.written(length)? {
-            synced = length;
+        if length - looked >= BETWEEN_LOOKS {
+            looked = length;
             room.require()?;
         }
     }
     anyhow::ensure!(waiting.is_empty(), "a block of the backup is missing");
     anyhow::ensure!(members > 0, "there is nothing to back up");
-    files::sync(gz, gz_path)?;
-    progress.synced(synced, length);
     let header = Header {
         members,
         plain,

@@ -21,8 +21,7 @@ use super::manifest::{Index, Manifest, Plain, Stored};
 use super::name::{Name, Part};
 use super::publish::{Draft, Verified};
 use crate::report::Permit;
-use crate::sys::steady;
-use crate::sys::{Stop, files};
+use crate::sys::{Stop, files, uncached};
 use collect::{Output, Room, write_in_order};
 pub use feed::Feeder;
 use feed::{Buffers, stopped};
@@ -134,7 +133,7 @@ fn fill(
     };
     let gz = &create(permit, gz_path)?;
     let index = IndexWriter::new(create(permit, index_path)?)?;
-    let in_flight = writing.threads * 2 + 4;
+    let in_flight = writing.threads * 2 + 12;
     let (send_empty, empty) = channel();
     for _ in 0..in_flight {
         send_empty.send(Buffers::default()).map_err(|_| stopped())?;
@@ -152,6 +151,7 @@ fn fill(
         folder: writing.folder,
         reserve: writing.reserve,
     };
+    let (members, synced, read_back) = read_back::behind(gz_path, stop)?;
     std::thread::scope(|scope| {
         for _ in 0..writing.threads {
             let send_done = send_done.clone();
@@ -159,20 +159,18 @@ fn fill(
             scope.spawn(move || work(receive_jobs, &send_done, previous, day));
         }
         drop(send_done);
-        let (progress, read_back) = read_back::behind(gz, gz_path, stop);
         let read_back = scope.spawn(move || read_back.run());
         let writer = scope.spawn(move || {
-            let synced = |from, to| progress.synced(from, to);
-            steady::synced_in_steps(gz, gz_path, synced, |steps| {
+            let on_disk = |from, to| synced.reached(from, to);
+            uncached::write(gz, gz_path, on_disk, |gz| {
                 let output = Output {
                     gz,
-                    gz_path,
                     index,
                     index_path,
                     room,
-                    progress: &progress,
+                    members,
                 };
-                write_in_order(output, &receive_done, &send_empty, steps)
+                write_in_order(output, &receive_done, &send_empty)
             })
         });
         let mut feeder = Feeder::new(jobs, empty, old_index, stop, writing.progress);

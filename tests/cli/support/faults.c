@@ -12,10 +12,11 @@
  *   FAULTS_ROOT     colon-separated absolute prefixes; unset disables all
  *   FAULTS_COUNTER  file whose first eight bytes hold the number of points
  *   FAULTS_LOG      one line per point: number, op, path, second path, result
- *   FAULTS_KIND     none kill powercut lostnames enospc eio short pause
+ *   FAULTS_KIND     none kill powercut lostnames enospc eio short pause einval
  *   FAULTS_AT       number of the point at which it happens
  *   FAULTS_OP       for pause: the operation before which the process stops
- *                   itself with SIGSTOP, once, until somebody lets it go on
+ *                   itself with SIGSTOP, once, until somebody lets it go on;
+ *                   for einval: the operation that fails so, once
  *   FAULTS_END      ... and how the path of that call ends
  *   FAULTS_STALL    ... so many seconds of sleep of that one thread instead
  *   FAULTS_STICKY   1: from there on the disk stays full (enospc)
@@ -145,7 +146,7 @@ static long libc_result(long r)
 /* ------------------------------------------------------------------------
  * State. All of it belongs to the mutex once the constructor has run.
  */
-enum kind { NONE, KILL, POWERCUT, LOSTNAMES, ENOSPC_KIND, EIO_KIND, SHORT_KIND, PAUSE };
+enum kind { NONE, KILL, POWERCUT, LOSTNAMES, ENOSPC_KIND, EIO_KIND, SHORT_KIND, PAUSE, EINVAL_KIND };
 
 static bool ready;
 static enum kind kind;
@@ -872,15 +873,21 @@ static void stop(const struct point *p)
     wait_for_the_end(SIGKILL);
 }
 
-/* The whole process stands still before this call. The signal goes to this
- * thread, which does not get past it. */
-static void stand_still(const struct point *p)
+/* The first call that is named by its operation and the end of its path. */
+static bool is_named(const struct point *p)
 {
     size_t whole = strlen(p->path), end = strlen(pause_end);
     if (fired || strcmp(p->op, pause_op) || whole < end ||
         strcmp(p->path + whole - end, pause_end))
-        return;
+        return false;
     fired = true;
+    return true;
+}
+
+/* The whole process stands still before this call. The signal goes to this
+ * thread, which does not get past it. */
+static void stand_still(void)
+{
     if (stall) {
         /* The others must be able to make their calls meanwhile. */
         struct timespec left = {.tv_sec = stall};
@@ -919,8 +926,11 @@ static int begin(struct point *p, unsigned traits)
         fired = true;
         return HALF;
     case PAUSE:
-        stand_still(p);
+        if (is_named(p))
+            stand_still();
         return GO;
+    case EINVAL_KIND:
+        return is_named(p) ? -EINVAL : GO;
     default:
         return GO;
     }
@@ -1758,7 +1768,7 @@ static const char *setting(const char *name)
 static void read_kind(void)
 {
     static const char *const names[] = {"none",   "kill", "powercut", "lostnames",
-                                        "enospc", "eio",  "short", "pause"};
+                                        "enospc", "eio",  "short", "pause", "einval"};
     const char *name = setting("FAULTS_KIND");
     if (!name)
         return;

@@ -183,6 +183,12 @@ impl Faults {
         command.env("FAULTS_STALL", seconds.to_string());
     }
 
+    /// The first `op` on a path that ends so fails, as where a file system does not take what it is asked for.
+    pub fn refuse(&self, command: &mut Command, op: &str, end: &str) {
+        self.pause(command, op, end);
+        command.env("FAULTS_KIND", "einval");
+    }
+
     /// No byte can be read of a file whose path ends so: the disk does not give it back.
     pub fn unreadable(&self, command: &mut Command, end: &str) {
         self.preload(command);
