@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # data-clean beside the statements of the sqlite3 shell: one row in ten of ten million deleted, then archived, while four writers go on.
 #   benches/clean.sh             about ten minutes and 8 GiB of disk
+#   benches/clean.sh --among     the same with the old rows among the others, not before them: as failed jobs are
 # ROWS=10000000 ROUNDS=1 WORK=/path change the number of rows, of rounds, and the folder that everything happens in.
 # Each runs at nice 10, as empire-maint sets for itself, on a fresh copy of the same database. A writer's wait counts from the
 # moment that it asks for the write lock until its commit is on the disk.
@@ -9,6 +10,14 @@ cd "$(dirname "$0")/.."
 
 rows=${ROWS:-10000000}
 rounds=${ROUNDS:-1}
+case ${1:-} in
+"") is_old="n <= $rows / 10" ;;
+--among) is_old="n % 10 = 0" ;;
+*)
+    echo "usage: benches/clean.sh [--among]" >&2
+    exit 3
+    ;;
+esac
 for tool in sqlite3 jq; do
     command -v "$tool" >/dev/null || { echo "needs $tool" >&2; exit 3; }
 done
@@ -66,7 +75,7 @@ BEGIN;
 WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000) INSERT INTO users SELECT n, 'user' || n, 0 FROM c;
 WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < $rows)
   INSERT INTO trades SELECT n, n % 60000, substr('AAPLMSFTNVDAGOOG', n % 4 * 4 + 1, 4), n % 10000 / 100.0, n % 900, printf('%016x', n * 2654435761),
-    datetime('now', '-' || iif(n <= $rows / 10, 200, 20) || ' days', '+' || (n % 86400) || ' seconds') FROM c;
+    datetime('now', '-' || iif($is_old, 200, 20) || ' days', '+' || (n % 86400) || ' seconds') FROM c;
 COMMIT;
 CREATE INDEX trades_by_time ON trades (created_at);
 PRAGMA wal_checkpoint(TRUNCATE);

@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_millis(27);
 const ONE_MORE_STEP: Duration = Duration::from_millis(26);
 
 /// After so many transactions what they wrote into the log is folded in, in the next rest: its syncs hold up the others' commits.
-const CHECKPOINT: u64 = 16;
+const CHECKPOINT: u64 = 4;
 
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
