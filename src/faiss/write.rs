@@ -64,61 +64,56 @@ pub fn write(
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let Vectors { count, rows, read } = *vectors;
-    synced_in_steps(
-        file,
-        path,
-        |_, _| {},
-        |steps| {
-            let mut out = Out {
-                buffer: BufWriter::with_capacity(1 << 18, file),
-                total: 0,
-                steps,
-                path,
-            };
-            let mut ids = Vec::new();
-            let outer = match shape.map {
-                Map::Bare => None,
-                Map::Map => Some(b"IxMp"),
-                Map::Map2 => Some(b"IxM2"),
-            };
-            if let Some(fourcc) = outer {
-                out.header(fourcc, shape, count)?;
+    synced_in_steps(file, path, |steps| {
+        let mut out = Out {
+            buffer: BufWriter::with_capacity(1 << 18, file),
+            total: 0,
+            steps,
+            path,
+        };
+        let mut ids = Vec::new();
+        let outer = match shape.map {
+            Map::Bare => None,
+            Map::Map => Some(b"IxMp"),
+            Map::Map2 => Some(b"IxM2"),
+        };
+        if let Some(fourcc) = outer {
+            out.header(fourcc, shape, count)?;
+        }
+        match &shape.kind {
+            Kind::Flat => {
+                out.flat(shape, count, rows, &mut ids)?;
+                read()?;
             }
-            match &shape.kind {
-                Kind::Flat => {
-                    out.flat(shape, count, rows, &mut ids)?;
-                    read()?;
-                }
-                Kind::Ivf { nprobe, centroids } => {
-                    let lists = Lists::assign(shape, centroids, rows, stop)?;
-                    out.ivf(shape, *nprobe, centroids, &lists, rows, file)?;
-                    read()?;
-                    ids = lists.ids;
-                }
-                Kind::Hnsw(parameters) => {
-                    let graph = hnsw::build(shape, parameters, vectors, stop)?;
-                    ids.clone_from(&graph.ids);
-                    out.hnsw(shape, parameters, &graph)?;
-                }
+            Kind::Ivf { nprobe, centroids } => {
+                let lists = Lists::assign(shape, centroids, rows, stop)?;
+                out.ivf(shape, *nprobe, centroids, &lists, rows, file)?;
+                read()?;
+                ids = lists.ids;
             }
-            if ids.len() as u64 != count {
-                return Err(refused(format!(
-                    "{} vectors came, {count} were announced",
-                    ids.len()
-                ))
-                .into());
+            Kind::Hnsw(parameters) => {
+                let graph = hnsw::build(shape, parameters, vectors, stop)?;
+                ids.clone_from(&graph.ids);
+                out.hnsw(shape, parameters, &graph)?;
             }
-            if outer.is_some() {
-                out.put(&count.to_le_bytes())?;
-                for id in &ids {
-                    out.put(&id.to_le_bytes())?;
-                }
+        }
+        if ids.len() as u64 != count {
+            return Err(refused(format!(
+                "{} vectors came, {count} were announced",
+                ids.len()
+            ))
+            .into());
+        }
+        if outer.is_some() {
+            out.put(&count.to_le_bytes())?;
+            for id in &ids {
+                out.put(&id.to_le_bytes())?;
             }
-            out.buffer
-                .flush()
-                .with_context(|| format!("cannot write {}", path.display()))
-        },
-    )
+        }
+        out.buffer
+            .flush()
+            .with_context(|| format!("cannot write {}", path.display()))
+    })
 }
 
 struct Out<'a> {

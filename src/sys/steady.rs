@@ -2,7 +2,6 @@
 //! steps while the writing goes on, on a thread of its own, instead of in one flood at the end.
 
 use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,51 +14,41 @@ pub const STEP: u64 = 16 << 20;
 /// Told how far the writing has come.
 #[derive(Debug)]
 pub struct Steps {
-    due: SyncSender<u64>,
+    due: SyncSender<()>,
     reached: AtomicU64,
 }
 
 impl Steps {
-    /// `total` bytes have been written so far. Every so many it begins to sync them, first waiting until the step before has ended,
-    /// and says that it did. Errs when that one failed; [`synced_in_steps`] returns why.
-    pub fn written(&self, total: u64) -> anyhow::Result<bool> {
+    /// `total` bytes have been written so far. Every so many it begins to sync them, first waiting until the step before has ended.
+    /// Errs when that one failed; [`synced_in_steps`] returns why.
+    pub fn written(&self, total: u64) -> anyhow::Result<()> {
         let reached = self.reached.load(Ordering::Relaxed);
         if total < reached.saturating_add(STEP) {
-            return Ok(false);
+            return Ok(());
         }
         // Several threads may write: one of them takes the step.
         let mine =
             self.reached
                 .compare_exchange(reached, total, Ordering::Relaxed, Ordering::Relaxed);
         if mine.is_err() {
-            return Ok(false);
+            return Ok(());
         }
         self.due
-            .send(total)
-            .map_err(|_| anyhow::anyhow!("what was written could not be synced"))?;
-        Ok(true)
+            .send(())
+            .map_err(|_| anyhow::anyhow!("what was written could not be synced"))
     }
 }
 
-/// Runs `work`, which fills `file`, and syncs what it has written in steps. `after` is told of each synced part. The end of the
-/// file, whatever is less than a step, is left to the caller's own sync.
+/// Runs `work`, which fills `file` in any order, and syncs what it has written in steps. The end of the file, whatever is less than a
+/// step, is left to the caller's own sync.
 pub fn synced_in_steps<T>(
     file: &File,
     path: &Path,
-    after: impl Fn(u64, u64) + Send,
     work: impl FnOnce(&Steps) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     std::thread::scope(|scope| {
         let (due, steps) = sync_channel(0);
-        let syncing = scope.spawn(move || {
-            let mut from = 0;
-            steps.iter().try_for_each(|to| {
-                file.sync_data()?;
-                after(from, to);
-                from = to;
-                io::Result::Ok(())
-            })
-        });
+        let syncing = scope.spawn(move || steps.iter().try_for_each(|()| file.sync_data()));
         let steps = Steps {
             due,
             reached: AtomicU64::new(0),
@@ -76,29 +65,23 @@ pub fn synced_in_steps<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-    use std::sync::Mutex;
-
     use super::*;
 
     #[test]
-    fn what_is_synced_is_whole_steps_one_behind_the_other() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("large");
-        let file = File::create(&path).expect("creates");
-        let parts = Mutex::new(Vec::new());
-        let note = |from, to| parts.lock().expect("no panic").push((from, to));
-        let taken = synced_in_steps(&file, &path, note, |steps| {
-            let mut taken = 0;
-            for number in 1..=50u64 {
-                (&file).write_all(&vec![1; 1 << 20])?;
-                taken += u64::from(steps.written(number << 20)?);
+    fn a_step_that_cannot_be_synced_ends_the_writing() {
+        // What is no file has nothing to sync, and says so.
+        let path = Path::new("/dev/zero");
+        let file = File::open(path).expect("opens");
+        let mut errs = Vec::new();
+        let failed = synced_in_steps(&file, path, |steps| {
+            for total in [STEP - 1, STEP, 2 * STEP - 1, 2 * STEP] {
+                errs.push(steps.written(total).is_err());
             }
-            Ok(taken)
+            Ok(())
         });
-        assert_eq!(taken.expect("writes"), 3);
-        let parts = parts.into_inner().expect("no panic");
-        assert_eq!(parts, [(0, STEP), (STEP, 2 * STEP), (2 * STEP, 3 * STEP)]);
+        assert_eq!(errs, [false, false, false, true]);
+        let error = failed.expect_err("failed").to_string();
+        assert_eq!(error, "cannot sync /dev/zero");
     }
 
     #[test]
@@ -107,7 +90,7 @@ mod tests {
         let path = folder.path().join("large");
         let file = File::create(&path).expect("creates");
         let failed: anyhow::Result<()> =
-            synced_in_steps(&file, &path, |_, _| {}, |_| anyhow::bail!("no more"));
+            synced_in_steps(&file, &path, |_| anyhow::bail!("no more"));
         assert_eq!(failed.expect_err("failed").to_string(), "no more");
     }
 }

@@ -27,6 +27,10 @@ pub use feed::Feeder;
 use feed::{Buffers, stopped};
 use work::{Trouble, work};
 
+/// Pieces on their way beside those that the workers have in hand or next: a slow one, or a disk that is busy for a moment, holds
+/// nobody up.
+const SPARE: usize = 12;
+
 /// The backup before this one, from which unchanged members are copied.
 pub struct Previous {
     gz: File,
@@ -133,7 +137,7 @@ fn fill(
     };
     let gz = &create(permit, gz_path)?;
     let index = IndexWriter::new(create(permit, index_path)?)?;
-    let in_flight = writing.threads * 2 + 12;
+    let in_flight = writing.threads * 2 + SPARE;
     let (send_empty, empty) = channel();
     for _ in 0..in_flight {
         send_empty.send(Buffers::default()).map_err(|_| stopped())?;

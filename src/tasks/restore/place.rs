@@ -399,24 +399,19 @@ impl Work<'_> {
 
     fn fill(&self, file: std::fs::File, part: &Path, plain: u64, most: u64) -> anyhow::Result<u64> {
         let shown = format!("restoring {}", self.backup.name.stem);
-        let (read, _) = steady::synced_in_steps(
-            &file,
-            part,
-            |_, _| {},
-            |steps| {
-                let progress = |done: u64| {
-                    self.report.progress(done, plain, Unit::Bytes, &shown);
-                    // A sync that failed is told when all is written.
-                    let _ = steps.written(done);
-                };
-                let limits = Limits {
-                    threads: machine::threads(self.task.backup.threads),
-                    stop: &self.context.stop,
-                    progress: &progress,
-                };
-                archive::extract_backup(self.backup, file.try_clone()?, most, &limits)
-            },
-        )?;
+        let (read, _) = steady::synced_in_steps(&file, part, |steps| {
+            let progress = |done: u64| {
+                self.report.progress(done, plain, Unit::Bytes, &shown);
+                // A sync that failed is told when all is written.
+                let _ = steps.written(done);
+            };
+            let limits = Limits {
+                threads: machine::threads(self.task.backup.threads),
+                stop: &self.context.stop,
+                progress: &progress,
+            };
+            archive::extract_backup(self.backup, file.try_clone()?, most, &limits)
+        })?;
         match files::metadata(self.target)? {
             Some(old) => {
                 use std::os::unix::fs::MetadataExt as _;
