@@ -1,6 +1,6 @@
-//! Large files written past the page cache, where the file system can do that (`O_DIRECT`): nothing that the application keeps there
-//! makes room for them, its own commits never wait behind a flood of ours, and what is read back comes from the disk. A thread of
-//! its own writes, and syncs in steps while the work goes on.
+//! Large files written past the page cache, where the file system can do that (`O_DIRECT`): that takes less of the processors, the
+//! application's own commits never wait behind a flood of ours, and what is read back comes from the disk. A thread of its own
+//! writes, and syncs in steps while the work goes on.
 
 use std::fs::File;
 use std::io::{self, Write};
