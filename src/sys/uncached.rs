@@ -37,11 +37,11 @@ pub fn write<T>(
             full,
             empty,
         };
-        let worked = work(&mut writer).and_then(|done| {
+        let worked = work(&mut writer);
+        let worked = worked.and_then(move |done| {
             writer.finish()?;
             Ok(done)
         });
-        drop(writer);
         let written = writing
             .join()
             .map_err(|_| anyhow::anyhow!("the writing thread panicked"))?;
@@ -61,9 +61,8 @@ pub struct Writer {
 
 impl Writer {
     /// One that is not full, be it empty, is the end of the file.
-    fn finish(&mut self) -> io::Result<()> {
-        let last = std::mem::replace(&mut self.filling, Window::none());
-        self.full.send(last).map_err(|_| gone())
+    fn finish(self) -> io::Result<()> {
+        self.full.send(self.filling).map_err(|_| gone())
     }
 
     fn next_window(&mut self) -> io::Result<()> {
@@ -111,14 +110,6 @@ impl Window {
         Self {
             start: memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT),
             memory,
-            filled: 0,
-        }
-    }
-
-    fn none() -> Self {
-        Self {
-            memory: Vec::new(),
-            start: 0,
             filled: 0,
         }
     }

@@ -27,9 +27,8 @@ pub use feed::Feeder;
 use feed::{Buffers, stopped};
 use work::{Trouble, work};
 
-/// Pieces on their way beside those that the workers have in hand or next: a slow one, or a disk that is busy for a moment, holds
-/// nobody up.
-const SPARE: usize = 12;
+/// Pieces on their way, however few the workers: a slow one, or a disk that is busy for a moment, holds nobody up.
+const LEAST_IN_FLIGHT: usize = 16;
 
 /// The backup before this one, from which unchanged members are copied.
 pub struct Previous {
@@ -137,7 +136,7 @@ fn fill(
     };
     let gz = &create(permit, gz_path)?;
     let index = IndexWriter::new(create(permit, index_path)?)?;
-    let in_flight = writing.threads * 2 + SPARE;
+    let in_flight = (writing.threads * 2 + 4).max(LEAST_IN_FLIGHT);
     let (send_empty, empty) = channel();
     for _ in 0..in_flight {
         send_empty.send(Buffers::default()).map_err(|_| stopped())?;
