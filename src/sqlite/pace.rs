@@ -1,7 +1,8 @@
 //! Long work in short write transactions, so that the application's own writers never wait long. SQLite has one write lock and no
 //! queue for it: whoever waits looks again after 1, 2, 5, 10, 15, 20 and then 25 ms, later less often still
 //! (`sqliteDefaultBusyCallback`). So the lock is not only held shortly, it is also left alone, at short intervals, for longer than
-//! any of these steps. Of two who look at the same moment one gets in; where anybody did, the rest lasts one more step for the other.
+//! any of these steps. Of two who look at the same moment one gets in, and nobody sees the other: so a rest lasts until nobody has
+//! committed for as long as a step.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,18 +19,28 @@ const FIRST: Duration = Duration::from_millis(4);
 const MOST: Duration = Duration::from_millis(22);
 const LEAST: Duration = Duration::from_micros(500);
 /// A transaction that took longer with its commit makes the next ones shorter.
-const FINE: Duration = Duration::from_millis(30);
+const AIM: Duration = Duration::from_millis(20);
 const BREATH: Duration = Duration::from_millis(1);
-/// So much time at most in short transactions, then a rest in which everybody who waits gets in.
-const ROUND: Duration = Duration::from_millis(52);
+/// So much time at most in short transactions, then a rest in which everybody who waits gets in: those who came first look after 53 ms,
+/// and where somebody else was quicker again after 78.
+const ROUND: Duration = Duration::from_millis(44);
 const REST: Duration = Duration::from_millis(27);
-const ONE_MORE_STEP: Duration = Duration::from_millis(26);
-
-/// After so many transactions what they wrote into the log is folded in, in the next rest: its syncs hold up the others' commits.
-const CHECKPOINT: u64 = 4;
+/// The longest step, and a little.
+const STEP: Duration = Duration::from_micros(25_500);
+/// However many commit, a rest ends.
+const LONGEST_REST: Duration = Duration::from_millis(61);
 
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
+
+/// The lock is left alone for longer than a moment.
+struct Rest {
+    began: Instant,
+    /// What `data_version` was: it changes with others' commits.
+    version: Option<i64>,
+    /// When that was seen last.
+    committed: Option<Instant>,
+}
 
 /// The measure of one run's write transactions on one database.
 pub struct Pace {
@@ -38,13 +49,10 @@ pub struct Pace {
     budget: Duration,
     longest: Duration,
     turns: u64,
-    /// How many there were at the last checkpoint.
-    folded: u64,
     round: Duration,
     /// Nothing is locked before.
     free: Instant,
-    /// What `data_version` was when this rest began: it changes with others' commits.
-    version: Option<i64>,
+    rest: Option<Rest>,
     /// What the last transaction took.
     last: Duration,
     /// So many items of one that is announced.
@@ -60,10 +68,9 @@ impl Pace {
             budget: FIRST,
             longest: Duration::ZERO,
             turns: 0,
-            folded: 0,
             round: Duration::ZERO,
             free: Instant::now(),
-            version: None,
+            rest: None,
             last: Duration::ZERO,
             share: FIRST_SHARE,
         }
@@ -131,37 +138,31 @@ impl Pace {
     /// The beat for a transaction that somebody else makes: returns when it may begin, with how long its work should take.
     pub fn wait(&mut self, connection: &Connection) -> anyhow::Result<Duration> {
         self.stop.check()?;
-        std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
-        if self
-            .version
-            .take()
-            .is_some_and(|before| version(connection) != Some(before))
-        {
-            std::thread::sleep(ONE_MORE_STEP);
+        if let Some(mut rest) = self.rest.take() {
+            while let Some(left) = rest.left(connection, self.free) {
+                std::thread::sleep(left.min(BREATH));
+            }
         }
+        std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
         Ok(self.budget)
     }
 
-    /// The lock was held so long, with the commit. Folds the log in, if it is time for it.
+    /// The lock was held so long, with the commit. Where a rest begins, what was written into the log is folded in: a part at a time,
+    /// since its syncs hold up the others' commits.
     pub fn ended(&mut self, connection: &Connection, held: Duration) -> anyhow::Result<()> {
         if !self.took(held) {
             return Ok(());
         }
-        self.version = version(connection);
-        self.fold(connection)
-    }
-
-    /// Folds the log in, if it is time for it.
-    fn fold(&mut self, connection: &Connection) -> anyhow::Result<()> {
-        if self.turns - self.folded >= CHECKPOINT {
-            self.folded = self.turns;
-            // SQLite would do that at the end of a commit, when the write lock is gone already (`sqlite3_wal_hook`), and its time
-            // would count as the lock's. Busy or not, the next one goes on with it.
-            connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-                .map_err(|error| explain(error, &self.path, &self.stop))?;
-        }
-        Ok(())
+        self.rest = Some(Rest {
+            began: Instant::now(),
+            version: version(connection),
+            committed: None,
+        });
+        // SQLite would do that at the end of a commit, when the write lock is gone already (`sqlite3_wal_hook`), and its time would
+        // count as the lock's. Busy or not, the next one goes on with it.
+        connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            .map_err(|error| explain(error, &self.path, &self.stop))
     }
 
     /// One transaction over so many items as should fit into its time: `announce` hears which, while nothing is locked yet, then
@@ -207,12 +208,28 @@ impl Pace {
         self.budget = next_budget(self.budget, held);
         self.round += held + BREATH;
         // Not even begun where it would not end in time.
-        let rests = self.round + self.budget > ROUND;
+        let rests = self.round + AIM > ROUND;
         if rests {
             self.round = Duration::ZERO;
         }
         self.free = Instant::now() + if rests { REST } else { BREATH };
         rests
+    }
+}
+
+impl Rest {
+    /// How long it still lasts as far as is known now: until `free`, and for a step after what others commit.
+    fn left(&mut self, connection: &Connection, free: Instant) -> Option<Duration> {
+        let now = Instant::now();
+        let version = version(connection);
+        if version != self.version {
+            (self.version, self.committed) = (version, Some(now));
+        }
+        let quiet = self.committed.map_or(free, |last| last + STEP);
+        let until = quiet.min(self.began + LONGEST_REST).max(free);
+        until
+            .checked_duration_since(now)
+            .filter(|left| !left.is_zero())
     }
 }
 
@@ -240,15 +257,10 @@ fn next_share(share: usize, wanted: Duration, took: Duration) -> usize {
     ((share as f64 * factor.min(2.0)) as usize).max(1)
 }
 
-/// Shorter by as much as the last one was too long, longer step by step.
+/// As long as makes the whole what it should be; longer step by step.
 fn next_budget(budget: Duration, held: Duration) -> Duration {
-    let next = if held > FINE {
-        let over = FINE.as_secs_f64() / held.as_secs_f64();
-        budget.mul_f64(over * over)
-    } else {
-        budget.mul_f64(1.25)
-    };
-    next.clamp(LEAST, MOST)
+    let factor = AIM.as_secs_f64() / held.as_secs_f64().max(1e-6);
+    budget.mul_f64(factor.min(1.25)).clamp(LEAST, MOST)
 }
 
 #[cfg(test)]
@@ -259,8 +271,9 @@ mod tests {
     fn the_budget_follows_what_the_disk_does() {
         let ms = Duration::from_millis;
         assert_eq!(next_budget(ms(4), ms(5)), ms(5));
-        assert_eq!(next_budget(ms(20), ms(21)), MOST);
-        assert_eq!(next_budget(ms(20), ms(60)), ms(5));
+        assert_eq!(next_budget(ms(19), ms(19)), ms(20));
+        assert_eq!(next_budget(ms(21), ms(10)), MOST);
+        assert_eq!(next_budget(ms(12), ms(24)), ms(10));
         assert_eq!(next_budget(LEAST, ms(500)), LEAST);
     }
 
@@ -349,11 +362,24 @@ mod tests {
         };
         pace.turn(&connection, &[1], slow).expect("commits");
         assert!(pace.rests());
-        let began = Instant::now();
+        std::thread::sleep(REST - 5 * BREATH);
+        let committed = Instant::now();
         other
             .execute_batch("INSERT INTO t VALUES (2)")
             .expect("gets in");
-        pace.turn(&connection, &[1], |_| Ok(())).expect("commits");
-        assert!(began.elapsed() >= REST + ONE_MORE_STEP - BREATH);
+        pace.turn(&connection, &[1], slow).expect("commits");
+        let since = committed.elapsed();
+        assert!(since >= STEP + ROUND, "{since:?}");
+        // However many commit.
+        let began = Instant::now();
+        let mut rest = pace.rest.take().expect("rests");
+        while let Some(left) = rest.left(&connection, pace.free) {
+            std::thread::sleep(left.min(STEP / 5));
+            other
+                .execute_batch("INSERT INTO t VALUES (3)")
+                .expect("gets in");
+        }
+        let rest = began.elapsed();
+        assert!(rest >= LONGEST_REST - BREATH, "{rest:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Deletes rows, or moves them into another table of the same database: copy and removal of a row are one transaction.
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use rusqlite::types::Value;
@@ -21,6 +22,10 @@ const AHEAD: usize = 40_000;
 
 /// So many rows at most in one statement: the clock is looked at after each.
 const MOST_IN_RUN: i64 = 128;
+
+/// So many keys in the list of one statement; fewer where that takes longer than this.
+const LIST: usize = 64;
+const LIST_TIME: Duration = Duration::from_millis(2);
 
 /// What one statement is about.
 #[derive(Debug, PartialEq)]
@@ -47,18 +52,20 @@ pub fn apply(
         Some(archive) => Landed::watch(scene.writer, &plan.table, archive).map_err(wrong)??,
         None => None,
     };
-    let runs = match plan.table.key.as_slice() {
+    let several = match plan.table.key.as_slice() {
         // Where each row is followed, each is for itself.
-        [key] if landed.is_none() => Some(Runs::prepare(scene.writer, plan, key).map_err(wrong)?),
+        [key] if landed.is_none() => {
+            Some(Several::prepare(scene.writer, plan, key).map_err(wrong)?)
+        }
         _ => None,
     };
-    let in_runs = runs.is_some();
+    let in_runs = several.is_some();
     let work = RefCell::new(Work {
         scene,
         plan,
         archive,
         ones: Hand::prepare(scene.writer, plan, &plan.table.key_is()).map_err(wrong)?,
-        runs,
+        several,
         landed,
     });
     let mut walk = plan.selection.walk(&[]);
@@ -85,14 +92,14 @@ pub fn apply(
                 return Ok(());
             }
             let rest = ahead.get(at..).unwrap_or_default();
-            let mut turn = Done::default();
+            let turn = RefCell::new(Done::default());
             at += pace.proven(
                 scene.writer,
                 rest,
-                |item| work.borrow_mut().item(item, &mut turn),
-                || work.borrow_mut().prove(),
+                |item| work.borrow_mut().item(item, &mut turn.borrow_mut()),
+                || work.borrow_mut().prove(&mut turn.borrow_mut()),
             )?;
-            done.add(&turn);
+            done.add(&turn.into_inner());
             scene.progress(done.rows, plan);
             // Whatever came since, or was freed by what went, is the next run's: no more goes than was counted and allowed.
             if done.rows >= plan.chosen {
@@ -152,7 +159,7 @@ struct Work<'a> {
     plan: &'a Plan,
     archive: Option<&'a Table>,
     ones: Hand<'a>,
-    runs: Option<Runs<'a>>,
+    several: Option<Several<'a>>,
     /// Where triggers act.
     landed: Option<Landed<'a>>,
 }
@@ -163,15 +170,31 @@ struct Hand<'a> {
     delete: Statement<'a>,
 }
 
-/// Takes runs of rows. A condition that calls a function can fail, and SQLite notes every page that such a statement is about to change
-/// in a journal of its own, to undo just that statement: a quarter of the time that the lock is held. One that removes a single row
-/// needs none, and neither does one without a condition: the transaction is ours, so what was counted in it is still so.
-struct Runs<'a> {
+/// Takes many rows in one statement. A condition that calls a function can fail, and SQLite notes every page that such a statement is
+/// about to change in a journal of its own, to undo just that statement: a quarter of the time that the lock is held. One that removes a
+/// single row needs none, and neither does one without a condition: the transaction is ours, so what was counted in it is still so.
+struct Many<'a> {
     hand: Hand<'a>,
-    /// How many of a run still are what was meant.
+    /// How many of them still are what was meant.
     meant: Statement<'a>,
-    /// The whole run, whatever it is.
+    /// All of them, whatever they are.
     delete: Statement<'a>,
+}
+
+/// Rows whose keys are whole numbers.
+struct Several<'a> {
+    runs: Many<'a>,
+    lists: Many<'a>,
+    /// Keys without neighbours, for the next list.
+    waiting: Vec<i64>,
+    /// So many in a list.
+    share: usize,
+}
+
+/// What became of many rows.
+struct Taken {
+    meant: usize,
+    removed: rusqlite::Result<usize>,
 }
 
 impl<'a> Hand<'a> {
@@ -190,42 +213,125 @@ impl<'a> Hand<'a> {
     }
 }
 
-impl<'a> Runs<'a> {
-    fn prepare(connection: &'a Connection, plan: &Plan, key: &str) -> rusqlite::Result<Self> {
-        let which = format!("{} BETWEEN ?1 AND ?2", quote(key));
+impl<'a> Many<'a> {
+    fn prepare(connection: &'a Connection, plan: &Plan, which: &str) -> rusqlite::Result<Self> {
         let (table, condition) = (quote(&plan.table.name), plan.selection.condition());
         Ok(Self {
-            hand: Hand::prepare(connection, plan, &which)?,
+            hand: Hand::prepare(connection, plan, which)?,
             meant: connection.prepare(&format!(
                 "SELECT count(*) FROM main.{table} WHERE {which} AND ({condition}) IS TRUE"
             ))?,
             delete: connection.prepare(&format!("DELETE FROM main.{table} WHERE {which}"))?,
         })
     }
+
+    /// `which` are so many rows, where all of them are still there.
+    fn take(&mut self, which: &[i64], rows: usize) -> anyhow::Result<Taken> {
+        let which = || params_from_iter(which);
+        let meant = match &mut self.hand.copy {
+            Some(copy) => copy.execute(which())?,
+            None => usize::try_from(self.meant.query_row(which(), |row| row.get::<_, i64>(0))?)?,
+        };
+        let removed = match meant {
+            0 => Ok(0),
+            all if all == rows => self.delete.execute(which()),
+            _ => self.hand.delete.execute(which()),
+        };
+        Ok(Taken { meant, removed })
+    }
+}
+
+impl<'a> Several<'a> {
+    fn prepare(connection: &'a Connection, plan: &Plan, key: &str) -> rusqlite::Result<Self> {
+        let key = quote(key);
+        let numbers: Vec<_> = (1..=LIST).map(|number| format!("?{number}")).collect();
+        let list = format!("{key} IN ({})", numbers.join(", "));
+        Ok(Self {
+            runs: Many::prepare(connection, plan, &format!("{key} BETWEEN ?1 AND ?2"))?,
+            lists: Many::prepare(connection, plan, &list)?,
+            waiting: Vec::with_capacity(LIST),
+            share: 1,
+        })
+    }
+
+    fn list(&mut self, keys: &[i64]) -> anyhow::Result<Taken> {
+        let began = Instant::now();
+        // A key that is there twice counts once.
+        let last = keys.last().copied().unwrap_or_default();
+        let mut which = keys.to_vec();
+        which.resize(LIST, last);
+        let taken = self.lists.take(&which, keys.len())?;
+        self.share = match began.elapsed() > LIST_TIME {
+            true => self.share / 2,
+            false => self.share * 2,
+        }
+        .clamp(1, LIST);
+        Ok(taken)
+    }
 }
 
 impl Work<'_> {
-    /// One row, or a run of them. Where a constraint stops a run, its rows are tried one by one.
+    /// One row, or a run of them.
     fn item(&mut self, item: &Item, done: &mut Done) -> anyhow::Result<()> {
-        match item {
-            Item::One(key) => self.one(key, done),
-            Item::Run(first, last) => match self.run(*first, *last, done) {
-                Err(error) if is_constraint_in(&error) => {
-                    require_open(self.scene.writer)?;
-                    for number in *first..=*last {
-                        self.one(&vec![number.into()], done)?;
-                    }
-                    Ok(())
+        match (item, &mut self.several) {
+            (Item::Run(first, last), Some(several)) => {
+                let rows = usize::try_from(last - first + 1)?;
+                let taken = several.runs.take(&[*first, *last], rows);
+                self.count(taken, *first..=*last, done)
+            }
+            (Item::One(key), Some(several)) if let [Value::Integer(number)] = key.as_slice() => {
+                several.waiting.push(*number);
+                match several.waiting.len() < several.share {
+                    true => Ok(()),
+                    false => self.list(done),
                 }
-                Err(error) => Err(self.explained(error)),
-                Ok(()) => Ok(()),
-            },
+            }
+            (Item::One(key), _) => self.one(key, done),
+            (Item::Run(..), None) => bail!("a run of rows where each is for itself"),
         }
     }
 
+    /// Those that wait.
+    fn list(&mut self, done: &mut Done) -> anyhow::Result<()> {
+        let Some(several) = &mut self.several else {
+            return Ok(());
+        };
+        let keys = std::mem::take(&mut several.waiting);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let taken = several.list(&keys);
+        self.count(taken, keys, done)
+    }
+
     /// Before the transaction is committed.
-    fn prove(&mut self) -> anyhow::Result<()> {
+    fn prove(&mut self, done: &mut Done) -> anyhow::Result<()> {
+        self.list(done)?;
         self.landed.as_mut().map_or(Ok(()), Landed::prove)
+    }
+
+    /// Where a constraint stops many rows, they are tried one by one.
+    fn count(
+        &mut self,
+        taken: anyhow::Result<Taken>,
+        keys: impl IntoIterator<Item = i64>,
+        done: &mut Done,
+    ) -> anyhow::Result<()> {
+        let counted = taken.and_then(|Taken { meant, removed }| match self.archive {
+            Some(_) => self.require_removed(meant, removed).map(|()| meant),
+            None => Ok(removed?),
+        });
+        match counted {
+            Ok(rows) => done.rows += rows as u64,
+            Err(error) if is_constraint_in(&error) => {
+                require_open(self.scene.writer)?;
+                for key in keys {
+                    self.one(&vec![key.into()], done)?;
+                }
+            }
+            Err(error) => return Err(self.explained(error)),
+        }
+        Ok(())
     }
 
     /// A row that is not let go stays; so does one that does not fit into the archive, and that is told.
@@ -262,32 +368,6 @@ impl Work<'_> {
             landed.moved(number, key)?;
         }
         done.rows += copied as u64;
-        Ok(())
-    }
-
-    fn run(&mut self, first: i64, last: i64, done: &mut Done) -> anyhow::Result<()> {
-        let Some(runs) = &mut self.runs else {
-            bail!("a run of rows where each is for itself");
-        };
-        let ends = [first, last];
-        let meant = match &mut runs.hand.copy {
-            Some(copy) => copy.execute(ends)?,
-            None => usize::try_from(runs.meant.query_row(ends, |row| row.get::<_, i64>(0))?)?,
-        };
-        if meant == 0 {
-            return Ok(());
-        }
-        let removed = match usize::try_from(last - first + 1) == Ok(meant) {
-            true => runs.delete.execute(ends),
-            false => runs.hand.delete.execute(ends),
-        };
-        match self.archive {
-            Some(_) => {
-                self.require_removed(meant, removed)?;
-                done.rows += meant as u64;
-            }
-            None => done.rows += removed? as u64,
-        }
         Ok(())
     }
 
