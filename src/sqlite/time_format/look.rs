@@ -66,7 +66,7 @@ impl TimeColumn<'_> {
         if self.filter.is_none() {
             let mut tallies = Tallies::new(cutoff);
             let add = &mut |value: ValueRef<'_>| tallies.add(value);
-            if each_value(connection, self.table, self.column, add)?.is_some() {
+            if each_value(connection, self.table, self.column, add)? {
                 return Ok(tallies);
             }
         }
