@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(27);
 /// The longest step, and a little.
 const STEP: Duration = Duration::from_micros(25_500);
 /// However many commit, a rest ends.
-const LONGEST_REST: Duration = Duration::from_millis(61);
+const LONGEST_REST: Duration = Duration::from_millis(54);
 
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
