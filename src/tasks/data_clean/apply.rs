@@ -44,9 +44,15 @@ pub fn apply(
     done: &mut Done,
 ) -> anyhow::Result<()> {
     let wrong = |error| scene.explain(error);
-    let archive = match &plan.target {
-        Target::Table { archive, .. } => Some(archive),
-        _ => None,
+    let (archive, into) = match &plan.target {
+        Target::Table { archive, columns } => (Some(archive), Some((archive, columns.as_slice()))),
+        _ => (None, None),
+    };
+    let terms = Terms {
+        connection: scene.writer,
+        table: &plan.table,
+        condition: plan.selection.condition(),
+        into,
     };
     let landed = match archive {
         Some(archive) => Landed::watch(scene.writer, &plan.table, archive).map_err(wrong)??,
@@ -54,9 +60,7 @@ pub fn apply(
     };
     let several = match plan.table.key.as_slice() {
         // Where each row is followed, each is for itself.
-        [key] if landed.is_none() => {
-            Some(Several::prepare(scene.writer, plan, key).map_err(wrong)?)
-        }
+        [key] if landed.is_none() => Some(Several::prepare(&terms, key).map_err(wrong)?),
         _ => None,
     };
     let in_runs = several.is_some();
@@ -64,7 +68,7 @@ pub fn apply(
         scene,
         plan,
         archive,
-        ones: Hand::prepare(scene.writer, plan, &plan.table.key_is()).map_err(wrong)?,
+        ones: Hand::prepare(&terms, &plan.table.key_is()).map_err(wrong)?,
         several,
         landed,
     });
@@ -164,6 +168,16 @@ struct Work<'a> {
     landed: Option<Landed<'a>>,
 }
 
+/// What the statements are about.
+struct Terms<'a> {
+    connection: &'a Connection,
+    table: &'a Table,
+    /// True for a row that is meant.
+    condition: String,
+    /// Another table, and the columns that are copied.
+    into: Option<(&'a Table, &'a [String])>,
+}
+
 /// Takes rows that still are what was meant.
 struct Hand<'a> {
     copy: Option<Statement<'a>>,
@@ -198,30 +212,29 @@ struct Taken {
 }
 
 impl<'a> Hand<'a> {
-    fn prepare(connection: &'a Connection, plan: &Plan, which: &str) -> rusqlite::Result<Self> {
-        let condition = plan.selection.condition();
-        let from = (&plan.table, which, condition.as_str());
+    fn prepare(terms: &Terms<'a>, which: &str) -> rusqlite::Result<Self> {
+        let (table, condition) = (terms.table, terms.condition.as_str());
+        let copy = terms.into.map(|(archive, columns)| {
+            let from = (table, which, condition);
+            copy_statement(terms.connection, from, &archive.name, columns)
+        });
         Ok(Self {
-            copy: match &plan.target {
-                Target::Table { archive, columns } => {
-                    Some(copy_statement(connection, from, &archive.name, columns)?)
-                }
-                _ => None,
-            },
-            delete: plan.table.delete_those(connection, which, &condition)?,
+            copy: copy.transpose()?,
+            delete: table.delete_those(terms.connection, which, condition)?,
         })
     }
 }
 
 impl<'a> Many<'a> {
-    fn prepare(connection: &'a Connection, plan: &Plan, which: &str) -> rusqlite::Result<Self> {
-        let (table, condition) = (quote(&plan.table.name), plan.selection.condition());
+    fn prepare(terms: &Terms<'a>, which: &str) -> rusqlite::Result<Self> {
+        let (table, condition) = (quote(&terms.table.name), &terms.condition);
+        let prepare = |sql: String| terms.connection.prepare(&sql);
         Ok(Self {
-            hand: Hand::prepare(connection, plan, which)?,
-            meant: connection.prepare(&format!(
+            hand: Hand::prepare(terms, which)?,
+            meant: prepare(format!(
                 "SELECT count(*) FROM main.{table} WHERE {which} AND ({condition}) IS TRUE"
             ))?,
-            delete: connection.prepare(&format!("DELETE FROM main.{table} WHERE {which}"))?,
+            delete: prepare(format!("DELETE FROM main.{table} WHERE {which}"))?,
         })
     }
 
@@ -242,13 +255,13 @@ impl<'a> Many<'a> {
 }
 
 impl<'a> Several<'a> {
-    fn prepare(connection: &'a Connection, plan: &Plan, key: &str) -> rusqlite::Result<Self> {
+    fn prepare(terms: &Terms<'a>, key: &str) -> rusqlite::Result<Self> {
         let key = quote(key);
         let numbers: Vec<_> = (1..=LIST).map(|number| format!("?{number}")).collect();
         let list = format!("{key} IN ({})", numbers.join(", "));
         Ok(Self {
-            runs: Many::prepare(connection, plan, &format!("{key} BETWEEN ?1 AND ?2"))?,
-            lists: Many::prepare(connection, plan, &list)?,
+            runs: Many::prepare(terms, &format!("{key} BETWEEN ?1 AND ?2"))?,
+            lists: Many::prepare(terms, &list)?,
             waiting: Vec::with_capacity(LIST),
             share: 1,
         })
@@ -420,6 +433,8 @@ fn named(table: &Table, key: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::Stop;
+    use std::path::Path;
 
     #[test]
     fn keys_in_a_row_become_runs() {
@@ -435,5 +450,65 @@ mod tests {
             runs_of(keys(&[i64::MAX, i64::MIN])),
             [one(i64::MIN), one(i64::MAX)]
         );
+    }
+
+    /// Whatever the list or the run says: what the application has changed since, or removed, is not meant.
+    #[test]
+    fn of_many_only_those_go_that_still_are_meant() {
+        let stop = Stop::after(Duration::from_secs(60));
+        let rows = |connection: &Connection, table: &str| -> Vec<i64> {
+            let mut statement = connection
+                .prepare(&format!("SELECT id FROM {table} ORDER BY id"))
+                .expect("prepares");
+            let found = statement.query_map([], |row| row.get(0)).expect("asks");
+            found.collect::<rusqlite::Result<_>>().expect("reads")
+        };
+        let columns = ["id".to_owned(), "at".to_owned()];
+        for archives in [false, true] {
+            let connection = Connection::open_in_memory().expect("opens");
+            connection
+                .execute_batch(
+                    "CREATE TABLE t (id INTEGER PRIMARY KEY, at TEXT); CREATE TABLE old (id INTEGER PRIMARY KEY, at TEXT);
+                     WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20) INSERT INTO t SELECT n, '2020' FROM c;
+                     UPDATE t SET at = '2026' WHERE id IN (6, 13); DELETE FROM t WHERE id IN (8, 15); BEGIN",
+                )
+                .expect("creates");
+            let find = |name| Table::find(&connection, name, Path::new("x.db"), &stop);
+            let table = find("t").expect("looks").expect("is there");
+            let old = find("old").expect("looks").expect("is there");
+            let terms = Terms {
+                connection: &connection,
+                table: &table,
+                condition: "at GLOB '20??' AND at < '2025'".to_owned(),
+                into: archives.then_some((&old, columns.as_slice())),
+            };
+            let mut several = Several::prepare(&terms, "id").expect("prepares");
+            let mut went = Vec::new();
+            for (keys, expected) in [
+                (vec![2, 4], vec![2, 4]),
+                (vec![1, 6, 7], vec![1, 7]),
+                (vec![8, 9], vec![9]),
+                (vec![6], vec![]),
+            ] {
+                let taken = several.list(&keys).expect("goes");
+                let counts = (taken.meant, taken.removed.expect("goes"));
+                assert_eq!(counts, (expected.len(), expected.len()), "{keys:?}");
+                went.extend(expected);
+            }
+            for ((first, last), expected) in [((11, 12), vec![11, 12]), ((13, 16), vec![14, 16])] {
+                let length = usize::try_from(last - first + 1).expect("fits");
+                let taken = several.runs.take(&[first, last], length).expect("goes");
+                let counts = (taken.meant, taken.removed.expect("goes"));
+                assert_eq!(counts, (expected.len(), expected.len()), "{first}");
+                went.extend(expected);
+            }
+            went.sort_unstable();
+            assert_eq!(rows(&connection, "t"), [3, 5, 6, 10, 13, 17, 18, 19, 20]);
+            let archived = match archives {
+                true => went,
+                false => Vec::new(),
+            };
+            assert_eq!(rows(&connection, "old"), archived);
+        }
     }
 }
