@@ -147,8 +147,8 @@ impl Pace {
         Ok(self.budget)
     }
 
-    /// The lock was held so long, with the commit. Where a rest begins, what was written into the log is folded in: a part at a time,
-    /// since its syncs hold up the others' commits.
+    /// The lock was held so long, with the commit. Where a rest begins, what was written into the log is folded in: its syncs hold up the
+    /// others' commits, so it is a part at a time, and while their first one would sync the log anyway.
     pub fn ended(&mut self, connection: &Connection, held: Duration) -> anyhow::Result<()> {
         if !self.took(held) {
             return Ok(());

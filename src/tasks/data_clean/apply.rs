@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, params_from_iter};
 
@@ -284,7 +283,7 @@ impl<'a> Several<'a> {
 }
 
 impl Work<'_> {
-    /// One row, or a run of them.
+    /// One row, or a run of them. A row without neighbours waits for the next list.
     fn item(&mut self, item: &Item, done: &mut Done) -> anyhow::Result<()> {
         match (item, &mut self.several) {
             (Item::Run(first, last), Some(several)) => {
@@ -292,6 +291,7 @@ impl Work<'_> {
                 let taken = several.runs.take(&[*first, *last], rows);
                 self.count(taken, *first..=*last, done)
             }
+            (Item::Run(first, last), None) => self.each(*first..=*last, done),
             (Item::One(key), Some(several)) if let [Value::Integer(number)] = key.as_slice() => {
                 several.waiting.push(*number);
                 match several.waiting.len() < several.share {
@@ -300,7 +300,6 @@ impl Work<'_> {
                 }
             }
             (Item::One(key), _) => self.one(key, done),
-            (Item::Run(..), None) => bail!("a run of rows where each is for itself"),
         }
     }
 
@@ -338,13 +337,16 @@ impl Work<'_> {
             Ok(rows) => done.rows += rows as u64,
             Err(error) if is_constraint_in(&error) => {
                 require_open(self.scene.writer)?;
-                for key in keys {
-                    self.one(&vec![key.into()], done)?;
-                }
+                return self.each(keys, done);
             }
             Err(error) => return Err(self.explained(error)),
         }
         Ok(())
+    }
+
+    fn each(&mut self, keys: impl IntoIterator<Item = i64>, done: &mut Done) -> anyhow::Result<()> {
+        keys.into_iter()
+            .try_for_each(|key| self.one(&vec![key.into()], done))
     }
 
     /// A row that is not let go stays; so does one that does not fit into the archive, and that is told.
