@@ -17,9 +17,11 @@ pub const LONGEST_LOCK: Duration = Duration::from_millis(50);
 
 const FIRST: Duration = Duration::from_millis(4);
 const MOST: Duration = Duration::from_millis(22);
-const LEAST: Duration = Duration::from_micros(500);
 /// A transaction that took longer with its commit makes the next ones shorter.
 const AIM: Duration = Duration::from_millis(20);
+/// Where the commit's syncs take most of that, a shorter one would be hardly shorter; only one that takes too long is made so.
+const FEW: Duration = Duration::from_millis(6);
+const LEAST: Duration = Duration::from_micros(500);
 const BREATH: Duration = Duration::from_millis(1);
 /// So much time at most in short transactions, then a rest in which everybody who waits gets in: those who came first look after 53 ms,
 /// and where somebody else was quicker again after 78.
@@ -260,7 +262,11 @@ fn next_share(share: usize, wanted: Duration, took: Duration) -> usize {
 /// As long as makes the whole what it should be; longer step by step.
 fn next_budget(budget: Duration, held: Duration) -> Duration {
     let factor = AIM.as_secs_f64() / held.as_secs_f64().max(1e-6);
-    budget.mul_f64(factor.min(1.25)).clamp(LEAST, MOST)
+    let least = match held > LONGEST_LOCK {
+        true => LEAST,
+        false => FEW,
+    };
+    budget.mul_f64(factor.min(1.25)).clamp(least, MOST)
 }
 
 #[cfg(test)]
@@ -270,10 +276,13 @@ mod tests {
     #[test]
     fn the_budget_follows_what_the_disk_does() {
         let ms = Duration::from_millis;
-        assert_eq!(next_budget(ms(4), ms(5)), ms(5));
+        assert_eq!(next_budget(ms(8), ms(9)), ms(10));
         assert_eq!(next_budget(ms(19), ms(19)), ms(20));
         assert_eq!(next_budget(ms(21), ms(10)), MOST);
         assert_eq!(next_budget(ms(12), ms(24)), ms(10));
+        // A slow disk, and one that is too slow.
+        assert_eq!(next_budget(FEW, ms(40)), FEW);
+        assert_eq!(next_budget(ms(5), ms(100)), ms(1));
         assert_eq!(next_budget(LEAST, ms(500)), LEAST);
     }
 
