@@ -1,16 +1,16 @@
 //! Deletes rows, or moves them into another table of the same database: copy and removal of a row are one transaction.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
 
+use rusqlite::params_from_iter;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Statement, params_from_iter};
 
 use super::landed::Landed;
 use super::plan::{Plan, Target};
 use super::run::{Done, Scene};
+use super::statements::{Hand, Several, Taken, Terms};
 use crate::error::refused;
-use crate::sqlite::{Pace, Row, Table, is_constraint_in, quote, require_open};
+use crate::sqlite::{Pace, Row, Table, is_constraint_in, require_open};
 use crate::{text, units};
 
 /// Keys that are read at a time.
@@ -21,10 +21,6 @@ const AHEAD: usize = 40_000;
 
 /// So many rows at most in one statement: the clock is looked at after each.
 const MOST_IN_RUN: i64 = 128;
-
-/// So many keys in the list of one statement; fewer where that takes longer than this.
-const LIST: usize = 64;
-const LIST_TIME: Duration = Duration::from_millis(2);
 
 /// What one statement is about.
 #[derive(Debug, PartialEq)]
@@ -142,21 +138,6 @@ fn runs_of(piece: Vec<Row>) -> Vec<Item> {
     found
 }
 
-/// `INSERT` of the rows of a table with `which` keys into another. Never instead of a row that is there, whatever the schema says.
-pub fn copy_statement<'a>(
-    connection: &'a Connection,
-    (from, which, condition): (&Table, &str, &str),
-    to: &str,
-    columns: &[String],
-) -> rusqlite::Result<Statement<'a>> {
-    let columns = columns.join(", ");
-    connection.prepare(&format!(
-        "INSERT OR ABORT INTO main.{} ({columns}) SELECT {columns} FROM main.{} WHERE {which} AND ({condition}) IS TRUE",
-        quote(to),
-        quote(&from.name)
-    ))
-}
-
 struct Work<'a> {
     scene: &'a Scene<'a>,
     plan: &'a Plan,
@@ -167,136 +148,19 @@ struct Work<'a> {
     landed: Option<Landed<'a>>,
 }
 
-/// What the statements are about.
-struct Terms<'a> {
-    connection: &'a Connection,
-    table: &'a Table,
-    /// True for a row that is meant.
-    condition: String,
-    /// Another table, and the columns that are copied.
-    into: Option<(&'a Table, &'a [String])>,
-}
-
-/// Takes rows that still are what was meant.
-struct Hand<'a> {
-    copy: Option<Statement<'a>>,
-    delete: Statement<'a>,
-}
-
-/// Takes many rows in one statement. A condition that calls a function can fail, and SQLite notes every page that such a statement is
-/// about to change in a journal of its own, to undo just that statement: a quarter of the time that the lock is held. One that removes a
-/// single row needs none, and neither does one without a condition: the transaction is ours, so what was counted in it is still so.
-struct Many<'a> {
-    hand: Hand<'a>,
-    /// How many of them still are what was meant.
-    meant: Statement<'a>,
-    /// All of them, whatever they are.
-    delete: Statement<'a>,
-}
-
-/// Rows whose keys are whole numbers.
-struct Several<'a> {
-    runs: Many<'a>,
-    lists: Many<'a>,
-    /// Keys without neighbours, for the next list.
-    waiting: Vec<i64>,
-    /// So many in a list.
-    share: usize,
-}
-
-/// What became of many rows.
-struct Taken {
-    meant: usize,
-    removed: rusqlite::Result<usize>,
-}
-
-impl<'a> Hand<'a> {
-    fn prepare(terms: &Terms<'a>, which: &str) -> rusqlite::Result<Self> {
-        let (table, condition) = (terms.table, terms.condition.as_str());
-        let copy = terms.into.map(|(archive, columns)| {
-            let from = (table, which, condition);
-            copy_statement(terms.connection, from, &archive.name, columns)
-        });
-        Ok(Self {
-            copy: copy.transpose()?,
-            delete: table.delete_those(terms.connection, which, condition)?,
-        })
-    }
-}
-
-impl<'a> Many<'a> {
-    fn prepare(terms: &Terms<'a>, which: &str) -> rusqlite::Result<Self> {
-        let (table, condition) = (quote(&terms.table.name), &terms.condition);
-        let prepare = |sql: String| terms.connection.prepare(&sql);
-        Ok(Self {
-            hand: Hand::prepare(terms, which)?,
-            meant: prepare(format!(
-                "SELECT count(*) FROM main.{table} WHERE {which} AND ({condition}) IS TRUE"
-            ))?,
-            delete: prepare(format!("DELETE FROM main.{table} WHERE {which}"))?,
-        })
-    }
-
-    /// `which` are so many rows, where all of them are still there.
-    fn take(&mut self, which: &[i64], rows: usize) -> anyhow::Result<Taken> {
-        let which = || params_from_iter(which);
-        let meant = match &mut self.hand.copy {
-            Some(copy) => copy.execute(which())?,
-            None => usize::try_from(self.meant.query_row(which(), |row| row.get::<_, i64>(0))?)?,
-        };
-        let removed = match meant {
-            0 => Ok(0),
-            all if all == rows => self.delete.execute(which()),
-            _ => self.hand.delete.execute(which()),
-        };
-        Ok(Taken { meant, removed })
-    }
-}
-
-impl<'a> Several<'a> {
-    fn prepare(terms: &Terms<'a>, key: &str) -> rusqlite::Result<Self> {
-        let key = quote(key);
-        let numbers: Vec<_> = (1..=LIST).map(|number| format!("?{number}")).collect();
-        let list = format!("{key} IN ({})", numbers.join(", "));
-        Ok(Self {
-            runs: Many::prepare(terms, &format!("{key} BETWEEN ?1 AND ?2"))?,
-            lists: Many::prepare(terms, &list)?,
-            waiting: Vec::with_capacity(LIST),
-            share: 1,
-        })
-    }
-
-    fn list(&mut self, keys: &[i64]) -> anyhow::Result<Taken> {
-        let began = Instant::now();
-        // A key that is there twice counts once.
-        let last = keys.last().copied().unwrap_or_default();
-        let mut which = keys.to_vec();
-        which.resize(LIST, last);
-        let taken = self.lists.take(&which, keys.len())?;
-        self.share = match began.elapsed() > LIST_TIME {
-            true => self.share / 2,
-            false => self.share * 2,
-        }
-        .clamp(1, LIST);
-        Ok(taken)
-    }
-}
-
 impl Work<'_> {
     /// One row, or a run of them. A row without neighbours waits for the next list.
     fn item(&mut self, item: &Item, done: &mut Done) -> anyhow::Result<()> {
         match (item, &mut self.several) {
             (Item::Run(first, last), Some(several)) => {
-                let rows = usize::try_from(last - first + 1)?;
-                let taken = several.runs.take(&[*first, *last], rows);
+                let taken = several.run(*first, *last);
                 self.count(taken, *first..=*last, done)
             }
             (Item::Run(first, last), None) => self.each(*first..=*last, done),
             (Item::One(key), Some(several)) if let [Value::Integer(number)] = key.as_slice() => {
-                several.waiting.push(*number);
-                match several.waiting.len() < several.share {
-                    true => Ok(()),
-                    false => self.list(done),
+                match several.wait(*number) {
+                    true => self.list(done),
+                    false => Ok(()),
                 }
             }
             (Item::One(key), _) => self.one(key, done),
@@ -308,7 +172,7 @@ impl Work<'_> {
         let Some(several) = &mut self.several else {
             return Ok(());
         };
-        let keys = std::mem::take(&mut several.waiting);
+        let keys = several.waiting();
         if keys.is_empty() {
             return Ok(());
         }
@@ -435,8 +299,6 @@ fn named(table: &Table, key: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::Stop;
-    use std::path::Path;
 
     #[test]
     fn keys_in_a_row_become_runs() {
@@ -452,65 +314,5 @@ mod tests {
             runs_of(keys(&[i64::MAX, i64::MIN])),
             [one(i64::MIN), one(i64::MAX)]
         );
-    }
-
-    /// Whatever the list or the run says: what the application has changed since, or removed, is not meant.
-    #[test]
-    fn of_many_only_those_go_that_still_are_meant() {
-        let stop = Stop::after(Duration::from_secs(60));
-        let rows = |connection: &Connection, table: &str| -> Vec<i64> {
-            let mut statement = connection
-                .prepare(&format!("SELECT id FROM {table} ORDER BY id"))
-                .expect("prepares");
-            let found = statement.query_map([], |row| row.get(0)).expect("asks");
-            found.collect::<rusqlite::Result<_>>().expect("reads")
-        };
-        let columns = ["id".to_owned(), "at".to_owned()];
-        for archives in [false, true] {
-            let connection = Connection::open_in_memory().expect("opens");
-            connection
-                .execute_batch(
-                    "CREATE TABLE t (id INTEGER PRIMARY KEY, at TEXT); CREATE TABLE old (id INTEGER PRIMARY KEY, at TEXT);
-                     WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20) INSERT INTO t SELECT n, '2020' FROM c;
-                     UPDATE t SET at = '2026' WHERE id IN (6, 13); DELETE FROM t WHERE id IN (8, 15); BEGIN",
-                )
-                .expect("creates");
-            let find = |name| Table::find(&connection, name, Path::new("x.db"), &stop);
-            let table = find("t").expect("looks").expect("is there");
-            let old = find("old").expect("looks").expect("is there");
-            let terms = Terms {
-                connection: &connection,
-                table: &table,
-                condition: "at GLOB '20??' AND at < '2025'".to_owned(),
-                into: archives.then_some((&old, columns.as_slice())),
-            };
-            let mut several = Several::prepare(&terms, "id").expect("prepares");
-            let mut went = Vec::new();
-            for (keys, expected) in [
-                (vec![2, 4], vec![2, 4]),
-                (vec![1, 6, 7], vec![1, 7]),
-                (vec![8, 9], vec![9]),
-                (vec![6], vec![]),
-            ] {
-                let taken = several.list(&keys).expect("goes");
-                let counts = (taken.meant, taken.removed.expect("goes"));
-                assert_eq!(counts, (expected.len(), expected.len()), "{keys:?}");
-                went.extend(expected);
-            }
-            for ((first, last), expected) in [((11, 12), vec![11, 12]), ((13, 16), vec![14, 16])] {
-                let length = usize::try_from(last - first + 1).expect("fits");
-                let taken = several.runs.take(&[first, last], length).expect("goes");
-                let counts = (taken.meant, taken.removed.expect("goes"));
-                assert_eq!(counts, (expected.len(), expected.len()), "{first}");
-                went.extend(expected);
-            }
-            went.sort_unstable();
-            assert_eq!(rows(&connection, "t"), [3, 5, 6, 10, 13, 17, 18, 19, 20]);
-            let archived = match archives {
-                true => went,
-                false => Vec::new(),
-            };
-            assert_eq!(rows(&connection, "old"), archived);
-        }
     }
 }

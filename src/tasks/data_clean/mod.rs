@@ -15,6 +15,7 @@ mod plan;
 mod restore;
 mod run;
 mod space;
+mod statements;
 
 use std::time::Duration;
 

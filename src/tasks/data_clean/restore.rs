@@ -8,12 +8,12 @@ use rusqlite::params_from_iter;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::apply::copy_statement;
 use super::landed::Landed;
 use super::layout::Layout;
 use super::moves::{Known, Moves};
 use super::pack::{Origin, Pack, State};
 use super::run::{BUSY, CONFLICT, Done, Run, Scene};
+use super::statements::copy_statement;
 use super::{Detail, PATIENCE, columns, into_file};
 use crate::archive::{self, Store};
 use crate::config::sections::Rule;
