@@ -15,9 +15,7 @@ use crate::sys::Stop;
 /// No write transaction is meant to last longer.
 pub const LONGEST_LOCK: Duration = Duration::from_millis(50);
 
-const FIRST: Duration = Duration::from_millis(4);
-const MOST: Duration = Duration::from_millis(22);
-/// A transaction that took longer with its commit makes the next ones shorter.
+/// A transaction that took longer with its commit makes the next ones shorter; the first begins with few.
 const AIM: Duration = Duration::from_millis(20);
 /// Where the commit's syncs take most of that, a shorter one would be hardly shorter; only one that takes too long is made so.
 const FEW: Duration = Duration::from_millis(6);
@@ -67,7 +65,7 @@ impl Pace {
         Self {
             path: path.to_owned(),
             stop: stop.clone(),
-            budget: FIRST,
+            budget: FEW,
             longest: Duration::ZERO,
             turns: 0,
             round: Duration::ZERO,
@@ -266,7 +264,7 @@ fn next_budget(budget: Duration, held: Duration) -> Duration {
         true => LEAST,
         false => FEW,
     };
-    budget.mul_f64(factor.min(1.25)).clamp(least, MOST)
+    budget.mul_f64(factor.min(1.25)).clamp(least, AIM)
 }
 
 #[cfg(test)]
@@ -278,7 +276,7 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(next_budget(ms(8), ms(9)), ms(10));
         assert_eq!(next_budget(ms(19), ms(19)), ms(20));
-        assert_eq!(next_budget(ms(21), ms(10)), MOST);
+        assert_eq!(next_budget(ms(19), ms(10)), AIM);
         assert_eq!(next_budget(ms(12), ms(24)), ms(10));
         // A slow disk, and one that is too slow.
         assert_eq!(next_budget(FEW, ms(40)), FEW);
@@ -311,7 +309,7 @@ mod tests {
                 },
                 |some| {
                     // However slow it is.
-                    std::thread::sleep(FIRST);
+                    std::thread::sleep(FEW);
                     for number in some {
                         connection.execute("INSERT INTO t VALUES (?1)", [number])?;
                     }

@@ -673,6 +673,41 @@ fn triggers_run_and_what_they_hold_is_not_doubled() {
     );
 }
 
+/// What goes first may change what would go next.
+#[test]
+fn a_row_that_a_trigger_makes_new_stays() {
+    let server = server();
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TRIGGER wakes AFTER DELETE ON logs WHEN old.id = 5 BEGIN
+        UPDATE logs SET timestamp = '2026-11-08 00:00:00' WHERE id = 6; END;",
+    );
+    let old = "SELECT count(*) FROM logs WHERE id = 6";
+    assert_eq!(number(&database, old), 1);
+    let (code, report) = clean(&server, "");
+    assert_eq!(number(&database, old), 1, "{code}: {report}");
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM logs WHERE id IN (5, 7)"),
+        0
+    );
+}
+
+/// Keys of a table WITHOUT ROWID need not be whole.
+#[test]
+fn what_stands_between_two_whole_keys_is_another_row() {
+    let lines = "table = \"steps\"\ncolumn = \"at\"\naction = \"delete\"\nmax_fraction = 1.0\n";
+    let server = server().config(&rule(lines));
+    let database = server.database();
+    sql(&database, "CREATE TABLE steps (id NUMERIC PRIMARY KEY, at TEXT) WITHOUT ROWID;
+        INSERT INTO steps VALUES (1, '2020-01-01 00:00:00'), (2, '2020-01-01 00:00:01'), (2.5, '2026-11-08 00:00:00'),
+          (3, '2020-01-01 00:00:02'), (4.5, '2020-01-01 00:00:03')");
+    let (code, report) = clean(&server, "");
+    assert_eq!(code, 0, "{report}");
+    let new = "SELECT count(*) FROM steps WHERE id = 2.5";
+    assert_eq!((number(&database, new), rows(&database, "steps")), (1, 1));
+}
+
 #[test]
 fn any_name_is_only_a_name_and_generated_columns_stay_computed() {
     let name = "x\"; DROP TABLE users; --";

@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
-use super::landed::Landed;
+use super::landed::{Landed, trigger_acts};
 use super::plan::{Plan, Target};
 use super::run::{Done, Scene};
 use super::statements::{Hand, Several, Taken, Terms};
 use crate::error::refused;
-use crate::sqlite::{Pace, Row, Table, is_constraint_in, require_open};
+use crate::sqlite::{self, Pace, Row, Table, TableKind, is_constraint_in, require_open};
 use crate::{text, units};
 
 /// Keys that are read at a time.
@@ -53,12 +53,15 @@ pub fn apply(
         Some(archive) => Landed::watch(scene.writer, &plan.table, archive).map_err(wrong)??,
         None => None,
     };
+    // Where a trigger acts each row is for itself: it is followed, or what goes first may change what comes next.
+    let alone = landed.is_some() || trigger_acts(scene.writer, &plan.table).map_err(wrong)?;
     let several = match plan.table.key.as_slice() {
-        // Where each row is followed, each is for itself.
-        [key] if landed.is_none() => Some(Several::prepare(&terms, key).map_err(wrong)?),
+        [key] if !alone => Some(Several::prepare(&terms, key).map_err(wrong)?),
         _ => None,
     };
-    let in_runs = several.is_some();
+    // Only a rowid is always a whole number: in any other key 2.5 may stand between 2 and 3.
+    let kind = sqlite::table_kind(scene.writer, &plan.table.name).map_err(wrong)?;
+    let in_runs = several.is_some() && matches!(kind, Some((_, TableKind::Table)));
     let work = RefCell::new(Work {
         scene,
         plan,

@@ -6,6 +6,15 @@ use rusqlite::{Connection, Statement, params_from_iter};
 use crate::error::{Failure, Kind, refused};
 use crate::sqlite::{self, Row, Table, TableKind, quote};
 
+/// True where a trigger does something of its own when rows of the table change.
+pub fn trigger_acts(connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1))",
+        [&table.name],
+        |row| row.get(0),
+    )
+}
+
 /// Follows rows from one table into another.
 pub struct Landed<'a> {
     connection: &'a Connection,
@@ -25,15 +34,10 @@ impl<'a> Landed<'a> {
         from: &Table,
         to: &Table,
     ) -> rusqlite::Result<anyhow::Result<Option<Self>>> {
-        let names = [from.name.clone(), to.name.clone()];
-        let acts: bool = connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) IN (lower(?1), lower(?2)))",
-            [&from.name, &to.name],
-            |row| row.get(0),
-        )?;
-        if !acts {
+        if !trigger_acts(connection, from)? && !trigger_acts(connection, to)? {
             return Ok(Ok(None));
         }
+        let names = [from.name.clone(), to.name.clone()];
         let kind = sqlite::table_kind(connection, &to.name)?;
         if matches!(kind, Some((_, TableKind::WithoutRowid))) {
             return Ok(Err(refused(format!(
