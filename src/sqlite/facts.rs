@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::at_once::at_once;
 use super::integrity::{self, Verdict, is_the_applications};
 use super::moment::moment;
 use super::open::open_private_at_once;
@@ -101,25 +102,25 @@ impl Facts {
     }
 }
 
-/// quick_check, foreign_key_check, schema hash, row counts and data age, on connections that all see one state: where there are two,
-/// the rows are counted while the first checks. A corrupt database is an error; a foreign-key violation is a figure.
+/// quick_check, foreign_key_check, schema hash, row counts and data age, on connections that all see one state: where there are more
+/// than one, the others count while the first checks. A corrupt database is an error; a foreign-key violation is a figure.
 pub fn facts(
     connections: &mut [&mut Connection],
     path: &Path,
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
-    let (one, counts, verdict) = match connections {
+    let (verdict, counts) = match connections {
         [] => anyhow::bail!("no connection to look at {} with", path.display()),
-        [one] => (&**one, None, integrity::quick(one)),
-        [one, other, ..] => {
-            let (verdict, counts) = beside(|| integrity::quick(one), move || Counts::on(other));
-            (&**one, Some(counts), verdict)
+        [one] => (integrity::quick(one), None),
+        [one, others @ ..] => {
+            let counts = move || Counts::on(others, BTreeMap::new());
+            let (verdict, counts) = beside(|| integrity::quick(one), counts);
+            (verdict, Some(counts))
         }
     };
     let verdict = verdict.map_err(|error| explain(error, path, stop))?;
-    let counts = || counts.unwrap_or_else(|| Counts::on(one));
-    judged(verdict, counts, one, path, freshness, stop)
+    judged(verdict, counts, connections, path, freshness, stop)
 }
 
 /// The same with the full integrity_check, which compares every index with its table.
@@ -130,22 +131,7 @@ pub fn full_check(
     stop: &Stop,
 ) -> anyhow::Result<Facts> {
     let verdict = integrity::full(connections, path, stop)?;
-    let (one, other) = match connections {
-        [] => anyhow::bail!("no connection to look at {} with", path.display()),
-        [one] => (&**one, None),
-        [one, other, ..] => (&**one, Some(&mut **other)),
-    };
-    let counts = || match other {
-        None => Counts::on(one),
-        Some(other) => {
-            let (keys, tables) = beside(|| ForeignKeys::on(one), move || row_counts(other));
-            Ok(Counts {
-                tables: tables?,
-                keys: keys?,
-            })
-        }
-    };
-    judged(verdict, counts, one, path, freshness, stop)
+    judged(verdict, None, connections, path, freshness, stop)
 }
 
 /// Both at once: the second one on a thread of its own.
@@ -161,9 +147,9 @@ fn beside<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Se
 }
 
 fn judged(
-    verdict: Verdict,
-    counts: impl FnOnce() -> rusqlite::Result<Counts>,
-    connection: &Connection,
+    mut verdict: Verdict,
+    counts: Option<rusqlite::Result<Counts>>,
+    connections: &mut [&mut Connection],
     path: &Path,
     freshness: &BTreeMap<String, String>,
     stop: &Stop,
@@ -171,8 +157,10 @@ fn judged(
     if !verdict.problems.is_empty() {
         return Err(integrity::damage(path, &verdict.problems).into());
     }
-    counts()
-        .and_then(|counts| look(connection, counts, verdict, freshness))
+    let known = std::mem::take(&mut verdict.rows);
+    counts
+        .unwrap_or_else(|| Counts::on(connections, known))
+        .and_then(|counts| look(connections[0], counts, verdict, freshness))
         .map_err(|error| explain(error, path, stop))
 }
 
@@ -193,23 +181,59 @@ pub fn check_copy(
 }
 
 /// What takes a walk through the tables.
+#[derive(Default)]
 struct Counts {
-    tables: BTreeMap<String, u64>,
+    /// Rows, by table.
+    rows: BTreeMap<String, u64>,
     keys: ForeignKeys,
 }
 
+/// A part of it.
+enum Count {
+    Rows(String),
+    Keys(String),
+}
+
 impl Counts {
-    fn on(connection: &Connection) -> rusqlite::Result<Self> {
-        Ok(Self {
-            tables: row_counts(connection)?,
-            keys: ForeignKeys::on(connection)?,
-        })
+    /// The rows of some tables may be known.
+    fn on(
+        connections: &mut [&mut Connection],
+        known: BTreeMap<String, u64>,
+    ) -> rusqlite::Result<Self> {
+        let mut all = Self {
+            rows: known,
+            ..Self::default()
+        };
+        let names = match connections {
+            [] => return Ok(all),
+            [first, ..] => table_names(first)?,
+        };
+        let rows = names.iter().filter(|name| !all.rows.contains_key(*name));
+        let rows = rows.cloned().map(Count::Rows);
+        let parts: Vec<_> = rows.chain(names.iter().cloned().map(Count::Keys)).collect();
+        let found = at_once(connections, parts, |connection, part| {
+            let mut own = Self::default();
+            match part {
+                Count::Rows(table) => {
+                    let rows = rows_of(connection, &table)?;
+                    own.rows.extend(rows.map(|rows| (table, rows)));
+                }
+                Count::Keys(table) => own.keys = ForeignKeys::of(connection, table)?,
+            }
+            Ok(own)
+        })?;
+        for own in found {
+            all.rows.extend(own.rows);
+            all.keys.add(own.keys);
+        }
+        all.keys.mismatches.sort();
+        Ok(all)
     }
 }
 
 fn look(
     connection: &Connection,
-    Counts { tables, keys }: Counts,
+    Counts { rows, keys }: Counts,
     verdict: Verdict,
     freshness: &BTreeMap<String, String>,
 ) -> rusqlite::Result<Facts> {
@@ -220,7 +244,7 @@ fn look(
         page_size: u32::try_from(number("PRAGMA page_size")?).unwrap_or(0),
         page_count: u64::try_from(number("PRAGMA page_count")?).unwrap_or(0),
         schema_hash: schema_hash(connection)?,
-        tables,
+        tables: rows,
         foreign_key_violations: keys.violations,
         constraint_violations: verdict.violations,
         foreign_key_mismatches: keys.mismatches,
@@ -259,36 +283,34 @@ struct ForeignKeys {
 }
 
 impl ForeignKeys {
-    /// One key that cannot be checked ends the check of all tables, so that each is then asked for itself: an application that never
-    /// turned foreign keys on may live with it for years, and wants its backup all the same.
-    fn on(connection: &Connection) -> rusqlite::Result<Self> {
-        let mismatch = |error: &rusqlite::Error| {
-            let message = error.to_string();
-            let at = message.find("foreign key mismatch")?;
-            Some(message[at..].to_owned())
-        };
+    /// Those of a table. One that cannot be checked is no error: an application that never turned foreign keys on may live with it
+    /// for years, and wants its backup all the same.
+    fn of(connection: &Connection, table: String) -> rusqlite::Result<Self> {
         let mut keys = Self::default();
-        match count_rows(connection, "PRAGMA main.foreign_key_check") {
-            Err(error) if mismatch(&error).is_some() || is_the_applications(&error).is_some() => {}
-            other => {
-                keys.violations = other?;
-                return Ok(keys);
-            }
-        }
-        for table in table_names(connection)? {
-            let sql = format!("PRAGMA main.foreign_key_check({})", quote(&table));
-            match count_rows(connection, &sql) {
-                Ok(rows) => keys.violations += rows,
-                Err(error) => match (mismatch(&error), is_the_applications(&error)) {
-                    (Some(message), _) => keys.mismatches.push(message),
+        let sql = format!("PRAGMA main.foreign_key_check({})", quote(&table));
+        match count_rows(connection, &sql) {
+            Ok(rows) => keys.violations = rows,
+            Err(error) => {
+                let message = error.to_string();
+                match (
+                    message.find("foreign key mismatch"),
+                    is_the_applications(&error),
+                ) {
+                    (Some(at), _) => keys.mismatches.push(message[at..].to_owned()),
                     (None, Some(reason)) => {
                         keys.unchecked.insert(table, reason);
                     }
                     (None, None) => return Err(error),
-                },
+                }
             }
         }
         Ok(keys)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.violations += other.violations;
+        self.mismatches.extend(other.mismatches);
+        self.unchecked.extend(other.unchecked);
     }
 }
 
@@ -319,13 +341,18 @@ fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 pub fn row_counts(connection: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut counted = BTreeMap::new();
     for name in table_names(connection)? {
-        let sql = format!("SELECT count(*) FROM main.{}", quote(&name));
-        let rows = without_its_indexes(&sql, |sql| {
-            connection.query_row(sql, [], |row| row.get::<_, i64>(0))
-        })?;
-        counted.extend(rows.map(|rows| (name, u64::try_from(rows).unwrap_or(0))));
+        let rows = rows_of(connection, &name)?;
+        counted.extend(rows.map(|rows| (name, rows)));
     }
     Ok(counted)
+}
+
+fn rows_of(connection: &Connection, table: &str) -> rusqlite::Result<Option<u64>> {
+    let sql = format!("SELECT count(*) FROM main.{}", quote(table));
+    let rows = without_its_indexes(&sql, |sql| {
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+    })?;
+    Ok(rows.map(|rows| u64::try_from(rows).unwrap_or(0)))
 }
 
 /// Asks again without indexes where one needs what only the application has; `None` where the table itself does.

@@ -1,6 +1,5 @@
-//! All values of a column, straight from the pages of an index on it: six times as fast as asking for row after row
-//! (<https://sqlite.org/fileformat2.html#b_tree_pages>). SQLite gives the pages, out of one state of the database; what is in them is
-//! looked at on another thread.
+//! All values of a column, straight from the pages of an index on it: six times as fast as asking for row after row. What is in the
+//! pages is looked at on another thread than the one that reads them.
 
 use std::sync::mpsc;
 use std::thread;
@@ -8,10 +7,12 @@ use std::thread;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
-const INTERIOR: u8 = 2;
-const LEAF: u8 = 10;
+use super::btree::{Page, Pages, varint};
+
 /// No index is deeper.
 const DEEPEST: usize = 40;
+/// No page of an index is the file's first.
+const NOT_THE_FIRST: u32 = 0;
 
 /// Bytes of pages that go from thread to thread at once, and how often that before one waits for the other.
 const BATCH: usize = 256 << 10;
@@ -68,30 +69,27 @@ fn walk(
     root: u32,
     batches: &mpsc::SyncSender<Batch>,
 ) -> rusqlite::Result<bool> {
-    let mut pages = connection.prepare("SELECT data FROM sqlite_dbpage('main') WHERE pgno = ?1")?;
-    let header: Vec<u8> = pages.query_row([1], |row| row.get(0))?;
-    let most: i64 = connection.query_row("PRAGMA main.page_count", [], |row| row.get(0))?;
-    let size = header.len();
-    let usable = size - usize::from(header.get(20).copied().unwrap_or(0));
+    let mut pages = Pages::of(connection)?;
+    let (size, usable) = (pages.size, pages.usable);
     let mut batch = Batch::new(size, usable);
     let mut read = 0;
     let mut next = vec![(root, 0)];
     while let Some((number, depth)) = next.pop() {
         read += 1;
-        if read > most || depth > DEEPEST {
+        if read > pages.count || depth > DEEPEST {
             return Ok(false); // a circle
         }
-        let mut rows = pages.query([number])?;
-        let Some(row) = rows.next()? else {
-            return Ok(false);
-        };
-        let bytes = row.get_ref(0)?.as_blob().unwrap_or_default();
-        let page = Page { bytes, usable };
-        let below = |child: u32| next.push((child, depth + 1));
-        if bytes.len() != size || page.children(below).is_none() {
+        let understood = pages.read(number, |bytes| {
+            batch.bytes.extend_from_slice(bytes);
+            let first = next.len();
+            let page = Page::of(bytes, number, usable).filter(Page::is_of_index)?;
+            page.children(|child| next.push((child, depth + 1)))?;
+            next[first..].reverse();
+            Some(())
+        })?;
+        if understood.flatten().is_none() {
             return Ok(false);
         }
-        batch.bytes.extend_from_slice(bytes);
         if batch.bytes.len() >= BATCH {
             let full = std::mem::replace(&mut batch, Batch::new(size, usable));
             if batches.send(full).is_err() {
@@ -118,14 +116,19 @@ impl Batch {
         }
     }
 
+    /// Calls `each` for each entry; `None` for what is not understood.
     fn values(&self, each: Each<'_>) -> Option<()> {
-        self.bytes.chunks_exact(self.page).try_for_each(|bytes| {
-            let page = Page {
-                bytes,
-                usable: self.usable,
-            };
-            page.values(each)
-        })
+        for bytes in self.bytes.chunks_exact(self.page) {
+            let page = Page::of(bytes, NOT_THE_FIRST, self.usable)?;
+            for cell in page.cells()? {
+                let (record, rest) = page.record(cell?)?;
+                if rest.is_some() {
+                    return None; // the value may go on there
+                }
+                each(first_value(record)?);
+            }
+        }
+        Some(())
     }
 }
 
@@ -145,110 +148,36 @@ fn root(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<
         .optional()
 }
 
-struct Page<'a> {
-    bytes: &'a [u8],
-    usable: usize,
-}
-
-impl Page<'_> {
-    /// Bytes before the list of cells, and before the record in each cell; `None` for what is no page of an index.
-    fn form(&self) -> Option<(usize, usize)> {
-        match *self.bytes.first()? {
-            INTERIOR => Some((12, 4)),
-            LEAF => Some((8, 0)),
-            _ => None,
+fn first_value(record: &[u8]) -> Option<ValueRef<'_>> {
+    let (head, at) = varint(record, 0)?;
+    let (kind, _) = varint(record, at)?;
+    let body = record.get(usize::try_from(head).ok()?..)?;
+    let whole = |width: usize| -> Option<ValueRef<'_>> {
+        let mut bytes = [0_u8; 8];
+        let from = body.get(..width)?;
+        if from.first()? & 0x80 != 0 {
+            bytes = [0xff; 8];
         }
-    }
-
-    /// Where each cell begins; `None` for one that is not in the page.
-    fn cells(&self, head: usize) -> Option<impl Iterator<Item = Option<usize>>> {
-        let cells = usize::from(self.word(3)?);
-        Some((0..cells).map(move |at| self.word(head + 2 * at).map(usize::from)))
-    }
-
-    /// Calls `below` for each page below.
-    fn children(&self, mut below: impl FnMut(u32)) -> Option<()> {
-        let (head, child) = self.form()?;
-        if child > 0 {
-            for cell in self.cells(head)? {
-                below(self.long(cell?)?);
-            }
-            below(self.long(8)?);
-        }
-        Some(())
-    }
-
-    /// Calls `each` for each entry; `None` for what is not understood.
-    fn values(&self, each: Each<'_>) -> Option<()> {
-        let (head, child) = self.form()?;
-        for cell in self.cells(head)? {
-            each(self.value(cell? + child)?);
-        }
-        Some(())
-    }
-
-    fn word(&self, at: usize) -> Option<u16> {
-        let bytes = self.bytes.get(at..at + 2)?;
-        Some(u16::from_be_bytes(bytes.try_into().ok()?))
-    }
-
-    fn long(&self, at: usize) -> Option<u32> {
-        let bytes = self.bytes.get(at..at + 4)?;
-        Some(u32::from_be_bytes(bytes.try_into().ok()?))
-    }
-
-    /// The first value of a record; `None` where it goes on in another page.
-    fn value(&self, at: usize) -> Option<ValueRef<'_>> {
-        let (size, at) = self.varint(at)?;
-        let size = usize::try_from(size).ok()?;
-        if size > (self.usable - 12) * 64 / 255 - 23 {
-            return None;
-        }
-        let record = self.bytes.get(at..at + size)?;
-        let (head, kind_at) = self.varint(at)?;
-        let (kind, _) = self.varint(kind_at)?;
-        let body = record.get(usize::try_from(head).ok()?..)?;
-        let whole = |width: usize| -> Option<ValueRef<'_>> {
-            let mut bytes = [0_u8; 8];
-            let from = body.get(..width)?;
-            if from.first()? & 0x80 != 0 {
-                bytes = [0xff; 8];
-            }
-            bytes[8 - width..].copy_from_slice(from);
-            Some(ValueRef::Integer(i64::from_be_bytes(bytes)))
-        };
-        Some(match kind {
-            0 => ValueRef::Null,
-            1..=4 => whole(usize::try_from(kind).ok()?)?,
-            5 => whole(6)?,
-            6 => whole(8)?,
-            7 => ValueRef::Real(f64::from_be_bytes(body.get(..8)?.try_into().ok()?)),
-            8 => ValueRef::Integer(0),
-            9 => ValueRef::Integer(1),
-            10 | 11 => return None,
-            long => {
-                let bytes = body.get(..usize::try_from((long - 12) / 2).ok()?)?;
-                match long % 2 {
-                    0 => ValueRef::Blob(bytes),
-                    _ => ValueRef::Text(bytes),
-                }
-            }
-        })
-    }
-
-    fn varint(&self, at: usize) -> Option<(u64, usize)> {
-        let mut value = 0_u64;
-        for (index, byte) in self.bytes.get(at..)?.iter().take(9).enumerate() {
-            if index == 8 {
-                return Some((value << 8 | u64::from(*byte), at + 9));
-            }
-            value = value << 7 | u64::from(byte & 0x7f);
-            if byte & 0x80 == 0 {
-                return Some((value, at + index + 1));
+        bytes[8 - width..].copy_from_slice(from);
+        Some(ValueRef::Integer(i64::from_be_bytes(bytes)))
+    };
+    Some(match kind {
+        0 => ValueRef::Null,
+        1..=4 => whole(usize::try_from(kind).ok()?)?,
+        5 => whole(6)?,
+        6 => whole(8)?,
+        7 => ValueRef::Real(f64::from_be_bytes(body.get(..8)?.try_into().ok()?)),
+        8 => ValueRef::Integer(0),
+        9 => ValueRef::Integer(1),
+        10 | 11 => return None,
+        long => {
+            let bytes = body.get(..usize::try_from((long - 12) / 2).ok()?)?;
+            match long % 2 {
+                0 => ValueRef::Blob(bytes),
+                _ => ValueRef::Text(bytes),
             }
         }
-        None
-    }
+    })
 }
 
 #[cfg(test)]

@@ -95,43 +95,21 @@ fn look(connection: &Connection) -> rusqlite::Result<Layout> {
     })
 }
 
-/// One page of a table or index.
-pub(super) struct Page<'a> {
-    pub tree: &'a str,
-    pub number: u64,
-    pub unused: u64,
-    pub cells: u64,
-}
-
-/// Every page that is in use, tree by tree, each in the order of its keys.
-pub(super) fn each_page(
-    connection: &Connection,
-    mut each: impl FnMut(Page<'_>),
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(
-        "SELECT name, pageno, unused, ncell FROM dbstat WHERE schema = 'main' AND aggregate = FALSE",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        each(Page {
-            tree: row.get_ref(0)?.as_str().unwrap_or_default(),
-            number: unsigned(row.get(1)?),
-            unused: unsigned(row.get(2)?),
-            cells: unsigned(row.get(3)?),
-        });
-    }
-    Ok(())
-}
-
 fn trees(connection: &Connection) -> rusqlite::Result<Vec<Tree>> {
     let mut found: Vec<Tree> = Vec::new();
     let mut gaps: Vec<u64> = Vec::new();
     let mut before = 0;
-    each_page(connection, |page| {
-        if found.last().is_none_or(|tree| tree.name != page.tree) {
+    let mut pages = connection.prepare(
+        "SELECT name, pageno, unused, ncell FROM dbstat WHERE schema = 'main' AND aggregate = FALSE",
+    )?;
+    let mut pages = pages.query([])?;
+    while let Some(page) = pages.next()? {
+        let name = page.get_ref(0)?.as_str().unwrap_or_default();
+        let number = unsigned(page.get(1)?);
+        if found.last().is_none_or(|tree| tree.name != name) {
             found.push(Tree {
-                name: page.tree.to_owned(),
-                table: page.tree.to_owned(),
+                name: name.to_owned(),
+                table: name.to_owned(),
                 index: false,
                 pages: 0,
                 unused_bytes: 0,
@@ -139,16 +117,16 @@ fn trees(connection: &Connection) -> rusqlite::Result<Vec<Tree>> {
                 cells: 0,
             });
             gaps.push(0);
-        } else if let (Some(gaps), true) = (gaps.last_mut(), page.number != before + 1) {
+        } else if let (Some(gaps), true) = (gaps.last_mut(), number != before + 1) {
             *gaps += 1;
         }
-        before = page.number;
+        before = number;
         if let Some(tree) = found.last_mut() {
             tree.pages += 1;
-            tree.unused_bytes += page.unused;
-            tree.cells += page.cells;
+            tree.unused_bytes += unsigned(page.get(2)?);
+            tree.cells += unsigned(page.get(3)?);
         }
-    })?;
+    }
     let mut owner = connection
         .prepare("SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND name = ?1")?;
     for (tree, gaps) in found.iter_mut().zip(gaps) {

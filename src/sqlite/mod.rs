@@ -1,6 +1,8 @@
 //! Live SQLite databases. Only SQLite ever opens one: another open and close of the file inside this process would silently
 //! drop the locks that SQLite holds on it (POSIX advisory locks belong to the process, <https://sqlite.org/howtocorrupt.html> §2.2).
 
+mod at_once;
+mod btree;
 mod cascade;
 mod columns;
 mod facts;

@@ -139,7 +139,7 @@ impl Pace {
     pub fn wait(&mut self, connection: &Connection) -> anyhow::Result<Duration> {
         self.stop.check()?;
         if let Some(mut rest) = self.rest.take() {
-            while let Some(left) = rest.left(connection, self.free) {
+            while let Some(left) = rest.left(connection, self.free, Instant::now()) {
                 std::thread::sleep(left.min(BREATH));
             }
         }
@@ -219,8 +219,7 @@ impl Pace {
 
 impl Rest {
     /// How long it still lasts as far as is known now: until `free`, and for a step after what others commit.
-    fn left(&mut self, connection: &Connection, free: Instant) -> Option<Duration> {
-        let now = Instant::now();
+    fn left(&mut self, connection: &Connection, free: Instant, now: Instant) -> Option<Duration> {
         let version = version(connection);
         if version != self.version {
             (self.version, self.committed) = (version, Some(now));
@@ -368,25 +367,29 @@ mod tests {
             Ok(())
         };
         pace.turn(&connection, &[1], slow).expect("commits");
-        assert!(pace.rests());
-        std::thread::sleep(REST - 5 * BREATH);
-        let committed = Instant::now();
-        other
-            .execute_batch("INSERT INTO t VALUES (2)")
-            .expect("gets in");
-        pace.turn(&connection, &[1], slow).expect("commits");
-        let since = committed.elapsed();
-        assert!(since >= STEP + ROUND, "{since:?}");
-        // However many commit.
-        let began = Instant::now();
         let mut rest = pace.rest.take().expect("rests");
-        while let Some(left) = rest.left(&connection, pace.free) {
-            std::thread::sleep(left.min(STEP / 5));
+        let (began, free) = (rest.began, rest.began + REST);
+        let mut left = |at| rest.left(&connection, free, began + at);
+        let commit = || {
             other
-                .execute_batch("INSERT INTO t VALUES (3)")
+                .execute_batch("INSERT INTO t VALUES (2)")
                 .expect("gets in");
+        };
+        // Nobody, then one.
+        assert_eq!(left(REST - BREATH), Some(BREATH));
+        assert_eq!(left(REST), None);
+        commit();
+        assert_eq!(left(REST - BREATH), Some(STEP));
+        assert_eq!(left(REST - BREATH + STEP), None);
+        // However many commit.
+        let mut at = REST;
+        loop {
+            commit();
+            match left(at) {
+                Some(more) => at += more.min(STEP / 5),
+                None => break,
+            }
         }
-        let rest = began.elapsed();
-        assert!(rest >= LONGEST_REST - BREATH, "{rest:?}");
+        assert_eq!(at, LONGEST_REST);
     }
 }

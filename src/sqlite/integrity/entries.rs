@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::super::at_once::locked;
 use super::super::{quote, rowid};
-use super::locked;
 use super::order::{Column, Last};
 use crate::hash;
 
@@ -165,6 +165,12 @@ impl Entries {
         }
         locked(&self.index_sums)[at] = Some(sum);
         Ok(())
+    }
+
+    /// The table, and how many rows it has, as soon as all have been read.
+    pub fn rows(self) -> (String, u64) {
+        let rows = locked(&self.rows_sums)[0].entries;
+        (self.table, rows)
     }
 
     /// True where an index is not what it should be, as soon as all rows and indexes have been read.

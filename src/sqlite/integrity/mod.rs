@@ -14,15 +14,15 @@ mod pages;
 mod partial;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
 
 use self::entries::Entries;
 use self::pages::pages;
 use self::partial::partial;
+use super::at_once::at_once;
 use super::{explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
@@ -40,6 +40,8 @@ pub(super) struct Verdict {
     pub violations: u64,
     /// Tables of which only the pages could be looked at, and why.
     pub unchecked: BTreeMap<String, String>,
+    /// Rows of the tables where the check has counted them.
+    pub rows: BTreeMap<String, u64>,
 }
 
 /// What only the application has, in SQLite's words; `None` for any other error.
@@ -67,23 +69,22 @@ pub(super) fn full(
     path: &Path,
     stop: &Stop,
 ) -> anyhow::Result<Verdict> {
+    let mut rows = BTreeMap::new();
     let found = match connections {
         [] => anyhow::bail!("no connection to check {} with", path.display()),
         [one, ..] if number(one, "auto_vacuum").unwrap_or(1) != 0 => whole(one),
-        _ => in_its_own_words(in_parts(connections), connections),
+        _ => in_its_own_words(in_parts(connections, &mut rows), connections),
     };
-    match connections {
-        [first, ..] => or_table_by_table(found, first, "integrity_check")
-            .and_then(|verdict| verdict.apart(first, "integrity_check"))
-            .and_then(|mut verdict| {
-                if verdict.problems.is_empty() {
-                    verdict.problems = partial(first)?;
-                }
-                Ok(verdict)
-            }),
-        [] => found.map(Verdict::of),
-    }
-    .map_err(|error| explain(error, path, stop))
+    let first = &connections[0];
+    or_table_by_table(found, first, "integrity_check")
+        .and_then(|verdict| verdict.apart(first, "integrity_check"))
+        .and_then(|mut verdict| {
+            if verdict.problems.is_empty() {
+                verdict.problems = partial(first)?;
+            }
+            Ok(Verdict { rows, ..verdict })
+        })
+        .map_err(|error| explain(error, path, stop))
 }
 
 impl Verdict {
@@ -199,6 +200,8 @@ fn check(connection: &Connection, pragma: &str) -> rusqlite::Result<Vec<String>>
 
 /// A part of the check.
 enum Work {
+    /// That every page is somebody's.
+    Pages,
     /// SQLite's own check of a table.
     Pragma(String),
     /// Rows or an index of a table, by its number.
@@ -207,69 +210,39 @@ enum Work {
 }
 
 /// The parts, and of a table that is suspect then SQLite's own look at its indexes, which has the last word.
-fn in_parts(connections: &mut [&mut Connection]) -> rusqlite::Result<Vec<String>> {
+fn in_parts(
+    connections: &mut [&mut Connection],
+    rows: &mut BTreeMap<String, u64>,
+) -> rusqlite::Result<Vec<String>> {
     let (mut found, tables) = shared(connections)?;
     for entries in tables.iter().filter(|entries| entries.is_suspect()) {
         let sql = format!("PRAGMA main.integrity_check({})", quote(entries.table()));
         found.extend(check(connections[0], &sql)?);
     }
     found.truncate(MOST);
+    rows.extend(tables.into_iter().map(Entries::rows));
     Ok(found)
 }
 
-/// One thread a connection; the first begins with the pages, and all go on with the tables.
+/// On all connections; what takes long first.
 fn shared(connections: &mut [&mut Connection]) -> rusqlite::Result<(Vec<String>, Vec<Entries>)> {
-    let (Some((first, others)), mut found) = (connections.split_first_mut(), Vec::new()) else {
+    let Some(first) = connections.first() else {
         return Ok(Default::default());
     };
     let (parts, tables) = parts(first)?;
-    let parts = Mutex::new(parts);
-    let work = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
-        let mut found = Vec::new();
-        loop {
-            let next = locked(&parts).pop_front();
-            match next {
-                None => return Ok(found),
-                Some(Work::Pragma(sql)) => found.extend(check(connection, &sql)?),
-                Some(Work::Rows(table, range)) => tables[table].add_rows(connection, range)?,
-                Some(Work::Index(table, index)) => tables[table].add_index(connection, index)?,
-            }
-        }
-    };
-    let work = &work;
-    let joined: rusqlite::Result<()> = std::thread::scope(|scope| {
-        let others: Vec<_> = others
-            .iter_mut()
-            .map(|connection| scope.spawn(move || work(connection)))
-            .collect();
-        let own = pages(first).and_then(|mut found| {
-            found.extend(work(first)?);
-            Ok(found)
-        });
-        for result in others
-            .into_iter()
-            .map(|thread| thread.join())
-            .chain([Ok(own)])
-        {
-            match result {
-                Ok(problems) => found.extend(problems?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(())
-    });
-    joined?;
-    Ok((found, tables))
+    let found = at_once(connections, parts, |connection, part| match part {
+        Work::Pages => pages(connection),
+        Work::Pragma(sql) => check(connection, &sql),
+        Work::Rows(table, range) => tables[table].add_rows(connection, range).map(|()| vec![]),
+        Work::Index(table, index) => tables[table].add_index(connection, index).map(|()| vec![]),
+    })?;
+    Ok((found.into_iter().flatten().collect(), tables))
 }
 
-/// What threads share.
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// All that has to be done for every table, what takes long first: by the newest rowid, which says enough about a table's size.
-fn parts(connection: &Connection) -> rusqlite::Result<(VecDeque<Work>, Vec<Entries>)> {
-    let (mut found, mut entries) = (Vec::new(), Vec::new());
+/// All that has to be done for the file and for every table, what takes long first: by the newest rowid, which says enough about a
+/// table's size.
+fn parts(connection: &Connection) -> rusqlite::Result<(Vec<Work>, Vec<Entries>)> {
+    let (mut found, mut entries) = (vec![(i64::MAX, Work::Pages)], Vec::new());
     for table in tables(connection)? {
         let name = quote(&table);
         let Some(own) = Entries::of(connection, &table)? else {

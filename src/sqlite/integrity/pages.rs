@@ -2,57 +2,73 @@
 
 use rusqlite::Connection;
 
-use super::super::layout::each_page;
+use super::super::btree::{Page, Pages, long};
 use super::{MOST, number};
 
 /// Where SQLite locks: the page at this offset holds nothing (<https://sqlite.org/fileformat2.html#the_lock_byte_page>).
 const LOCK_BYTE: u64 = 1 << 30;
 
 /// Each page of the file, once or not: a bit a page.
-struct Pages {
-    seen: Vec<u64>,
+struct Seen {
+    words: Vec<u64>,
     count: u64,
     problems: Vec<String>,
 }
 
-impl Pages {
-    fn mark(&mut self, page: u64, what: &str) {
-        let (word, bit) = (
-            usize::try_from(page / 64).unwrap_or(usize::MAX),
-            1 << (page % 64),
-        );
-        let problem = match self.seen.get_mut(word) {
-            Some(word) if page >= 1 && page <= self.count => {
+impl Seen {
+    /// True where it is in the file, and nobody's yet.
+    fn mark(&mut self, page: u32, what: &str) -> bool {
+        let (word, bit) = place(page.into());
+        match self.words.get_mut(word) {
+            Some(word) if page >= 1 && u64::from(page) <= self.count => {
                 let again = *word & bit != 0;
                 *word |= bit;
-                again.then(|| format!("{what}: page {page} is used twice"))
+                if again {
+                    self.problem(|| format!("{what}: page {page} is used twice"));
+                }
+                !again
             }
-            _ => Some(format!("{what}: page {page} is not in the file")),
-        };
-        if let Some(problem) = problem.filter(|_| self.problems.len() < MOST) {
-            self.problems.push(problem);
+            _ => {
+                self.problem(|| format!("{what}: page {page} is not in the file"));
+                false
+            }
+        }
+    }
+
+    fn is_marked(&self, page: u64) -> bool {
+        let (word, bit) = place(page);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn problem(&mut self, words: impl FnOnce() -> String) {
+        if self.problems.len() < MOST {
+            self.problems.push(words());
         }
     }
 }
 
+fn place(page: u64) -> (usize, u64) {
+    let word = usize::try_from(page / 64).unwrap_or(usize::MAX);
+    (word, 1 << (page % 64))
+}
+
 /// What is wrong with the use of pages.
 pub(super) fn pages(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let (count, size) = (
-        number(connection, "page_count")?,
-        number(connection, "page_size")?,
-    );
-    let mut pages = Pages {
-        seen: vec![0; usize::try_from(count / 64 + 1).unwrap_or(0)],
-        count,
+    let mut file = Pages::of(connection)?;
+    let mut seen = Seen {
+        words: vec![0; usize::try_from(file.count / 64 + 1).unwrap_or(0)],
+        count: file.count,
         problems: Vec::new(),
     };
-    each_page(connection, |page| pages.mark(page.number, page.tree))?;
-    free_pages(connection, &mut pages)?;
-    let lock_page = LOCK_BYTE / size.max(1) + 1;
+    for (name, root) in trees(connection)? {
+        tree(&mut file, root, &name, &mut seen)?;
+    }
+    free_pages(&mut file, &mut seen)?;
+    let lock_page = LOCK_BYTE / (file.size as u64) + 1;
     // With auto_vacuum a page of every so many is a map of those behind it (<https://sqlite.org/fileformat2.html#pointer_map_pages>).
     let maps = match number(connection, "auto_vacuum")? {
         0 => None,
-        _ => Some(size.saturating_sub(reserved(connection)?) / 5 + 1),
+        _ => Some(file.usable as u64 / 5 + 1),
     };
     let is_map = |page: u64| {
         maps.is_some_and(|step| {
@@ -60,78 +76,83 @@ pub(super) fn pages(connection: &Connection) -> rusqlite::Result<Vec<String>> {
             at(page) || (page == lock_page + 1 && at(lock_page))
         })
     };
-    for page in (1..=count).filter(|page| *page != lock_page && !is_map(*page)) {
-        let seen = pages
-            .seen
-            .get(usize::try_from(page / 64).unwrap_or(0))
-            .copied()
-            .unwrap_or(0);
-        if seen & (1 << (page % 64)) == 0 && pages.problems.len() < MOST {
-            pages.problems.push(format!("page {page}: never used"));
+    for page in (1..=file.count).filter(|page| *page != lock_page && !is_map(*page)) {
+        if !seen.is_marked(page) {
+            seen.problem(|| format!("page {page}: never used"));
         }
     }
-    Ok(pages.problems)
+    Ok(seen.problems)
 }
 
-/// Bytes at the end of each page that are left alone.
-fn reserved(connection: &Connection) -> rusqlite::Result<u64> {
-    connection.query_row(
-        "SELECT data FROM sqlite_dbpage('main') WHERE pgno = 1",
-        [],
-        |row| {
-            Ok(row
-                .get_ref(0)?
-                .as_blob()
-                .ok()
-                .and_then(|page| page.get(20))
-                .map_or(0, |byte| u64::from(*byte)))
-        },
-    )
+/// Every table and index, and its first page.
+fn trees(connection: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
+    let mut statement = connection.prepare(
+        "SELECT 'sqlite_schema', 1 UNION ALL SELECT name, rootpage FROM main.sqlite_schema WHERE rootpage <> 0",
+    )?;
+    statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The pages of one, and those where long records go on. No page is read twice, so that no circle has an end.
+fn tree(file: &mut Pages<'_>, root: u32, name: &str, seen: &mut Seen) -> rusqlite::Result<()> {
+    let usable = file.usable;
+    let (mut below, mut longer) = (vec![root], Vec::new());
+    while let Some(page) = below.pop() {
+        if !seen.mark(page, name) {
+            continue;
+        }
+        let first = below.len();
+        let understood = file.read(page, |bytes| {
+            let page = Page::of(bytes, page, usable)?;
+            page.children(|child| below.push(child))?;
+            for cell in page.cells()? {
+                longer.extend(page.record(cell?)?.1);
+            }
+            Some(())
+        })?;
+        below[first..].reverse();
+        if understood.flatten().is_none() {
+            seen.problem(|| format!("{name}: page {page} is none of a table or index"));
+        }
+        for mut page in longer.drain(..) {
+            while page != 0 && seen.mark(page, name) {
+                let next = file.read(page, |bytes| long(bytes, 0))?;
+                page = next.flatten().unwrap_or(0);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The list of free pages: trunks that name leaves (<https://sqlite.org/fileformat2.html#the_freelist>).
-fn free_pages(connection: &Connection, pages: &mut Pages) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare("SELECT data FROM sqlite_dbpage('main') WHERE pgno = ?1")?;
-    let mut read =
-        |page: u64| statement.query_row([page.cast_signed()], |row| row.get::<_, Vec<u8>>(0));
-    let word = |page: &[u8], at: usize| {
-        let bytes = page
-            .get(at * 4..at * 4 + 4)
-            .and_then(|bytes| bytes.try_into().ok());
-        bytes.map_or(0, |bytes| u64::from(u32::from_be_bytes(bytes)))
-    };
-    let header = read(1)?;
-    let (mut trunk, announced) = (word(&header, 8), word(&header, 9));
+fn free_pages(file: &mut Pages<'_>, seen: &mut Seen) -> rusqlite::Result<()> {
+    let what = "free pages";
+    let word = |bytes: &[u8], at: usize| long(bytes, 4 * at).unwrap_or(0);
+    let header = file.read(1, |bytes| (word(bytes, 8), word(bytes, 9)))?;
+    let (mut trunk, announced) = header.unwrap_or((0, 0));
     let mut found = 0;
     while trunk != 0 {
-        let before = pages.problems.len();
-        pages.mark(trunk, "free pages");
         found += 1;
-        if pages.problems.len() > before || found > announced {
+        if !seen.mark(trunk, what) || found > announced {
             break; // a circle, or out of the file
         }
-        let page = read(trunk)?;
+        let page = file.read(trunk, <[u8]>::to_vec)?.unwrap_or_default();
         let leaves = word(&page, 1);
-        if leaves > (page.len() / 4) as u64 - 2 {
-            pages.problems.push(format!(
-                "free pages: page {trunk} names {leaves} others, more than it can"
-            ));
+        if leaves as usize > page.len() / 4 - 2 {
+            seen.problem(|| {
+                format!("{what}: page {trunk} names {leaves} others, more than it can")
+            });
             break;
         }
-        for leaf in 0..leaves {
-            pages.mark(
-                word(&page, 2 + usize::try_from(leaf).unwrap_or(0)),
-                "free pages",
-            );
+        for leaf in 0..leaves as usize {
+            seen.mark(word(&page, 2 + leaf), what);
         }
         found += leaves;
         trunk = word(&page, 0);
     }
-    if found != announced && pages.problems.len() < MOST {
-        pages
-            .problems
-            .push(format!("free pages: {found} instead of {announced}"));
+    if found != announced {
+        seen.problem(|| format!("{what}: {found} instead of {announced}"));
     }
     Ok(())
 }
