@@ -149,10 +149,11 @@ impl Moving<'_> {
                 let worked = pace.announced(scene.writer, rest, announce, |some| {
                     for (line, row) in some {
                         let row = &row[keys..];
-                        let there = layout.there(&mut select, row).map_err(wrong)?;
-                        let same = there.as_deref() == Some(row);
+                        let same = layout.is_same(&mut select, row).map_err(wrong)?;
                         let key = layout.key_of(row);
-                        if !same || delete.execute(params_from_iter(key)).map_err(wrong)? != 1 {
+                        if same != Some(true)
+                            || delete.execute(params_from_iter(key)).map_err(wrong)? != 1
+                        {
                             stayed.push(*line); // changed, gone, or held by a trigger
                         }
                     }
@@ -202,9 +203,8 @@ impl Ground<'_> {
                     stayed.insert(at);
                 } else {
                     let row = self.layout.names.values(line)?;
-                    let there = self.layout.there(&mut select, &row).map_err(wrong)?;
-                    let same = there.as_ref() == Some(&row);
-                    let other = there.is_some() && !same;
+                    let found = self.layout.is_same(&mut select, &row).map_err(wrong)?;
+                    let (same, other) = (found == Some(true), found == Some(false));
                     match &known {
                         Some(known) if known.in_flight(at) => changed.see(at, other, same),
                         // Its row was never touched: what has its key now is the row, changed.

@@ -1,6 +1,6 @@
 //! How a row of a table is written in a line, and found again.
 
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Statement, params_from_iter};
 
 use super::lines::Names;
@@ -69,15 +69,21 @@ impl Layout {
         ))
     }
 
-    /// The row with the same key; `None` where there is none.
-    pub fn there(
+    /// Whether the row with the same key is the same; `None` where there is none.
+    pub fn is_same(
         &self,
         select: &mut Statement<'_>,
         row: &[Value],
-    ) -> rusqlite::Result<Option<Vec<Value>>> {
+    ) -> rusqlite::Result<Option<bool>> {
         let mut rows = select.query(params_from_iter(self.key_of(row)))?;
-        rows.next()?
-            .map(|row| (0..self.columns.len()).map(|at| row.get(at)).collect())
-            .transpose()
+        let Some(there) = rows.next()? else {
+            return Ok(None);
+        };
+        for (at, value) in row.iter().enumerate() {
+            if there.get_ref(at)? != ValueRef::from(value) {
+                return Ok(Some(false));
+            }
+        }
+        Ok(Some(true))
     }
 }

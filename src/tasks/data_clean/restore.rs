@@ -482,8 +482,8 @@ impl Back<'_> {
         }
         self.restored.conflicts += known.stayed.len() as u64;
         let mut moves = Moves::create(permit, &pack.moves(), &known)?;
-        let mut one = |row: &Row| match layout.there(&mut select, row).map_err(wrong)? {
-            Some(there) => Ok(there == *row),
+        let mut one = |row: &Row| match layout.is_same(&mut select, row).map_err(wrong)? {
+            Some(same) => Ok(same),
             None => match insert.execute(params_from_iter(row)) {
                 Ok(inserted) => Ok(inserted == 1),
                 Err(error) if is_constraint(&error) => require_open(scene.writer).map(|()| false),
@@ -523,7 +523,7 @@ impl Back<'_> {
             for line in text.lines() {
                 if known.in_flight(at) && !known.stayed.contains(&at) && !committed {
                     let row = layout.names.values(line)?;
-                    committed = layout.there(&mut select, &row).map_err(wrong)? == Some(row);
+                    committed = layout.is_same(&mut select, &row).map_err(wrong)? == Some(true);
                 }
                 at += 1;
             }
