@@ -115,6 +115,11 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
     failure_in(error).map_or(Kind::Failed, |failure| failure.kind)
 }
 
+/// The next step that an error names, where it does.
+pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
+    failure_in(error).and_then(|failure| failure.hint.as_deref())
+}
+
 /// True for errors that end the whole run and must not be turned into a finding about one subject.
 pub fn ends_the_run(error: &anyhow::Error) -> bool {
     matches!(kind_of(error), Kind::Interrupted | Kind::TimeLimit)
@@ -131,9 +136,6 @@ mod tests {
             .context("restoring app_db")
             .expect_err("is an error");
         assert_eq!(kind_of(&error), Kind::Refused);
-        assert_eq!(
-            failure_in(&error).and_then(|f| f.hint.as_deref()),
-            Some("use --force")
-        );
+        assert_eq!(hint_of(&error), Some("use --force"));
     }
 }

@@ -237,16 +237,14 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 fn cannot_look(part: &str, error: &anyhow::Error) -> Finding {
-    let mut finding = Finding::new(
+    let again = format!("empire-maint audit --only {part}");
+    Finding::new(
         UNKNOWN,
         Severity::Medium,
         part,
         format!("the part {part} could not look: {error:#}"),
-    );
-    finding.hint = error::failure_in(error)
-        .and_then(|failure| failure.hint.clone())
-        .or_else(|| Some(format!("empire-maint audit --only {part}")));
-    finding
+    )
+    .hint(error::hint_of(error).unwrap_or(&again))
 }
 
 fn summary(answers: &[Answer], report: &Reporter, accepted: u64) -> String {

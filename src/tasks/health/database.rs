@@ -78,10 +78,12 @@ fn one(
         Ok(facts) => facts,
         Err(error) if error::ends_the_run(&error) => return Err(error),
         Err(error) => {
-            let mut finding =
-                Finding::new(UNREADABLE, Severity::Critical, name, format!("{error:#}"));
-            finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-            report.find(finding);
+            report.find(Finding::of_error(
+                UNREADABLE,
+                Severity::Critical,
+                name,
+                &error,
+            ));
             return Ok(format!("{name} cannot be read"));
         }
     };

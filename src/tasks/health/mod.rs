@@ -300,16 +300,14 @@ fn no_answer(limit: Duration) -> anyhow::Error {
 }
 
 fn cannot_look(check: &Check, error: &anyhow::Error) -> Finding {
-    let mut finding = Finding::new(
+    let again = format!("empire-maint health --check {}", check.name);
+    Finding::new(
         UNKNOWN,
         Severity::Medium,
         check.name,
         format!("the check {} could not look: {error:#}", check.name),
-    );
-    finding.hint = error::failure_in(error)
-        .and_then(|failure| failure.hint.clone())
-        .or_else(|| Some(format!("empire-maint health --check {}", check.name)));
-    finding
+    )
+    .hint(error::hint_of(error).unwrap_or(&again))
 }
 
 fn summary(answers: &[Answer]) -> String {

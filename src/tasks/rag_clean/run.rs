@@ -266,9 +266,8 @@ impl Work<'_> {
     }
 
     fn refuse(&self, id: &'static str, subject: &str, error: &anyhow::Error) {
-        let mut finding = Finding::new(id, Severity::High, subject, format!("{error:#}"));
-        finding.hint = error::failure_in(error).and_then(|failure| failure.hint.clone());
-        self.report.find(finding);
+        self.report
+            .find(Finding::of_error(id, Severity::High, subject, error));
     }
 
     fn place(&self) -> anyhow::Result<Place<'_>> {

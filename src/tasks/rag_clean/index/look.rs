@@ -94,11 +94,9 @@ impl Looked {
                 Err(error) if error::ends_the_run(&error) => return Err(error),
                 Err(error) => {
                     let message = format!("{error:#}");
-                    let own = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-                    let hint = own.unwrap_or_else(|| {
-                        "have the application write it anew; its vectors are in the table"
-                            .to_owned()
-                    });
+                    let hint = error::hint_of(&error).unwrap_or(
+                        "have the application write it anew; its vectors are in the table",
+                    );
                     report.find(
                         Finding::new(UNUSABLE, Severity::High, &subject, &message).hint(hint),
                     );
