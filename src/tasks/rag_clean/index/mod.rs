@@ -3,6 +3,7 @@
 
 mod drift;
 mod foreign;
+mod held;
 mod look;
 mod pending;
 mod publish;
@@ -16,7 +17,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use drift::Drift;
-use look::{Found, Held};
+use held::Held;
+use look::Found;
 use pending::Pending;
 
 use super::memory::Memory;
