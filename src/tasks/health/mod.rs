@@ -32,7 +32,7 @@ use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
 use crate::sys::lock::Lock;
 use crate::task;
 use crate::units::{self, Length};
-use scene::Scene;
+use scene::{Looked, Scene};
 
 const UNKNOWN: &str = "health.unknown";
 const NOTHING: &str = "health.nothing";
@@ -47,16 +47,6 @@ pub struct Arguments {
     /// All but these checks
     #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = names())]
     skip: Vec<String>,
-}
-
-/// What a check looked at.
-pub enum Looked {
-    /// In one line for people; the findings are in the report.
-    At(String),
-    /// Not configured, or not on this machine: why.
-    Nothing(String),
-    /// What it should look at is not there: why. The finding is in the report.
-    Not(String),
 }
 
 /// One question.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::error;
 use crate::redis::{Server, judge_memory, judge_saving};
