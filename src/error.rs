@@ -1,7 +1,9 @@
 //! How a failure is told: its kind (which decides the exit code), one sentence, and what to do next.
 //! Everything else travels as `anyhow` context; a [`Failure`] may sit anywhere in that chain.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -115,6 +117,28 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
     failure_in(error).map_or(Kind::Failed, |failure| failure.kind)
 }
 
+/// The next step that an error names, where it does.
+pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
+    failure_in(error).and_then(|failure| failure.hint.as_deref())
+}
+
+/// What the system said, where that is the cause. Decoders put their own words around it, and errors of their own kinds beside it.
+pub fn system_error(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            if io.raw_os_error().is_some() {
+                return Some(io.kind());
+            }
+            // Its source is that of what it holds, which may be such an error itself.
+            next = io.get_ref().map(|held| held as _);
+        } else {
+            next = error.source();
+        }
+    }
+    None
+}
+
 /// True for errors that end the whole run and must not be turned into a finding about one subject.
 pub fn ends_the_run(error: &anyhow::Error) -> bool {
     matches!(kind_of(error), Kind::Interrupted | Kind::TimeLimit)
@@ -131,9 +155,6 @@ mod tests {
             .context("restoring app_db")
             .expect_err("is an error");
         assert_eq!(kind_of(&error), Kind::Refused);
-        assert_eq!(
-            failure_in(&error).and_then(|f| f.hint.as_deref()),
-            Some("use --force")
-        );
+        assert_eq!(hint_of(&error), Some("use --force"));
     }
 }

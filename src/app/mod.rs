@@ -493,12 +493,9 @@ fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
         ),
         false => (
             why,
-            error::failure_in(error)
-                .and_then(|failure| failure.hint.clone())
-                .unwrap_or_else(|| {
-                    "run as root, or set [state] dir to a folder that this user can write"
-                        .to_owned()
-                }),
+            error::hint_of(error)
+                .unwrap_or("run as root, or set [state] dir to a folder that this user can write")
+                .to_owned(),
         ),
     };
     Finding::new(
@@ -568,11 +565,10 @@ fn person(style: Style) -> Option<Arc<dyn Ask>> {
 
 /// Puts an error into the report, with the finding that monitoring and alerts go by.
 fn fail(mut report: Report, scope: &str, error: &anyhow::Error, severity: Severity) -> Report {
-    let failure = FailureReport::from_error(error);
-    let mut finding = Finding::new(TASK_FAILED, severity, scope, format!("{error:#}"));
-    finding.hint.clone_from(&failure.hint);
-    report.findings.push(finding);
-    report.failure = Some(failure);
+    report
+        .findings
+        .push(Finding::of_error(TASK_FAILED, severity, scope, error));
+    report.failure = Some(FailureReport::from_error(error));
     report.seal(report.started_at);
     report
 }

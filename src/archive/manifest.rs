@@ -9,8 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::Content;
-use super::read::system_error;
-use crate::error::{Failure, Kind, damaged, missing};
+use crate::error::{Failure, Kind, damaged, missing, system_error};
 use crate::sqlite::Facts;
 use crate::sys::files;
 

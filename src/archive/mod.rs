@@ -11,31 +11,27 @@ mod name;
 mod publish;
 mod read;
 pub mod retention;
-pub mod swap;
-
 mod store;
+pub mod swap;
 mod write;
 
 pub use catalogue::{
     Backup, Standing, catalogue, find as find_backup, first_good, lost, series_lock,
 };
-pub use index::{Header as IndexHeader, IndexReader, Record as IndexRecord};
+pub use index::IndexReader;
 pub use judge::{
     Freshness, examine_gone, examine_removed, judge_dates, judge_size, require_recent,
     require_younger,
 };
-pub use manifest::FORMAT;
 pub use manifest::{
-    Bad, Checks, Index as IndexFigures, Manifest, Pinned, Plain, Verified as Verification,
-    VerifiedLevel,
+    Bad, Checks, FORMAT, Manifest, Pinned, Verified as Verification, VerifiedLevel,
 };
 pub use member::Inflater;
 pub use name::{Content, Name};
 pub use publish::{Published, Verified, adopt, free_name, has_leftovers, rewrite_manifest, sweep};
 pub use read::{Extracted, Limits, Most, extract_backup, extract_serially, unreadable};
-
 pub use store::{FILES, JOURNAL, Source, Store};
-pub use write::{Feeder, Previous, Writing, Written, write};
+pub use write::{Previous, Writing, write};
 
 /// Plain bytes of every member but the last. Not under the largest SQLite page, and a whole number of BLAKE3 chunks.
 pub const BLOCK: usize = 128 << 10;

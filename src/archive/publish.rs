@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::manifest::{Manifest, VerifiedLevel};
+use super::manifest::{Index, Manifest, Plain, Stored, VerifiedLevel};
 use super::name::{Content, Name, Part};
 use super::read::{Limits, Most, extract_serially};
-use super::write::Written;
 use crate::error;
 use crate::report::Permit;
 use crate::sys::{Stop, files};
@@ -17,6 +16,18 @@ use crate::sys::{Stop, files};
 pub(super) struct Draft {
     folder: PathBuf,
     name: Name,
+}
+
+/// What was written into the parts.
+pub struct Written {
+    /// Digest and size of what went in.
+    pub plain: Plain,
+    /// Digest and size of what came out.
+    pub gz: Stored,
+    /// About the index.
+    pub index: Index,
+    /// The oldest day on which a member was inflated, once today's are.
+    pub oldest_inflation: String,
 }
 
 /// Part files that are complete and synced, and whose every stored byte was read back and found right.

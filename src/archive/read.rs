@@ -374,29 +374,12 @@ pub fn extract_serially(
 
 /// What a decoder refuses, or misses, is damage; what the disk refuses is not.
 pub fn unreadable(what: &str, error: io::Error) -> anyhow::Error {
-    match system_error(&error) {
+    match error::system_error(&error) {
         None => error::damaged(format!("{what} is damaged: {error}"))
             .hint(OTHERS)
             .into(),
         Some(_) => anyhow::Error::from(error).context(format!("reading {what}")),
     }
-}
-
-/// What the system said, where that is the cause. Decoders put their own words around it, and errors of their own kinds beside it.
-pub(super) fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io.raw_os_error().is_some() {
-                return Some(io.kind());
-            }
-            // Its source is that of what it holds, which may be such an error itself.
-            next = io.get_ref().map(|held| held as _);
-        } else {
-            next = error.source();
-        }
-    }
-    None
 }
 
 /// Fills the buffer as far as the input goes, so that the first piece holds a whole header.

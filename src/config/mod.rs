@@ -270,14 +270,9 @@ impl Config {
             match sections::ALL.iter().find(|entry| entry.name == name) {
                 Some(entry) => {
                     if let Err(error) = (entry.check)(self) {
-                        let failure = error::failure_in(&error).map_or_else(
-                            || error::config(format!("{error:#}")),
-                            |failure| Failure {
-                                kind: failure.kind,
-                                message: failure.message.clone(),
-                                hint: failure.hint.clone(),
-                            },
-                        );
+                        let failure = error::failure_in(&error)
+                            .cloned()
+                            .unwrap_or_else(|| error::config(format!("{error:#}")));
                         found.push((name.clone(), failure));
                     }
                 }

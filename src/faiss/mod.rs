@@ -20,7 +20,7 @@ pub use positions::Positions;
 pub use read::{Entry, Glance, Index};
 pub use search::{Effort, Nearest, Searcher, distances};
 pub use train::{memory_to_train, train};
-pub use write::{Rows, Vectors, memory_needed, size_of, write};
+pub use write::{memory_needed, size_of, write};
 
 /// With it the same vectors give the same index, wherever and whenever.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -72,6 +72,20 @@ pub struct Parameters {
     pub ef_construction: i32,
     /// Candidates while searching.
     pub ef_search: i32,
+}
+
+/// Gives every vector, the same ones in the same order each time: its id and its bytes.
+pub type Rows<'a> =
+    dyn Fn(&mut dyn FnMut(i64, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> + 'a;
+
+/// What an index is made of.
+pub struct Vectors<'a> {
+    /// How many there are.
+    pub count: u64,
+    /// Each of them.
+    pub rows: &'a Rows<'a>,
+    /// Called once they are not asked for any more, long before the end where that takes long.
+    pub read: &'a dyn Fn() -> anyhow::Result<()>,
 }
 
 /// Everything about an index but its vectors.

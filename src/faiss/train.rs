@@ -1,9 +1,7 @@
 //! Centroids for the lists of an IVF, by k-means (Lloyd), as FAISS trains them: from a sample, ten rounds, and a list that stays empty
 //! takes half of the longest. The same vectors give the same centroids.
 
-use super::SEED;
-use super::write::Rows;
-use super::{Kind, Metric, Shape, assign};
+use super::{Kind, Metric, Rows, SEED, Shape, assign};
 use crate::error::refused;
 use crate::faiss::read::Index;
 use crate::hash::Numbers;

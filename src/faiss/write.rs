@@ -8,27 +8,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context as _;
 
-use super::{Kind, Map, Metric, Shape, assign, hnsw};
+use super::{Kind, Map, Metric, Rows, Shape, Vectors, assign, hnsw};
 use crate::error::refused;
 use crate::sys::Stop;
 use crate::sys::steady::{Steps, synced_in_steps};
 
 /// FAISS writes this twice where it once had a meaning.
 const DUMMY: i64 = 1 << 20;
-
-/// Gives every vector, the same ones in the same order each time: its id and its bytes.
-pub type Rows<'a> =
-    dyn Fn(&mut dyn FnMut(i64, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> + 'a;
-
-/// What an index is made of.
-pub struct Vectors<'a> {
-    /// How many there are.
-    pub count: u64,
-    /// Each of them.
-    pub rows: &'a Rows<'a>,
-    /// Called once they are not asked for any more, long before the end where that takes long.
-    pub read: &'a dyn Fn() -> anyhow::Result<()>,
-}
 
 /// Bytes that a file with so many vectors has, roughly for a graph.
 pub fn size_of(shape: &Shape, count: u64) -> u64 {

@@ -149,6 +149,19 @@ impl Finding {
         }
     }
 
+    /// A finding that tells an error, all of its chain, with the hint that is in it.
+    pub fn of_error(
+        id: &'static str,
+        severity: Severity,
+        subject: impl Into<String>,
+        error: &anyhow::Error,
+    ) -> Self {
+        Self {
+            hint: error::hint_of(error).map(str::to_owned),
+            ..Self::new(id, severity, subject, format!("{error:#}"))
+        }
+    }
+
     /// Adds the measured number, its unit and the limit.
     pub fn measured(mut self, value: f64, unit: &'static str, threshold: f64) -> Self {
         self.value = Some(value);
@@ -244,12 +257,11 @@ pub struct FailureReport {
 impl FailureReport {
     /// Flattens an error chain.
     pub fn from_error(error: &anyhow::Error) -> Self {
-        let failure = error::failure_in(error);
         Self {
             kind: error::kind_of(error),
             message: error.to_string(),
             causes: error.chain().skip(1).map(ToString::to_string).collect(),
-            hint: failure.and_then(|failure| failure.hint.clone()),
+            hint: error::hint_of(error).map(str::to_owned),
         }
     }
 }

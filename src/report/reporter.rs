@@ -281,10 +281,7 @@ impl Reporter {
                 Err(error.context(format!("stopped at {subject}")))
             }
             Err(error) => {
-                let mut finding =
-                    Finding::new(id, Severity::Critical, subject, format!("{error:#}"));
-                finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-                self.find(finding);
+                self.find(Finding::of_error(id, Severity::Critical, subject, &error));
                 Ok(None)
             }
         }

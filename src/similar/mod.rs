@@ -7,13 +7,15 @@
 
 mod bands;
 mod groups;
+mod normal;
 mod sketch;
 mod words;
 
 pub use bands::Bands;
 pub use groups::{Group, Kind, Member, groups};
+pub use normal::{normal, same_marks};
 pub use sketch::{Sketches, Texts, Vectors, digest};
-pub use words::{Compared, LEAST_WORDS, MOST_BYTES, Words, likeness, normal, same_marks};
+pub use words::{Compared, LEAST_WORDS, MOST_BYTES, Words, likeness};
 
 /// Bytes that the search for groups takes beside the texts, for so many of them, at most. `near` and `cosine` as they are asked for.
 pub fn memory_needed(items: u64, near: Option<f64>, cosine: Option<f64>) -> u64 {

@@ -1,6 +1,5 @@
 //! Who and where we are, how politely we run, and which processes hold a file open.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,23 +37,35 @@ pub fn user_id(name: &str) -> anyhow::Result<Option<u32>> {
 
 /// The numbers of a user and of the group that it logs in with; `None` where there is no such user.
 pub fn user_and_group(name: &str) -> anyhow::Result<Option<(u32, u32)>> {
-    let file = "/etc/passwd";
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
-    Ok(text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let ours = fields.next() == Some(name);
-        let (user, group) = (fields.nth(1)?, fields.next()?);
-        ours.then(|| Some((user.parse().ok()?, group.parse().ok()?)))?
-    }))
+    let numbers = |one: User| (one.name == name).then_some((one.id, one.group?));
+    Ok(users()?.into_iter().find_map(numbers))
 }
 
 /// True when the system's list of users has this number.
 pub fn is_user(id: u32) -> anyhow::Result<bool> {
+    Ok(users()?.iter().any(|one| one.id == id))
+}
+
+/// One of the system's list of users.
+struct User {
+    name: String,
+    id: u32,
+    group: Option<u32>,
+}
+
+/// The system's list of users, without lines that name nobody.
+fn users() -> anyhow::Result<Vec<User>> {
     let file = "/etc/passwd";
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
-    Ok(text
-        .lines()
-        .any(|line| line.split(':').nth(2).and_then(|field| field.parse().ok()) == Some(id)))
+    let user = |line: &str| {
+        let mut fields = line.split(':');
+        Some(User {
+            name: fields.next()?.to_owned(),
+            id: fields.nth(1)?.parse().ok()?,
+            group: fields.next().and_then(|field| field.parse().ok()),
+        })
+    };
+    Ok(text.lines().filter_map(user).collect())
 }
 
 /// New files are for their owner only, from the first moment they exist.
@@ -146,13 +157,9 @@ pub fn process_of(pid: u32) -> Option<(String, String)> {
 
 /// The name of a user by number; the number where there is no such user.
 fn user_name(id: u32) -> String {
-    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| id.to_string())
+    let users = users().unwrap_or_default();
+    let named = users.into_iter().find(|one| one.id == id);
+    named.map_or_else(|| id.to_string(), |one| one.name)
 }
 
 /// Another process that has one of the files open.
@@ -177,27 +184,45 @@ pub fn holders(paths: &[PathBuf]) -> Vec<Holder> {
         .filter_map(|path| files::identity(path).ok().flatten())
         .collect();
     let own = Pid::as_raw(Some(rustix::process::getpid()));
-    let mut found = Vec::new();
-    for entry in files::list(Path::new("/proc")).unwrap_or_default() {
-        let Some(pid) = number(&entry.file_name()).filter(|pid| *pid != own) else {
-            continue;
-        };
-        let descriptors = fs::read_dir(entry.path().join("fd"));
-        let holds = descriptors.into_iter().flatten().flatten().any(|fd| {
-            // stat through the /proc link: nothing is opened.
-            matches!(files::identity(&fd.path()), Ok(Some(identity)) if wanted.contains(&identity))
-        });
-        if holds {
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            found.push(Holder {
-                pid,
-                name: name.trim().to_owned(),
-            });
-        }
-    }
-    found
+    // stat through the /proc link: nothing is opened.
+    let is_wanted = |open: &Path| matches!(files::identity(open), Ok(Some(identity)) if wanted.contains(&identity));
+    running()
+        .filter(|one| one.pid != own && one.has_open(is_wanted))
+        .map(|one| one.holder())
+        .collect()
 }
 
-fn number(name: &OsString) -> Option<i32> {
-    name.to_str()?.parse().ok()
+/// A process of this machine.
+pub(super) struct Running {
+    pid: i32,
+    folder: PathBuf,
+}
+
+/// Every process that there is.
+pub(super) fn running() -> impl Iterator<Item = Running> {
+    let all = files::list(Path::new("/proc")).unwrap_or_default();
+    all.into_iter().filter_map(|entry| {
+        Some(Running {
+            pid: entry.file_name().to_str()?.parse().ok()?,
+            folder: entry.path(),
+        })
+    })
+}
+
+impl Running {
+    /// True where it is so of the link to something that it has open, as far as we may see that.
+    pub(super) fn has_open(&self, is_it: impl Fn(&Path) -> bool) -> bool {
+        let descriptors = fs::read_dir(self.folder.join("fd"));
+        let mut descriptors = descriptors.into_iter().flatten().flatten();
+        descriptors.any(|one| is_it(&one.path()))
+    }
+
+    /// It, as one that holds something.
+    pub(super) fn holder(&self) -> Holder {
+        let name = fs::read_to_string(self.folder.join("comm")).unwrap_or_default();
+        Holder {
+            pid: self.pid,
+            name: name.trim().to_owned(),
+        }
+    }
 }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::files;
-use super::machine::Holder;
+use super::machine::{Holder, running};
 
 /// What a socket is doing; all other states pass quickly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,25 +116,14 @@ pub fn owners(inodes: &BTreeSet<u64>) -> Vec<Holder> {
         .iter()
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
-    let mut found = Vec::new();
-    for entry in files::list(Path::new("/proc")).unwrap_or_default() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
-            continue;
-        };
-        let descriptors = std::fs::read_dir(entry.path().join("fd"));
-        let holds = descriptors.into_iter().flatten().flatten().any(|fd| {
-            std::fs::read_link(fd.path())
-                .is_ok_and(|link| link.to_str().is_some_and(|link| names.contains(link)))
-        });
-        if holds {
-            let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            found.push(Holder {
-                pid,
-                name: name.trim().to_owned(),
-            });
-        }
-    }
-    found
+    let is_wanted = |open: &Path| {
+        std::fs::read_link(open)
+            .is_ok_and(|link| link.to_str().is_some_and(|link| names.contains(link)))
+    };
+    running()
+        .filter(|one| one.has_open(is_wanted))
+        .map(|one| one.holder())
+        .collect()
 }
 
 /// Connects to `host:port`; every later read and write on it has the limit too.

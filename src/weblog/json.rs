@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::clock;
-use super::line::{Entry, When};
+use super::entry::{Entry, When};
 
 /// One line; `None` where it is no request.
 pub fn parse<'a>(line: &'a [u8]) -> Option<Entry<'a>> {

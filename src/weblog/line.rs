@@ -6,29 +6,8 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2, memrchr};
 
 use super::clock::Clock;
+use super::entry::{Entry, When};
 use super::json;
-
-/// One request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// 100-999.
-    pub status: u16,
-    /// Who asked; empty where the line does not say.
-    pub host: Cow<'a, [u8]>,
-    /// With its query; empty where the request was none.
-    pub path: Cow<'a, [u8]>,
-    /// When.
-    pub at: When,
-}
-
-/// The time that a line says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// Seconds since 1970.
-    At(i64),
-    /// Some forms have no time.
-    Unsaid,
-}
 
 /// Reads a line without its line feed; `None` where it is no request.
 pub fn parse<'a>(line: &'a [u8], clock: &mut Clock) -> Option<Entry<'a>> {

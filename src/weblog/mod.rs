@@ -2,6 +2,7 @@
 //! rotation, in pieces of fixed size; lines are counted by the time that they say, in minutes.
 
 pub mod clock;
+mod entry;
 mod json;
 mod line;
 mod probes;
@@ -12,7 +13,8 @@ mod table;
 mod tail;
 
 pub use clock::Clock;
-pub use line::{Entry, When, parse};
+pub use entry::{Entry, When};
+pub use line::parse;
 pub use probes::is_treasure;
 pub use rates::{Minute, Paths, Rates, Reading, read};
 pub use rotated::{History, every_line};

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
-use super::line::{When, parse};
+use super::entry::When;
+use super::line::parse;
 use super::tail::{Lines, Piece, Position, line_start, tail};
 use crate::sys::Stop;
 

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::clock::Clock;
-use super::line::{Entry, When, parse};
+use super::entry::{Entry, When};
+use super::line::parse;
 use super::probes;
 use super::rates::Paths;
 use super::rotated::{inflate, rotated};

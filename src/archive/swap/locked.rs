@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::sweep_part;
+use super::intent::sweep_part;
 use crate::error::{Failure, refused};
 use crate::report::Permit;
 use crate::sqlite;

@@ -12,7 +12,7 @@ use super::super::digest::{Tree, hex};
 use super::super::index::{Header, IndexWriter};
 use super::super::manifest::{Index, Plain, Stored, day_text};
 use super::super::member::{CODEC, LEVEL};
-use super::Written;
+use super::super::publish::Written;
 use super::feed::Buffers;
 use super::read_back::Members;
 use super::work::Done;

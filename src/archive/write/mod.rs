@@ -17,14 +17,13 @@ use std::sync::mpsc::{channel, sync_channel};
 use anyhow::Context as _;
 
 use super::index::{IndexReader, IndexWriter, file_digest};
-use super::manifest::{Index, Manifest, Plain, Stored};
+use super::manifest::Manifest;
 use super::name::{Name, Part};
-use super::publish::{Draft, Verified};
+use super::publish::{Draft, Verified, Written};
 use crate::report::Permit;
 use crate::sys::{Stop, files, uncached};
 use collect::{Output, Room, write_in_order};
-pub use feed::Feeder;
-use feed::{Buffers, stopped};
+use feed::{Buffers, Feeder, stopped};
 use work::{Trouble, work};
 
 /// Pieces on their way, however few the workers: a slow one, or a disk that is busy for a moment, holds nobody up.
@@ -91,18 +90,6 @@ pub struct Writing<'a> {
     pub stop: &'a Stop,
     /// Told the plain bytes done so far.
     pub progress: &'a (dyn Fn(u64) + Sync),
-}
-
-/// What was written into the parts.
-pub struct Written {
-    /// Digest and size of what went in.
-    pub plain: Plain,
-    /// Digest and size of what came out.
-    pub gz: Stored,
-    /// About the index.
-    pub index: Index,
-    /// The oldest day on which a member was inflated, once today's are.
-    pub oldest_inflation: String,
 }
 
 /// Runs `source` into new part files, syncs them, and reads every stored byte back. Nothing is left behind on an error.

@@ -9,8 +9,7 @@ use super::{Graph, Near, Net};
 use crate::error::refused;
 use crate::faiss::SEED;
 use crate::faiss::rough::Rough;
-use crate::faiss::write::Vectors;
-use crate::faiss::{Parameters, Shape, assign};
+use crate::faiss::{Parameters, Shape, Vectors, assign};
 use crate::hash::Numbers;
 use crate::sys::{Stop, machine};
 

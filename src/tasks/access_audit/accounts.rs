@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Scene;
 use super::actions::Actions;
 use super::called::{Called, Calls, calls};
 use super::events::{Events, Tally};
+use super::scene::Scene;
 use super::tables::USERS;
 use super::values;
 use crate::sqlite::scroll;

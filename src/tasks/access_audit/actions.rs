@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Scene;
+use super::scene::Scene;
 use super::tables::{ACTIONS, Found};
 use super::values;
 use crate::config::sections::WorkingHours;

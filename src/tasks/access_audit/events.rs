@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Scene;
 use super::bursts::{Burst, Failures};
+use super::scene::Scene;
 use super::tables::{Found, LOGINS};
 use super::values::{self, Login};
 use crate::sqlite::{TimeFormat, scroll};

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::accounts::{Account, Accounts};
-use super::actions::Actions;
+use super::actions::{Action, Actions};
 use super::bursts::{Burst, Failures};
 use super::called::Called;
+use super::detail::{AccountsDetail, ActionsDetail, ByActor, Detail, Failed, LoginsDetail};
 use super::events::Events;
-use super::{AccountsDetail, ActionsDetail, ByActor, Detail, Failed, LoginsDetail, Scene, show};
+use super::scene::Scene;
+use super::show;
 use crate::alert;
 use crate::context::Context;
 use crate::error::missing;
@@ -388,7 +390,7 @@ impl All<'_> {
             }
             self.strangers(actions, accounts, open, report);
         }
-        let called = |action: &super::Action| {
+        let called = |action: &Action| {
             let mut action = action.clone();
             action.actor = action
                 .actor

@@ -1,6 +1,8 @@
 //! The same for people: a few tables and one line.
 
-use super::{Detail, Failed};
+use super::accounts::Account;
+use super::actions::Action;
+use super::detail::{Detail, Failed};
 use crate::report::{Cell, Document, Reporter, Table};
 use crate::units;
 
@@ -21,8 +23,8 @@ pub fn documents(detail: &Detail, report: &Reporter) {
     let text = |text: &str| Cell::Text(text.to_owned());
     let logins = |number: Option<u64>| number.map_or(Cell::Empty, Cell::Count);
     if let Some(accounts) = &detail.accounts {
-        let rows = |list: &[super::Account]| {
-            let row = |one: &super::Account| {
+        let rows = |list: &[Account]| {
+            let row = |one: &Account| {
                 vec![
                     text(&one.name),
                     logins(one.logins),
@@ -71,7 +73,7 @@ pub fn documents(detail: &Detail, report: &Reporter) {
         );
     }
     if let Some(actions) = &detail.actions {
-        let row = |one: &super::Action| {
+        let row = |one: &Action| {
             vec![
                 Cell::Time(one.at),
                 one.actor.as_deref().map_or(Cell::Empty, text),

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::process::{shell_path, shell_word};

@@ -9,9 +9,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 use serde_json::json;
 
-use super::Looked;
 use super::access::{SKIPPED, STALE, UNPARSED, tell_broken};
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::process::shell_word;

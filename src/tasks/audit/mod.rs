@@ -26,7 +26,7 @@ use crate::error::{self, missing};
 use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
 use crate::task;
 use crate::units;
-use scene::Scene;
+use scene::{Looked, Scene};
 
 const UNKNOWN: &str = "audit.unknown";
 const NOTHING: &str = "audit.nothing";
@@ -37,14 +37,6 @@ pub struct Arguments {
     /// Only these parts, with commas between them
     #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
-}
-
-/// What a part looked at.
-pub enum Looked {
-    /// In one line for people, and what programs read; the findings are in the report.
-    At(String, Value),
-    /// Not configured, or not on this machine: why.
-    Nothing(String),
 }
 
 /// One part.
@@ -237,16 +229,14 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 fn cannot_look(part: &str, error: &anyhow::Error) -> Finding {
-    let mut finding = Finding::new(
+    let again = format!("empire-maint audit --only {part}");
+    Finding::new(
         UNKNOWN,
         Severity::Medium,
         part,
         format!("the part {part} could not look: {error:#}"),
-    );
-    finding.hint = error::failure_in(error)
-        .and_then(|failure| failure.hint.clone())
-        .or_else(|| Some(format!("empire-maint audit --only {part}")));
-    finding
+    )
+    .hint(error::hint_of(error).unwrap_or(&again))
 }
 
 fn summary(answers: &[Answer], report: &Reporter, accepted: u64) -> String {

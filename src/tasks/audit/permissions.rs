@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::alert;
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};

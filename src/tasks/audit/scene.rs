@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::archive::Store;
 use crate::config::sections::{App, Audit, Health, Levels};
 use crate::config::{Config, Origin};
@@ -14,6 +16,14 @@ use crate::x509::Watched;
 
 /// Rules are text; a larger file is something else.
 const LARGEST_RULES: u64 = 8 << 20;
+
+/// What a part looked at.
+pub enum Looked {
+    /// In one line for people, and what programs read; the findings are in the report.
+    At(String, Value),
+    /// Not configured, or not on this machine: why.
+    Nothing(String),
+}
 
 /// Shared by all parts of a run.
 pub struct Scene {

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::secrets::{Found, LARGEST, Tree, Walk};

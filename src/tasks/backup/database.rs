@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::run::Outcome;
-use super::series::{About, Work};
+use super::series::{About, Outcome, Work};
 use crate::archive::{self, Checks, Content, Source, Verified, Writing};
 use crate::error::{self, Failure, Kind};
 use crate::journal;
@@ -43,7 +42,7 @@ impl Work<'_> {
 
     /// One database, from the space check to retention.
     pub(super) fn database(&self, source: &Source) -> anyhow::Result<Option<Outcome>> {
-        files::require_own_links(&source.path, &self.run.root)?;
+        files::require_own_links(&source.path, self.root)?;
         sqlite::require_database_file(&source.path)?;
         self.note_same_device(source)?;
         let likely = files::metadata(&source.path)?.map_or(0, |meta| meta.len());

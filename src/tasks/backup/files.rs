@@ -1,8 +1,6 @@
 //! Everything that is no database, as one tar: what `[[backup.file]]` names, and the configuration itself.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -11,13 +9,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::io::Errno;
 
-use super::run::Outcome;
-use super::series::{About, Work};
+use super::selection::Selection;
+use super::series::{About, Outcome, Work};
 use crate::archive::{self, Checks, Content, Source, Store};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity, Unit};
-use crate::sys::files::{self, Identity};
-use crate::sys::machine;
+use crate::sys::files;
 use crate::units;
 
 const MISSING: &str = "backup.file-missing";
@@ -27,23 +24,12 @@ const UNREADABLE: &str = "cannot be read by this user";
 const SKIPPED: &str = "backup.file-skipped";
 const DATABASE: &str = "backup.database-in-files";
 
-/// What is taken along.
-pub struct Selection {
-    /// Absolute.
-    pub paths: Vec<PathBuf>,
-    /// The file that was read.
-    pub configuration: Option<PathBuf>,
-    /// The application's root: links of its owner are followed.
-    pub root: PathBuf,
-}
-
 impl Work<'_> {
     /// Everything configured that is no database, and the configuration itself.
-    pub(super) fn files(&self) -> anyhow::Result<Option<Outcome>> {
-        let likely = self.run.files.size(self.store, &self.context.state)?;
+    pub(super) fn tar(&self) -> anyhow::Result<Option<Outcome>> {
+        let likely = self.files.size(self.store, &self.context.state)?;
         if self.context.dry_run {
-            self.run
-                .files
+            self.files
                 .tell_missing(self.store, self.context, self.report)?;
         }
         self.series(
@@ -56,16 +42,15 @@ impl Work<'_> {
                         .progress(done, likely, Unit::Bytes, "backing up files")
                 };
                 let mut writing = self.writing(name, previous, &progress);
-                writing.roots = self.run.files.is_roots(self.store, &self.context.state)?;
+                writing.roots = self.files.is_roots(self.store, &self.context.state)?;
                 let verified = archive::write(permit, writing, |sink| {
-                    self.run
-                        .files
+                    self.files
                         .write_tar(sink, self.store, self.context, self.report)
                 })?;
                 let taken_at = self.context.moment();
                 let about = About {
                     taken_at,
-                    source: self.run.files.to_string(),
+                    source: self.files.to_string(),
                     content: Content::Tar,
                     database: None,
                     journal_mode: None,
@@ -78,137 +63,7 @@ impl Work<'_> {
     }
 }
 
-impl fmt::Display for Selection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: Vec<_> = self.all().map(|path| path.display().to_string()).collect();
-        f.write_str(&shown.join(", "))
-    }
-}
-
 impl Selection {
-    /// True when there is nothing to take along.
-    pub fn is_empty(&self) -> bool {
-        self.all().next().is_none()
-    }
-
-    fn all(&self) -> impl Iterator<Item = &PathBuf> {
-        self.paths.iter().chain(&self.configuration)
-    }
-
-    /// True when a path is taken along, by itself or inside a folder that is.
-    pub fn covers(&self, path: &Path) -> bool {
-        self.paths.iter().any(|own| path.starts_with(own))
-    }
-
-    /// Plain bytes, roughly.
-    pub fn size(&self, store: &Store, state: &Path) -> anyhow::Result<u64> {
-        let mut total = 0;
-        let visit = &mut |_: &Path, meta: &std::fs::Metadata| {
-            total += 1024 + meta.len();
-            Ok(())
-        };
-        self.each(store, state, visit, &mut |_, _| {})?;
-        Ok(total)
-    }
-
-    /// True where something in it may be read by root alone, and the archive would belong to somebody else: whoever owns the folder.
-    pub fn is_roots(&self, store: &Store, state: &Path) -> anyhow::Result<bool> {
-        let Some(folder) = files::metadata(&store.folder)?.filter(|folder| folder.uid() != 0)
-        else {
-            return Ok(false);
-        };
-        let readable = |meta: &std::fs::Metadata| {
-            let may = |bits: u32| meta.mode() & bits != 0;
-            may(0o004)
-                || (meta.uid() == folder.uid() && may(0o400))
-                || (meta.gid() == folder.gid() && may(0o040))
-        };
-        let mut roots = false;
-        let visit = &mut |_: &Path, meta: &std::fs::Metadata| {
-            roots |= !meta.is_symlink() && !readable(meta);
-            Ok(())
-        };
-        self.each(store, state, visit, &mut |_, _| {})?;
-        Ok(roots && machine::is_root())
-    }
-
-    /// Where the paths are, without those that lie in another; the links that lead there come along as links. Hears of what is
-    /// `absent`.
-    fn starts(
-        &self,
-        absent: &mut dyn FnMut(&Path, &str),
-    ) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
-        let (mut links, mut starts) = (BTreeSet::new(), BTreeSet::new());
-        for path in self.all() {
-            let followed = files::follow(path).and_then(|followed| {
-                files::require_own_links(path, &self.root)?;
-                for link in followed.iter().flat_map(|one| &one.links) {
-                    files::require_own_links(link, &self.root)?;
-                }
-                Ok(followed)
-            });
-            match followed {
-                Ok(Some(followed)) => {
-                    links.extend(followed.links);
-                    starts.insert(followed.real);
-                }
-                Ok(None) => absent(path, "is not there"),
-                Err(error) => absent(path, &format!("cannot be taken along ({error:#})")),
-            }
-        }
-        let inside = |path: &PathBuf| path.ancestors().skip(1).any(|above| starts.contains(above));
-        let outermost = starts
-            .iter()
-            .filter(|path| !inside(path))
-            .cloned()
-            .collect();
-        (links, outermost)
-    }
-
-    /// Visits every file, folder and link, in a stable order, and hears of what is `absent`; returns how many were skipped because
-    /// they are not plain files.
-    fn each(
-        &self,
-        store: &Store,
-        state: &Path,
-        visit: &mut dyn FnMut(&Path, &std::fs::Metadata) -> anyhow::Result<()>,
-        absent: &mut dyn FnMut(&Path, &str),
-    ) -> anyhow::Result<u64> {
-        let untouchable = store.untouchable(state)?;
-        let skipped = Cell::new(0);
-        let skip = |identity: Identity| {
-            let skip = untouchable.contains(&identity);
-            skipped.set(skipped.get() + u64::from(skip));
-            skip
-        };
-        let (links, starts) = self.starts(absent);
-        let inside = |path: &PathBuf| starts.iter().any(|start| path.starts_with(start));
-        let links = links.iter().filter(|link| !inside(link));
-        for path in links.chain(&starts) {
-            let Some(meta) = files::link_metadata(path)? else {
-                continue; // gone since it was followed
-            };
-            if skip((meta.dev(), meta.ino())) {
-                continue;
-            }
-            visit(path, &meta)?;
-            let mut enters = |path: &Path, meta: &std::fs::Metadata| {
-                let enters = meta.is_dir() && files::may_read(path);
-                if meta.is_dir() && !enters && path.exists() {
-                    absent(path, "is a folder that cannot be read");
-                }
-                enters
-            };
-            if enters(path, &meta) {
-                files::walk(path, &skip, &mut |walked| {
-                    visit(&walked.path, &walked.meta)?;
-                    Ok(enters(&walked.path, &walked.meta))
-                })?;
-            }
-        }
-        Ok(skipped.get())
-    }
-
     /// For a dry run: what would not be taken along.
     fn tell_missing(
         &self,

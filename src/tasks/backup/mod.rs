@@ -9,6 +9,7 @@ mod list;
 mod mark;
 mod prune;
 mod run;
+mod selection;
 mod series;
 mod uncovered;
 
@@ -69,7 +70,7 @@ enum Command {
 pub struct Detail {
     /// Backups that this run published.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    published: Vec<run::Outcome>,
+    published: Vec<series::Outcome>,
     /// The catalogue, for `backup list`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     catalogue: Vec<list::Row>,

@@ -1,19 +1,16 @@
 //! The plan's own sentence: check space, snapshot, compress, verify, publish, prune.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-use super::series::Work;
-use super::{Detail, files as tar, uncovered};
+use super::selection::Selection;
+use super::series::{Outcome, Work};
+use super::{Detail, uncovered};
 use crate::archive::{self, Store};
 use crate::config::Config;
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
-use crate::error::{Kind, kind_of, missing};
+use crate::error::{Kind, kind_of};
 use crate::report::{Finding, Reporter, Severity};
-use crate::sqlite::Facts;
 use crate::sys::{files, machine};
 use crate::units::{self, Bytes};
 
@@ -21,33 +18,10 @@ const FAILED: &str = "backup.failed";
 
 /// A backup run, resolved.
 pub struct Run {
-    pub(super) only: Vec<String>,
-    pub(super) fresh: bool,
-    pub(super) root: PathBuf,
-    pub(super) files: tar::Selection,
-}
-
-/// One published backup.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Outcome {
-    /// The series.
-    pub(super) database: String,
-    /// The file, as `restore --file` takes it.
-    pub(super) file: String,
-    /// Plain bytes.
-    pub(super) plain_bytes: u64,
-    /// Stored bytes.
-    pub(super) stored_bytes: u64,
-    /// Members copied from the previous backup.
-    pub(super) copied_members: u64,
-    /// All members.
-    pub(super) members: u64,
-    /// From the snapshot to the published name, ms.
-    pub(super) duration_ms: u64,
-    /// The SQL checks, which run beside the compression, ms.
-    pub(super) checks_ms: u64,
-    /// What was found to be true of the database.
-    pub(super) facts: Option<Facts>,
+    only: Vec<String>,
+    fresh: bool,
+    root: PathBuf,
+    files: Selection,
 }
 
 impl Run {
@@ -73,7 +47,7 @@ impl Run {
             only: only.to_vec(),
             fresh,
             root: config.app_root()?,
-            files: tar::Selection {
+            files: Selection {
                 paths,
                 configuration: config.source().map(std::path::absolute).transpose()?,
                 root: config.app_root()?,
@@ -89,12 +63,14 @@ impl Run {
         settings: &Settings,
     ) -> anyhow::Result<()> {
         let work = Work {
-            run: self,
             context,
             report,
             store,
             settings,
             threads: machine::threads(settings.threads),
+            root: &self.root,
+            files: &self.files,
+            fresh: self.fresh,
         };
         work.prepare_folder()?;
         let mut outcomes = Vec::new();
@@ -115,7 +91,7 @@ impl Run {
             work.plan_first_journal()?;
         }
         if wanted(archive::FILES) && !self.files.is_empty() {
-            let done = self.attempt(report, archive::FILES, work.files())?;
+            let done = self.attempt(report, archive::FILES, work.tar())?;
             examined(report, archive::FILES, done.is_some());
             outcomes.extend(done.flatten());
         }
@@ -142,19 +118,6 @@ impl Run {
         match done {
             Err(error) if self.only.len() == 1 && kind_of(&error) == Kind::Locked => Err(error),
             done => report.attempt(FAILED, series, || done),
-        }
-    }
-
-    /// A mistyped root, or one whose file system is not mounted, is nothing to create a backup folder in.
-    pub(super) fn require_root_of(&self, folder: &Path) -> anyhow::Result<()> {
-        match files::metadata(&self.root)? {
-            None if folder.starts_with(&self.root) => Err(missing(format!(
-                "the application's root {} is not there",
-                self.root.display()
-            ))
-            .hint("is its file system mounted? [app] root or --root says where it is")
-            .into()),
-            _ => Ok(()),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The protocol around whatever makes the plain bytes of one series: lock, sweep, space, write, verify, publish, prune.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 
-use super::run::{Outcome, Run};
+use super::selection::Selection;
 use crate::alert;
 use crate::archive::{
     self, Backup, Bad, Checks, Content, Limits, Manifest, Name, Previous, Published, Store,
@@ -13,7 +16,7 @@ use crate::archive::{
 };
 use crate::config::sections::Backup as Settings;
 use crate::context::Context;
-use crate::error;
+use crate::error::{self, missing};
 use crate::journal;
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Facts};
@@ -33,12 +36,40 @@ const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
 /// What every step of one run needs.
 pub(super) struct Work<'a> {
-    pub(super) run: &'a Run,
     pub(super) context: &'a Context,
     pub(super) report: &'a Reporter,
     pub(super) store: &'a Store,
     pub(super) settings: &'a Settings,
     pub(super) threads: usize,
+    /// The application's root.
+    pub(super) root: &'a Path,
+    /// Beside the databases.
+    pub(super) files: &'a Selection,
+    /// Nothing is copied from the backup before.
+    pub(super) fresh: bool,
+}
+
+/// One published backup.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Outcome {
+    /// The series.
+    pub(super) database: String,
+    /// The file, as `restore --file` takes it.
+    pub(super) file: String,
+    /// Plain bytes.
+    pub(super) plain_bytes: u64,
+    /// Stored bytes.
+    pub(super) stored_bytes: u64,
+    /// Members copied from the previous backup.
+    pub(super) copied_members: u64,
+    /// All members.
+    pub(super) members: u64,
+    /// From the snapshot to the published name, ms.
+    pub(super) duration_ms: u64,
+    /// The SQL checks, which run beside the compression, ms.
+    pub(super) checks_ms: u64,
+    /// What was found to be true of the database.
+    pub(super) facts: Option<Facts>,
 }
 
 /// What goes into a manifest beside digests and sizes.
@@ -57,7 +88,7 @@ impl Work<'_> {
     pub(super) fn prepare_folder(&self) -> anyhow::Result<()> {
         let folder = &self.store.folder;
         if files::metadata(folder)?.is_none() {
-            self.run.require_root_of(folder)?;
+            self.require_root_of(folder)?;
             let step = Step {
                 kind: "create",
                 target: folder.display().to_string(),
@@ -68,12 +99,25 @@ impl Work<'_> {
                 files::sync_directory(files::parent(folder))
             })?;
         }
-        files::require_own_links(folder, &self.run.root)?;
+        files::require_own_links(folder, self.root)?;
         if files::metadata(folder)?.is_some() {
             files::require_trusted_directory(folder)?;
         }
         scratch::sweep(self.report, folder)?;
         Ok(())
+    }
+
+    /// A mistyped root, or one whose file system is not mounted, is nothing to create a backup folder in.
+    fn require_root_of(&self, folder: &Path) -> anyhow::Result<()> {
+        match files::metadata(self.root)? {
+            None if folder.starts_with(self.root) => Err(missing(format!(
+                "the application's root {} is not there",
+                self.root.display()
+            ))
+            .hint("is its file system mounted? [app] root or --root says where it is")
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn writing<'b>(
@@ -243,7 +287,7 @@ impl Work<'_> {
 
     /// The newest good backup, opened for copying; none with --fresh, or where its index does not match.
     fn previous<'b>(&self, before: &'b [Backup]) -> Option<(&'b Backup, Previous)> {
-        if self.run.fresh {
+        if self.fresh {
             return None;
         }
         let backup = before.iter().find(|backup| backup.is_good())?;

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{Selection, suggestion};
+use super::files::suggestion;
+use super::selection::Selection;
 use crate::alert;
 use crate::archive::Store;
 use crate::context::Context;

@@ -1,18 +1,45 @@
 //! One pass over one database, from where an earlier one stopped: what the rules do, counted; where it stopped, kept.
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Place, RuleDone};
+use super::place::{PATIENCE, Place};
 use crate::context::Context;
 use crate::redis::{Mode, Pace, Rule, Sweep, Tally};
-use crate::report::{Finding, Reporter, Severity, Step, Unit};
+use crate::report::{Cell, Finding, Reporter, Severity, Step, Table, Unit};
 use crate::units;
 
 const RESUMED: &str = "cache.resumed";
 /// After a day the keys are others: then a pass begins at the beginning.
 const STALE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What became of one rule in one database.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RuleDone {
+    /// Where.
+    server: String,
+    /// Which database.
+    database: i64,
+    /// Which keys.
+    pattern: String,
+    /// What had to hold.
+    when: String,
+    /// What became of them.
+    pub(super) action: String,
+    /// How many it was done to, or would be.
+    pub(super) keys: u64,
+    /// Keys that were under way when the connection was lost: nobody knows.
+    unknown: u64,
+    /// True when this run went through every key.
+    complete: bool,
+    /// True when it went on where an earlier one was stopped: what came meanwhile into the part before is left to the next.
+    resumed: bool,
+    #[serde(skip)]
+    #[schemars(skip)]
+    ended: bool,
+}
 
 /// Where a pass stopped. Means something only to the same run of the same server, and for the same rules: a server that was
 /// started anew lays its keys out in another order, and going on there would leave some out.
@@ -220,4 +247,30 @@ fn digest(rules: &[Rule]) -> String {
         );
     }
     hash.finalize().to_hex().to_string()
+}
+
+/// What became of the rules, for people.
+pub(super) fn rules_table(rules: &[RuleDone], dry_run: bool) -> Table {
+    let row = |rule: &RuleDone| {
+        vec![
+            Cell::Text(format!("{}/{}", rule.server, rule.database)),
+            Cell::Text(rule.pattern.clone()),
+            Cell::Text(rule.when.clone()),
+            Cell::Text(rule.action.clone()),
+            Cell::Count(rule.keys),
+            match (rule.ended, rule.resumed) {
+                (true, false) => Cell::Text("all gone through".to_owned()),
+                (true, true) => Cell::Text("the rest gone through".to_owned()),
+                (false, _) => Cell::Bad("STOPPED".to_owned()),
+            },
+        ]
+    };
+    Table {
+        title: match dry_run {
+            true => "What the rules would do".to_owned(),
+            false => "What the rules did".to_owned(),
+        },
+        columns: vec!["database", "pattern", "when", "action", "keys", ""],
+        rows: rules.iter().map(row).collect(),
+    }
 }

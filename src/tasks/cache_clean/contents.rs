@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{PATIENCE, Place};
+use super::place::{PATIENCE, Place};
 use crate::context::Context;
 use crate::error;
 use crate::redis::{Link, Sample, Share};

@@ -5,6 +5,7 @@
 mod clean;
 mod contents;
 mod figures;
+mod place;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,24 +14,22 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use self::clean::Pass;
+use self::clean::{Pass, RuleDone, rules_table};
 use self::contents::Contents;
 use self::figures::Figures;
+use self::place::{PATIENCE, Place};
 use crate::config::Config;
-use crate::config::sections::{Cache, Condition, Redis};
+use crate::config::sections::{Cache, Redis};
 use crate::context::Context;
 use crate::error::{config, ends_the_run, refused, usage};
 use crate::redis::{Pace, Pattern, Rule, Server};
-use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
+use crate::report::{Document, Finding, Reporter, Severity};
 use crate::task;
 use crate::units::{self, Length};
 
-/// What every single answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 const STOPPED: &str = "cache.stopped";
 const SLOWED: &str = "cache.slowed";
 const REPLICA: &str = "cache.replica";
-const NO_IDLE: &str = "cache.no-idle";
 
 /// Say what takes Redis's memory, and remove by rule what need not be there
 ///
@@ -66,32 +65,6 @@ pub struct Detail {
     rules: Vec<RuleDone>,
     /// What another client waited for meanwhile.
     pings: PingsSeen,
-}
-
-/// What became of one rule in one database.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct RuleDone {
-    /// Where.
-    server: String,
-    /// Which database.
-    database: i64,
-    /// Which keys.
-    pattern: String,
-    /// What had to hold.
-    when: String,
-    /// What became of them.
-    action: String,
-    /// How many it was done to, or would be.
-    keys: u64,
-    /// Keys that were under way when the connection was lost: nobody knows.
-    unknown: u64,
-    /// True when this run went through every key.
-    complete: bool,
-    /// True when it went on where an earlier one was stopped: what came meanwhile into the part before is left to the next.
-    resumed: bool,
-    #[serde(skip)]
-    #[schemars(skip)]
-    ended: bool,
 }
 
 /// Our own pings while we worked, ms.
@@ -216,55 +189,6 @@ impl task::Task for Task {
         self.conclude(context, report, &primaries, &mut detail)?;
         result?;
         tell_stopped(report, stopped, primaries.len())
-    }
-}
-
-/// One database of one server, with the rules that are about it.
-pub(super) struct Place {
-    server: Server,
-    database: i64,
-    cluster: bool,
-    rules: Vec<Rule>,
-    /// The server keeps how often a key is used, and not since when it is not.
-    counts_use: bool,
-}
-
-impl Place {
-    fn name(&self) -> String {
-        format!("{}/{}", self.server.name(), self.database)
-    }
-
-    /// A database other than that of the URL is there because a rule names it.
-    fn name_rule(&self, error: anyhow::Error) -> anyhow::Error {
-        match self.rules.first() {
-            Some(rule) => error.context(format!("the rule '{}'", rule.pattern.text())),
-            None => error,
-        }
-    }
-
-    /// Where nobody knows how long a key was not used, no rule can ask for that: it is left out, and the others are done.
-    fn refuse_idle(&mut self, report: &Reporter) {
-        let name = self.name();
-        let counts_use = self.counts_use;
-        self.rules.retain(|rule| {
-            if !matches!(rule.when, Condition::Idle(_)) {
-                return true;
-            }
-            let subject = format!("{name} {}", rule.pattern.text());
-            report.examined(NO_IDLE, &*subject);
-            if counts_use {
-                report.find(
-                    Finding::new(
-                        NO_IDLE,
-                        Severity::Medium,
-                        subject,
-                        format!("the rule {} was left out: with an LFU maxmemory-policy the server does not know how long a key was not used", rule.when),
-                    )
-                    .hint("another condition, such as ttl>1d; or redis-cli CONFIG SET maxmemory-policy allkeys-lru"),
-                );
-            }
-            !counts_use
-        });
     }
 }
 
@@ -451,31 +375,6 @@ fn seen(pace: &Pace) -> PingsSeen {
         p99_ms: pace.pings().percentile(99.0),
         longest_ms: pace.pings().longest(),
         slowed: pace.slowed(),
-    }
-}
-
-fn rules_table(rules: &[RuleDone], dry_run: bool) -> Table {
-    let row = |rule: &RuleDone| {
-        vec![
-            Cell::Text(format!("{}/{}", rule.server, rule.database)),
-            Cell::Text(rule.pattern.clone()),
-            Cell::Text(rule.when.clone()),
-            Cell::Text(rule.action.clone()),
-            Cell::Count(rule.keys),
-            match (rule.ended, rule.resumed) {
-                (true, false) => Cell::Text("all gone through".to_owned()),
-                (true, true) => Cell::Text("the rest gone through".to_owned()),
-                (false, _) => Cell::Bad("STOPPED".to_owned()),
-            },
-        ]
-    };
-    Table {
-        title: match dry_run {
-            true => "What the rules would do".to_owned(),
-            false => "What the rules did".to_owned(),
-        },
-        columns: vec!["database", "pattern", "when", "action", "keys", ""],
-        rows: rules.iter().map(row).collect(),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::archive::{self, Backup, Freshness};
 use crate::context::Context;
 use crate::error::Kind;

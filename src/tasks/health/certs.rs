@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::report::Reporter;
 use crate::units::{self, Length};

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::archive::Source;
 use crate::context::Context;
 use crate::error;
@@ -78,10 +77,12 @@ fn one(
         Ok(facts) => facts,
         Err(error) if error::ends_the_run(&error) => return Err(error),
         Err(error) => {
-            let mut finding =
-                Finding::new(UNREADABLE, Severity::Critical, name, format!("{error:#}"));
-            finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-            report.find(finding);
+            report.find(Finding::of_error(
+                UNREADABLE,
+                Severity::Critical,
+                name,
+                &error,
+            ));
             return Ok(format!("{name} cannot be read"));
         }
     };

@@ -4,8 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::config::sections::{Health, Levels};
 use crate::context::Context;
 use crate::error::{self, Kind};

@@ -1,7 +1,6 @@
 //! `jobs`: did every task of the schedule run when it was due?
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::board;
 use crate::calendar::Standing;
 use crate::context::Context;

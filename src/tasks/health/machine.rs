@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::journal;
 use crate::report::{Finding, Reporter, Severity};

@@ -32,7 +32,7 @@ use crate::report::{Cell, Document, Finding, Reporter, Severity, Table};
 use crate::sys::lock::Lock;
 use crate::task;
 use crate::units::{self, Length};
-use scene::Scene;
+use scene::{Looked, Scene};
 
 const UNKNOWN: &str = "health.unknown";
 const NOTHING: &str = "health.nothing";
@@ -47,16 +47,6 @@ pub struct Arguments {
     /// All but these checks
     #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = names())]
     skip: Vec<String>,
-}
-
-/// What a check looked at.
-pub enum Looked {
-    /// In one line for people; the findings are in the report.
-    At(String),
-    /// Not configured, or not on this machine: why.
-    Nothing(String),
-    /// What it should look at is not there: why. The finding is in the report.
-    Not(String),
 }
 
 /// One question.
@@ -300,16 +290,14 @@ fn no_answer(limit: Duration) -> anyhow::Error {
 }
 
 fn cannot_look(check: &Check, error: &anyhow::Error) -> Finding {
-    let mut finding = Finding::new(
+    let again = format!("empire-maint health --check {}", check.name);
+    Finding::new(
         UNKNOWN,
         Severity::Medium,
         check.name,
         format!("the check {} could not look: {error:#}", check.name),
-    );
-    finding.hint = error::failure_in(error)
-        .and_then(|failure| failure.hint.clone())
-        .or_else(|| Some(format!("empire-maint health --check {}", check.name)));
-    finding
+    )
+    .hint(error::hint_of(error).unwrap_or(&again))
 }
 
 fn summary(answers: &[Answer]) -> String {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::error;
 use crate::redis::{Server, judge_memory, judge_saving};
@@ -27,10 +26,9 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         Err(error) => {
             report.examined(DOWN, &*name);
             report.measure("redis_up", 0.0, "", []);
-            let own = error::failure_in(&error).and_then(|failure| failure.hint.as_deref());
             report.find(
                 Finding::new(DOWN, Severity::High, &*name, format!("{error:#}"))
-                    .hint(own.unwrap_or("systemctl status redis-server")),
+                    .hint(error::hint_of(&error).unwrap_or("systemctl status redis-server")),
             );
             return Ok(Looked::At(format!("{name} does not answer")));
         }

@@ -29,6 +29,16 @@ pub struct Named {
 /// What reading the access log came to: an hour, no log, or why not.
 pub type Traffic = Result<Option<Reading>, String>;
 
+/// What a check looked at.
+pub enum Looked {
+    /// In one line for people; the findings are in the report.
+    At(String),
+    /// Not configured, or not on this machine: why.
+    Nothing(String),
+    /// What it should look at is not there: why. The finding is in the report.
+    Not(String),
+}
+
 /// Shared by all checks of a run.
 pub struct Scene {
     /// `[app] root`.

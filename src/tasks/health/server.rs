@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::http::{self, Answer, Request};

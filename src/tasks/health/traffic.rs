@@ -2,8 +2,7 @@
 
 use std::sync::PoisonError;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity};
 use crate::sys::process::shell_word;

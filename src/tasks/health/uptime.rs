@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Looked;
-use super::scene::Scene;
+use super::scene::{Looked, Scene};
 use crate::context::Context;
 use crate::journal::{self, Sample};
 use crate::report::{Finding, Reporter, Severity};

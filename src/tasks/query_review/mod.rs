@@ -5,6 +5,7 @@
 mod log;
 mod profile;
 mod review;
+mod reviewed;
 mod tell;
 
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use reviewed::Reviewed;
 
 use crate::archive::{Source, Store};
 use crate::config::sections::{App, QueryReview};
@@ -56,7 +59,7 @@ pub struct Arguments {
 #[derive(Serialize, JsonSchema)]
 pub struct Detail {
     /// One entry a database that could be read.
-    databases: Vec<review::Reviewed>,
+    databases: Vec<Reviewed>,
     /// Why there is nothing about the cache here.
     cache_hits: &'static str,
     /// The program's profile, where one was asked for.
@@ -193,12 +196,11 @@ impl task::Task for Task {
 }
 
 fn summary(
-    reviewed: &[review::Reviewed],
+    reviewed: &[Reviewed],
     failed_to_read: usize,
     profile: Option<&profile::Profile>,
 ) -> String {
-    let sum =
-        |of: &dyn Fn(&review::Reviewed) -> usize| reviewed.iter().map(of).sum::<usize>() as u64;
+    let sum = |of: &dyn Fn(&Reviewed) -> usize| reviewed.iter().map(of).sum::<usize>() as u64;
     let mut parts = vec![
         format!(
             "{} of slow queries in {}",
@@ -228,7 +230,7 @@ fn summary(
 }
 
 /// What the table of a database does not show, and what was not looked at.
-fn footnotes(one: &review::Reviewed) -> String {
+fn footnotes(one: &Reviewed) -> String {
     let (name, mut text) = (&one.database, String::new());
     if one.slow.len() > SHOWN {
         text += &format!(
@@ -251,7 +253,7 @@ fn footnotes(one: &review::Reviewed) -> String {
     text
 }
 
-fn table(one: &review::Reviewed) -> Table {
+fn table(one: &Reviewed) -> Table {
     let mut rows = Vec::new();
     for query in one.slow.iter().take(SHOWN) {
         let problems = match query.problems.is_empty() {

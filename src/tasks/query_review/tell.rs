@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::log::{Absent, Log, Place};
-use super::review::Reviewed;
+use super::reviewed::Reviewed;
 use crate::archive::Source;
 use crate::config::sections::QueryReview;
 use crate::report::{Finding, Reporter, Severity};

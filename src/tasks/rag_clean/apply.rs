@@ -3,69 +3,17 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params_from_iter};
 
-use super::duplicates::Twins;
-use super::index;
-use super::memory::Memory;
 use super::merge;
-use super::plan::{Along, Removal};
-use crate::archive::Source;
-use crate::config::sections::{Rag, RagStep};
-use crate::context::Context;
-use crate::report::{Reporter, Unit};
-use crate::sqlite::{self, Pace, Row, is_constraint, quote};
-use crate::sys::lock::Held;
+use super::removal::{Along, Removal};
+use super::scene::{Done, Scene};
+use crate::config::sections::RagStep;
+use crate::report::Unit;
+use crate::sqlite::{Pace, Row, is_constraint, quote};
 
 /// Keys that are read ahead of the transactions.
 const KEYS: usize = 10_000;
 
-/// What every removal on one database needs.
-pub struct Scene<'a> {
-    /// The run.
-    pub context: &'a Context,
-    /// Its report.
-    pub report: &'a Reporter,
-    /// The database.
-    pub source: &'a Source,
-    /// Its tables.
-    pub memory: &'a Memory,
-    /// Its indices.
-    pub indices: &'a index::Work<'a>,
-    /// Looks ahead.
-    pub reader: &'a Connection,
-    /// The lock of the series.
-    pub held: Option<&'a Held>,
-    /// The settings.
-    pub rag: &'a Rag,
-    /// The chunks that say the same, where that step was planned.
-    pub twins: Option<&'a Twins>,
-}
-
-/// What is committed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Done {
-    /// Rows that went.
-    pub rows: u64,
-    /// Rows of the other table that went or wait with them.
-    pub others: u64,
-    /// Rows elsewhere that point to another row since.
-    pub moved: u64,
-    /// Rows elsewhere that would then be there twice, and went.
-    pub dropped: u64,
-    /// A backup or a restore waits: the rest is left to the next run.
-    pub gave_way: bool,
-}
-
 impl Scene<'_> {
-    /// A backup or a restore waits.
-    pub fn wanted(&self) -> bool {
-        self.held.is_some_and(Held::wanted)
-    }
-
-    /// In the operator's words.
-    pub fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
-        sqlite::explain(error, &self.source.path, &self.context.stop)
-    }
-
     /// Goes through the rows of the removal. `done` holds, also after an error, what is committed.
     pub fn apply(
         &self,
@@ -75,7 +23,7 @@ impl Scene<'_> {
         done: &mut Done,
     ) -> anyhow::Result<()> {
         if let (RagStep::Duplicates, Some(twins)) = (removal.step, self.twins) {
-            return merge::apply(self, self.rag, twins, writer, removal, pace, done);
+            return merge::apply(self, twins, writer, removal, pace, done);
         }
         let wrong = |error| self.explain(error);
         let mut work = Work::new(self, writer, removal).map_err(wrong)?;

@@ -9,9 +9,9 @@ use rusqlite::{Connection, params_from_iter};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::PIECE;
 use super::digest::Kept;
 use super::memory::Memory;
-use super::plan::PIECE;
 use crate::archive::Source;
 use crate::config::sections::Rag;
 use crate::context::Context;

@@ -5,6 +5,7 @@
 mod apply;
 mod changed;
 mod digest;
+mod dimension;
 mod duplicates;
 mod embed;
 mod index;
@@ -13,9 +14,11 @@ mod memory;
 mod merge;
 mod plan;
 mod probe;
-mod quality;
+mod references;
+mod removal;
 mod renew;
 mod run;
+mod scene;
 mod twins;
 mod vectors;
 
@@ -35,6 +38,13 @@ use crate::report::Reporter;
 use crate::task;
 
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// Rows of texts or vectors that are read at once.
+const PIECE: usize = 1_000;
+/// How long a transaction waits for the writers before it.
+const BUSY: Duration = Duration::from_secs(20);
+
+const FAILED: &str = "rag-clean.failed";
+const GAVE_WAY: &str = "rag-clean.gave-way";
 
 /// Remove idle, orphaned and invalid embeddings and chunks; keep FAISS indices true to them
 #[derive(Args)]

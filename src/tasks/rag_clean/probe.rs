@@ -2,9 +2,9 @@
 
 use rusqlite::types::Value;
 
-use super::apply::Scene;
 use super::digest::Kept;
 use super::judge::wrong_vector;
+use super::scene::Scene;
 use crate::config::sections::Rag;
 use crate::sqlite::quote;
 

@@ -2,12 +2,11 @@
 
 use anyhow::Context as _;
 
-use super::apply::Scene;
 use super::changed;
 use super::embed::{self, Ended};
 use super::index;
-use super::run::{BUSY, FAILED, GAVE_WAY, Work};
-use super::{Detail, word};
+use super::scene::Scene;
+use super::{BUSY, Detail, FAILED, GAVE_WAY, word};
 use crate::config::sections::RagStep;
 use crate::embedding::Endpoint;
 use crate::report::{Finding, Severity};
@@ -30,11 +29,10 @@ impl Renewal {
     }
 }
 
-impl Work<'_> {
+impl Scene<'_> {
     /// Marks, then embeds. What an endpoint does not do is a finding; what is committed stays.
     pub(super) fn renew(
         &self,
-        scene: &Scene<'_>,
         renewal: Renewal,
         pace: &mut Pace,
         detail: &mut Detail,
@@ -43,7 +41,7 @@ impl Work<'_> {
         let mut gave_way = false;
         if let Some(looked) = renewal.documents {
             let mut marked = 0;
-            let done = || self.mark(scene, &looked, pace, &mut marked);
+            let done = || self.mark(&looked, pace, &mut marked);
             gave_way = self.report.attempt(FAILED, subject, done)? == Some(true);
             detail.documents = Some(looked.tell(marked, self.report, self.source));
         }
@@ -51,7 +49,7 @@ impl Work<'_> {
             match endpoint {
                 None => looked.tell_waiting(self.report, &self.source.name),
                 Some(_) if gave_way => {}
-                Some(endpoint) => gave_way = self.embed(scene, &mut looked, &endpoint, pace)?,
+                Some(endpoint) => gave_way = self.embed(&mut looked, &endpoint, pace)?,
             }
             looked.tell_refused(self.report, &self.source.name);
             self.report
@@ -72,7 +70,6 @@ impl Work<'_> {
     /// True when a backup or restore waits.
     fn mark(
         &self,
-        scene: &Scene<'_>,
         looked: &changed::Looked,
         pace: &mut Pace,
         marked: &mut u64,
@@ -85,13 +82,13 @@ impl Work<'_> {
             let writer = sqlite::open_writer(path, stop, BUSY, false)?;
             let mut rest = looked.marks();
             while !rest.is_empty() {
-                if scene.wanted() {
+                if self.wanted() {
                     return Ok(true);
                 }
                 let mut turn = 0;
                 let worked = pace.turn(&writer, rest, |one| {
-                    let one = looked.mark(&writer, &self.run.rag, one);
-                    turn += one.map_err(|error| scene.explain(error))?;
+                    let one = looked.mark(&writer, self.rag, one);
+                    turn += one.map_err(|error| self.explain(error))?;
                     Ok(())
                 })?;
                 *marked += turn;
@@ -105,7 +102,6 @@ impl Work<'_> {
     /// True when a backup or restore waits.
     fn embed(
         &self,
-        scene: &Scene<'_>,
         looked: &mut embed::Looked,
         endpoint: &Endpoint,
         pace: &mut Pace,
@@ -121,8 +117,8 @@ impl Work<'_> {
         let done = self.report.act(step, |permit| {
             let (path, stop) = (&self.source.path, &self.context.stop);
             let writer = sqlite::open_writer(path, stop, BUSY, false)?;
-            let marked = scene.indices.mark(permit)?;
-            let finished = looked.embed(scene, &self.run.rag, endpoint, &writer, pace);
+            let marked = self.indices.mark(permit)?;
+            let finished = looked.embed(self, endpoint, &writer, pace);
             // After another error it is not known what was committed.
             let is_known = finished
                 .as_ref()

@@ -12,16 +12,17 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::apply::{Done, Scene};
 use super::changed::Place;
 use super::duplicates::Twins;
 use super::embed;
 use super::index::{self, Looked};
 use super::judge;
 use super::memory::Memory;
-use super::plan::{Along, Beyond, DAMAGED, Planner, Removal};
+use super::plan::{DAMAGED, Planner};
+use super::removal::{Along, Beyond, Removal};
 use super::renew::Renewal;
-use super::{Detail, PATIENCE, word};
+use super::scene::{Done, Scene};
+use super::{BUSY, Detail, FAILED, GAVE_WAY, PATIENCE, word};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
@@ -33,15 +34,10 @@ use crate::sys::files;
 use crate::sys::lock::Held;
 use crate::units::{self, Length};
 
-pub(super) const FAILED: &str = "rag-clean.failed";
 const REFUSED: &str = "rag-clean.refused";
 const NO_BACKUP: &str = "rag-clean.no-backup";
-pub(super) const GAVE_WAY: &str = "rag-clean.gave-way";
 const KEPT: &str = "rag-clean.kept";
 const LOCK: &str = "rag-clean.lock";
-
-/// How long a transaction waits for the writers before it.
-pub const BUSY: Duration = Duration::from_secs(20);
 
 /// A run, resolved.
 pub struct Run {
@@ -157,11 +153,11 @@ struct Planned {
     renewal: Renewal,
 }
 
-pub(super) struct Work<'a> {
-    pub(super) run: &'a Run,
-    pub(super) context: &'a Context,
-    pub(super) report: &'a Reporter,
-    pub(super) source: &'a Source,
+struct Work<'a> {
+    run: &'a Run,
+    context: &'a Context,
+    report: &'a Reporter,
+    source: &'a Source,
     store: &'a Store,
     folder: &'a Path,
     held: Option<&'a Held>,
@@ -234,7 +230,7 @@ impl Work<'_> {
         }
         if !gave_way {
             let would = self.report.dry_run() && renewal.writes_vectors();
-            self.renew(&scene, renewal, &mut pace, detail)?;
+            scene.renew(renewal, &mut pace, detail)?;
             if would || detail.embedded.as_ref().is_some_and(|one| one.done > 0) {
                 change = change.or(Some(index::RENEWED));
             }
@@ -266,9 +262,8 @@ impl Work<'_> {
     }
 
     fn refuse(&self, id: &'static str, subject: &str, error: &anyhow::Error) {
-        let mut finding = Finding::new(id, Severity::High, subject, format!("{error:#}"));
-        finding.hint = error::failure_in(error).and_then(|failure| failure.hint.clone());
-        self.report.find(finding);
+        self.report
+            .find(Finding::of_error(id, Severity::High, subject, error));
     }
 
     fn place(&self) -> anyhow::Result<Place<'_>> {

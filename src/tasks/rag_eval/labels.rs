@@ -139,9 +139,7 @@ fn measure(scene: &Scene<'_>, engine: &dyn Engine, ways: &mut Vec<Way>) -> anyho
         Ok(found) => found,
         Err(error) if crate::error::ends_the_run(&error) => return Err(error),
         Err(error) => {
-            let mut finding = Finding::new(WAY, Severity::High, &name, format!("{error:#}"));
-            finding.hint = crate::error::failure_in(&error).and_then(|one| one.hint.clone());
-            report.find(finding);
+            report.find(Finding::of_error(WAY, Severity::High, &name, &error));
             return Ok(());
         }
     };

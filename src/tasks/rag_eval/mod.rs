@@ -301,9 +301,8 @@ impl Scene<'_> {
             Kind::Refused | Kind::Missing => (REFUSED, Severity::Medium),
             _ => (FAILED, Severity::High),
         };
-        let mut finding = Finding::new(id, severity, subject, format!("{error:#}"));
-        finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-        self.report.find(finding);
+        self.report
+            .find(Finding::of_error(id, severity, subject, &error));
         Ok(None)
     }
 }

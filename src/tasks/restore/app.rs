@@ -91,7 +91,7 @@ impl Application<'_> {
         self.report
             .examined("restore.app-unwell", &self.settings.service);
         if let Err(error) = result {
-            let hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
+            let again = list.join(" ");
             self.report.find(
                 Finding::new(
                     "restore.app-unwell",
@@ -99,7 +99,7 @@ impl Application<'_> {
                     &self.settings.service,
                     format!("the application did not come back: {error:#}"),
                 )
-                .hint(hint.unwrap_or_else(|| list.join(" "))),
+                .hint(error::hint_of(&error).unwrap_or(&again)),
             );
         }
     }

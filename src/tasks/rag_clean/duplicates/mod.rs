@@ -12,9 +12,10 @@ use rusqlite::types::Value;
 pub use outcome::{Outcome, table};
 use read::{Chunks, Signals};
 
+use super::dimension::dimension;
 use super::memory::Memory;
-use super::merge::References;
-use super::plan::{Along, Beyond, Removal, dimension};
+use super::references::References;
+use super::removal::{Along, Beyond, Removal};
 use super::twins::{Chunk, Fetch, Measure};
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};

@@ -9,8 +9,8 @@ use super::{Look, PIECE, PIECE_BYTES};
 use crate::error::{self, Kind as Wrong};
 use crate::similar::{Sketches, Texts, Vectors};
 use crate::sqlite::{Row, Table, TimeColumn, TimeFormat, quote};
+use crate::tasks::rag_clean::dimension::dimension;
 use crate::tasks::rag_clean::judge::wrong_vector;
-use crate::tasks::rag_clean::plan::dimension;
 use crate::tasks::rag_clean::twins::{Chunk, Text, columns, tables};
 
 /// What of a chunk says whether it is kept.

@@ -4,9 +4,9 @@ use super::{FAILED, IN_A_ROW, Outcome, WRONG};
 use crate::config::sections::Rag;
 use crate::embedding::{Endpoint, Trouble};
 use crate::sqlite::Pace;
-use crate::tasks::rag_clean::apply::Scene;
 use crate::tasks::rag_clean::judge::wrong_vector;
 use crate::tasks::rag_clean::probe;
+use crate::tasks::rag_clean::scene::Scene;
 use crate::tasks::rag_clean::vectors::{Item, Vectors};
 use crate::units;
 

@@ -11,11 +11,13 @@ use serde::Serialize;
 use asked::Asked;
 pub use asked::Ended;
 
-use super::apply::Scene;
+use super::PIECE;
 use super::digest::Kept;
+use super::dimension::dimension;
 use super::judge::wrong_text;
 use super::memory::Memory;
-use super::plan::{PIECE, Planner, dimension, enough};
+use super::plan::Planner;
+use super::scene::Scene;
 use super::vectors::{Item, Vectors};
 use crate::config::Secret;
 use crate::config::sections::{EmbeddingApi, Rag};
@@ -36,6 +38,9 @@ const WAITING: &str = "rag-clean.not-embedded";
 const LONGEST: usize = 1 << 20;
 /// So many refused texts in a row are no matter of texts.
 const IN_A_ROW: u64 = 20;
+
+/// Rows are read at once with fewer bytes than this, or one row.
+const PIECE_BYTES: usize = 4 << 20;
 
 /// What became of the texts.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
@@ -285,12 +290,11 @@ impl Looked {
     pub fn embed(
         &mut self,
         scene: &Scene<'_>,
-        rag: &Rag,
         endpoint: &Endpoint,
         writer: &Connection,
         pace: &mut Pace,
     ) -> anyhow::Result<bool> {
-        let due = self.due_rows();
+        let (rag, due) = (scene.rag, self.due_rows());
         let mut run = Asked {
             scene,
             endpoint,
@@ -344,6 +348,19 @@ impl Looked {
             }
         }
     }
+}
+
+/// True once the rows of a piece are enough; `read` begins with 0.
+fn enough(row: &[Value], read: &mut usize) -> bool {
+    *read += row
+        .iter()
+        .map(|value| match value {
+            Value::Blob(bytes) => bytes.len(),
+            Value::Text(text) => text.len(),
+            _ => 8,
+        })
+        .sum::<usize>();
+    *read > PIECE_BYTES
 }
 
 /// A row of the embeddings can be made from what we have.

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 
 use super::Work;
-use super::look::Held;
+use super::held::Held;
 use crate::error::refused;
 use crate::sqlite::quote;
 use crate::tasks::rag_clean::judge::wrong_vector;

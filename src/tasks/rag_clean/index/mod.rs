@@ -3,6 +3,7 @@
 
 mod drift;
 mod foreign;
+mod held;
 mod look;
 mod pending;
 mod publish;
@@ -16,7 +17,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use drift::Drift;
-use look::{Found, Held};
+use held::Held;
+use look::Found;
 use pending::Pending;
 
 use super::memory::Memory;
@@ -147,13 +149,10 @@ pub fn table(indices: &[Outcome]) -> Document {
 /// What was refused, as a value.
 fn refusal<T>(done: anyhow::Result<T>) -> anyhow::Result<Result<T, Failure>> {
     match done {
-        Err(error) if error::kind_of(&error) == Kind::Refused => {
-            let hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-            Ok(Err(Failure {
-                hint,
-                ..refused(format!("{error:#}"))
-            }))
-        }
+        Err(error) if error::kind_of(&error) == Kind::Refused => Ok(Err(Failure {
+            hint: error::hint_of(&error).map(str::to_owned),
+            ..refused(format!("{error:#}"))
+        })),
         other => other.map(Ok),
     }
 }
@@ -278,10 +277,8 @@ impl Work<'_> {
         match done {
             Err(error) if error::kind_of(&error) == Kind::Refused => {
                 let subject = looked.subject();
-                let mut finding =
-                    Finding::new(REFUSED, Severity::High, subject, format!("{error:#}"));
-                finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
-                self.report.find(finding);
+                self.report
+                    .find(Finding::of_error(REFUSED, Severity::High, subject, &error));
                 ended
             }
             other => other.and(ended),
@@ -392,8 +389,7 @@ impl Work<'_> {
             )
             .hint(match possible {
                 Ok(()) => "empire-maint rag-clean --rebuild-index",
-                Err(refused) => error::failure_in(refused)
-                    .and_then(|failure| failure.hint.as_deref())
+                Err(refused) => error::hint_of(refused)
                     .unwrap_or("have the application write it anew"),
             }),
         );

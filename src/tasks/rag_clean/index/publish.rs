@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::look::Held;
+use super::held::Held;
 use crate::error::refused;
 use crate::report::Permit;
 use crate::sys::files;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::drift::{Drift, normalise};
-use super::look::Held;
+use super::held::Held;
 use super::publish::{keep, publish, require_kept, require_unchanged, waiting};
 use super::{When, Work, pending};
 use crate::error::refused;

@@ -1,6 +1,7 @@
 //! What each step would take, looked at read-only. A step counts as if those before it had been done, so that a dry run tells
 //! what the real run does; each row is judged again when it goes.
 
+mod quality;
 mod steps;
 
 pub use steps::DAMAGED;
@@ -9,15 +10,15 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use rusqlite::Connection;
-use rusqlite::types::Value;
 
 use super::duplicates::Twins;
 use super::judge::{self, Judge};
 use super::memory::Memory;
+use super::removal::{Along, Beyond, Removal};
 use crate::archive::Source;
 use crate::config::sections::{Rag, RagStep};
 use crate::context::Context;
-use crate::error::{Failure, refused};
+use crate::error::refused;
 use crate::report::Finding;
 use crate::sqlite::{self, Cascade, Gone as GoneRows, Row, Selection, Table, quote};
 use crate::units;
@@ -28,88 +29,6 @@ const MAINTAINED: SignedDuration = SignedDuration::from_hours(7 * 24);
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 /// An embedding that was used so lately may be about to get its chunk.
 const YOUNG: SignedDuration = SignedDuration::from_hours(24);
-/// So many vectors of one other length are an accident each. More are somebody's will.
-const ACCIDENTS: u64 = 3;
-/// Rows of texts or vectors that are read at once.
-pub const PIECE: usize = 1_000;
-/// And with fewer bytes than this, or one row.
-const PIECE_BYTES: usize = 4 << 20;
-
-/// True once the rows of a piece are enough; `read` begins with 0.
-pub fn enough(row: &[Value], read: &mut usize) -> bool {
-    *read += row
-        .iter()
-        .map(|value| match value {
-            Value::Blob(bytes) => bytes.len(),
-            Value::Text(text) => text.len(),
-            _ => 8,
-        })
-        .sum::<usize>();
-    *read > PIECE_BYTES
-}
-
-/// Rows by table.
-pub type Beyond = BTreeMap<String, u64>;
-
-/// Rows of one table that a step takes.
-pub struct Removal {
-    /// The step.
-    pub step: RagStep,
-    /// What they are: "idle embeddings".
-    pub what: &'static str,
-    /// Their table.
-    pub table: Table,
-    /// The rows as they are when it is their turn.
-    pub selection: Selection,
-    /// What happens to the rows that belong to one.
-    pub along: Along,
-    /// True for an embedding that may go along.
-    pub free: String,
-    /// How many there are.
-    pub chosen: u64,
-    /// How many rows of the other table change or go with them.
-    pub others: u64,
-    /// Rows of further tables that the schema lets go along, or changes.
-    pub beyond: Beyond,
-    /// How many were looked at: the whole table.
-    pub total: u64,
-    /// How many have no value to tell it from, and stay.
-    pub nulls: u64,
-    /// How many stay for now: what they point to may be about to be written.
-    pub not_yet: u64,
-    /// How many stay with a value that is damaged.
-    pub damaged: u64,
-    /// One sentence on why.
-    pub reason: String,
-}
-
-impl Removal {
-    /// True where the rows that belong to one go with it.
-    fn goes_along(&self) -> bool {
-        self.along != Along::Pending
-    }
-
-    /// True for what an index has to follow, once so many `rows` and `others` go.
-    pub fn takes_embeddings(&self, memory: &Memory, rows: u64, others: u64) -> bool {
-        match memory.is_of_embeddings(&self.table) {
-            true => rows > 0,
-            false => self.along == Along::Embedding && others > 0,
-        }
-    }
-}
-
-/// What happens to the rows that belong to a row that goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Along {
-    /// Nothing belongs to it.
-    Nothing,
-    /// The chunks of an embedding go.
-    Chunks,
-    /// The chunks of an embedding wait for a new one.
-    Pending,
-    /// The embedding of a chunk goes where no other chunk points to it.
-    Embedding,
-}
 
 /// What the steps so far take of a table.
 #[derive(Clone, Default)]
@@ -183,7 +102,7 @@ impl<'a> Planner<'a> {
             RagStep::Orphans => self.orphans(),
             RagStep::Invalid => self.invalid(),
             RagStep::Duplicates => self.duplicates(),
-            RagStep::Quality => super::quality::look(self),
+            RagStep::Quality => quality::look(self),
             // They take nothing: see `renew` and `run`.
             RagStep::Changed | RagStep::Optimize => Ok(Vec::new()),
         };
@@ -518,112 +437,4 @@ fn hold_back(condition: &str, references: &[sqlite::Reference], table: &Table) -
             .map(|one| format!("NOT {}", one.points_to(table))),
     );
     all.join(" AND ")
-}
-
-/// The dimension that more than half of the vectors have; `None` where there is no vector. Refused where no dimension has more.
-pub fn dimension(
-    connection: &Connection,
-    memory: &Memory,
-) -> rusqlite::Result<anyhow::Result<Option<usize>>> {
-    Ok(Lengths::of(connection, memory)?.dimension(memory))
-}
-
-/// How vectors are written, and how often.
-struct Lengths {
-    /// By bytes; `None` for what is no BLOB.
-    by_length: BTreeMap<Option<i64>, Length>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Length {
-    rows: u64,
-    /// The last of their keys that is a whole number.
-    newest: Option<i64>,
-}
-
-impl Lengths {
-    fn of(connection: &Connection, memory: &Memory) -> rusqlite::Result<Self> {
-        let vector = quote(&memory.names.vector);
-        let key = match memory.embeddings.own_key().as_slice() {
-            [key] => key.clone(),
-            _ => "NULL".to_owned(),
-        };
-        // Counted here: a GROUP BY would sort the vectors themselves.
-        let mut statement = connection.prepare(&format!(
-            "SELECT iif(typeof({vector}) = 'blob', length({vector}), NULL), iif(typeof({key}) = 'integer', {key}, NULL) FROM main.{} WHERE {vector} IS NOT NULL",
-            quote(&memory.embeddings.name)
-        ))?;
-        let mut values = statement.query([])?;
-        let mut by_length = BTreeMap::<_, Length>::new();
-        while let Some(value) = values.next()? {
-            let length = by_length.entry(value.get(0)?).or_default();
-            length.rows += 1;
-            length.newest = length.newest.max(value.get(1)?);
-        }
-        Ok(Self { by_length })
-    }
-
-    /// The length that more than half have.
-    fn most(&self) -> Option<(i64, Length)> {
-        let all: u64 = self.by_length.values().map(|one| one.rows).sum();
-        let is_most = |one: &Length| one.rows * 2 > all;
-        let most = self.by_length.iter().find(|(_, length)| is_most(length));
-        most.and_then(|(bytes, length)| bytes.map(|bytes| (bytes, *length)))
-    }
-
-    fn dimension(&self, memory: &Memory) -> anyhow::Result<Option<usize>> {
-        match self.most() {
-            None if self.by_length.is_empty() => Ok(None),
-            Some((bytes, _)) if bytes > 0 && bytes % 4 == 0 => Ok(usize::try_from(bytes / 4).ok()),
-            _ => Err(not_floats(memory).into()),
-        }
-    }
-
-    /// Why vectors of another length may be those that are right: there are more of them than accidents make, or they were written
-    /// last. So it is while an application goes over to another model, at its beginning and at its end.
-    fn in_doubt(&self, memory: &Memory) -> Option<Failure> {
-        let (most, length) = self.most()?;
-        let is_other = |one: &(&Option<i64>, &Length)| {
-            let (bytes, other) = *one;
-            *bytes != Some(most)
-                && *bytes != Some(0)
-                && (other.rows > ACCIDENTS || other.newest > length.newest)
-        };
-        self.by_length.iter().find(is_other)?;
-        let told = self.by_length.iter().map(|(bytes, length)| {
-            let rows = units::count(length.rows, "row");
-            match bytes {
-                None => format!("no BLOB in {rows}"),
-                Some(bytes) if bytes % 4 == 0 => format!("{} numbers in {rows}", bytes / 4),
-                Some(bytes) => format!("{bytes} bytes in {rows}"),
-            }
-        });
-        Some(
-            refused(format!(
-                "the vectors of {} are not of one length ({}): while the application goes over to another model, nobody can tell here which are right",
-                memory.embeddings.name,
-                told.collect::<Vec<_>>().join(", ")
-            ))
-            .hint(format!(
-                "when it is done, have the application remove or renew the others; they are told by: {}",
-                by_length(memory)
-            )),
-        )
-    }
-}
-
-fn by_length(memory: &Memory) -> String {
-    format!(
-        "SELECT typeof({0}), length({0}), count(*) FROM {1} GROUP BY 1, 2",
-        quote(&memory.names.vector),
-        quote(&memory.embeddings.name)
-    )
-}
-
-fn not_floats(memory: &Memory) -> Failure {
-    refused(format!(
-        "column {} of {} holds no BLOBs of 32-bit floats, or no length that most of them have",
-        memory.names.vector, memory.embeddings.name
-    ))
-    .hint(by_length(memory))
 }

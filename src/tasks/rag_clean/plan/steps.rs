@@ -3,14 +3,16 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::OptionalExtension as _;
 
-use super::{AHEAD, Along, Beyond, Lengths, MAINTAINED, Planner, Removal, YOUNG};
+use super::{AHEAD, MAINTAINED, Planner, YOUNG};
 use crate::config::sections::{RagStep, RagTables};
 use crate::error::{self, Failure, Kind, refused};
 use crate::report::{Finding, Severity};
 use crate::sqlite::{self, Selection, Table, TimeColumn, TimeFormat, quote};
+use crate::tasks::rag_clean::dimension::Lengths;
 use crate::tasks::rag_clean::duplicates::Look;
 use crate::tasks::rag_clean::judge::{Judge, another_format};
 use crate::tasks::rag_clean::memory::Pointer;
+use crate::tasks::rag_clean::removal::{Along, Beyond, Removal};
 use crate::tasks::rag_clean::word;
 use crate::units::{self, Length};
 

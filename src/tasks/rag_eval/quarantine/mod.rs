@@ -94,9 +94,9 @@ pub(super) fn carry_out(
 }
 
 fn refuse(scene: &Scene<'_>, id: &'static str, error: &anyhow::Error) {
-    let mut finding = Finding::new(id, Severity::High, SUBJECT, format!("{error:#}"));
-    finding.hint = error::failure_in(error).and_then(|failure| failure.hint.clone());
-    scene.report.find(finding);
+    scene
+        .report
+        .find(Finding::of_error(id, Severity::High, SUBJECT, error));
 }
 
 fn away(scene: &Scene<'_>, wanted: &Wanted, audit: &mut Audit) -> anyhow::Result<String> {

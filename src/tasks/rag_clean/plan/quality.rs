@@ -3,15 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::judge::Judge;
-use super::plan::{Along, Beyond, Planner, Removal};
-use crate::config::sections::{RagQuality, RagStep};
+use super::Planner;
+use crate::config::sections::RagStep;
 use crate::error::refused;
 use crate::sqlite::{Selection, Table, TimeColumn, TimeFormat, quote};
+use crate::tasks::rag_clean::judge::Judge;
+use crate::tasks::rag_clean::removal::{Along, Beyond, Removal};
 use crate::units;
-
-/// A text with fewer words repeats none of them too often.
-const LEAST_WORDS: usize = 20;
 
 /// Where retrievals are counted.
 struct Statistics<'a> {
@@ -192,83 +190,4 @@ fn never_retrieved(
             planner.rag.quality.never_retrieved
         ),
     })
-}
-
-/// What is wrong with a text, as a memory.
-pub fn says_nothing(text: &str, rules: &RagQuality) -> Option<&'static str> {
-    let words = words(text);
-    if words.len() < rules.min_words as usize {
-        return Some("too few words");
-    }
-    let (mut all, mut symbols) = (0u64, 0u64);
-    for one in text.chars().filter(|one| !one.is_whitespace()) {
-        all += 1;
-        symbols += u64::from(!one.is_alphanumeric());
-    }
-    if symbols as f64 > all as f64 * rules.max_symbols {
-        return Some("mostly symbols");
-    }
-    if words.len() >= LEAST_WORDS {
-        let mut counts = std::collections::HashMap::new();
-        for word in &words {
-            *counts.entry(word).or_insert(0usize) += 1;
-        }
-        let most = counts.values().max().copied().unwrap_or(0);
-        if most as f64 > words.len() as f64 * rules.max_repetition {
-            return Some("one word again and again");
-        }
-    }
-    None
-}
-
-/// Words, in lower case; a character of a script that puts no blanks between words is one.
-fn words(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut word = String::new();
-    for one in text.chars() {
-        let alone = matches!(one, '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
-            | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{20000}'..='\u{3ffff}');
-        if one.is_alphanumeric() && !alone {
-            word.extend(one.to_lowercase());
-            continue;
-        }
-        if !word.is_empty() {
-            found.push(std::mem::take(&mut word));
-        }
-        if alone {
-            found.push(one.to_string());
-        }
-    }
-    if !word.is_empty() {
-        found.push(word);
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_that_say_nothing() {
-        let rules = RagQuality::default();
-        let again = "buy ".repeat(30);
-        let some = format!(
-            "{}the text goes on about what can be bought where and when",
-            "buy ".repeat(5)
-        );
-        for (text, expected) in [
-            ("the cat sits", None),
-            ("the cat", Some("too few words")),
-            ("a b c ----------", Some("mostly symbols")),
-            ("f(x) = g(x) + h(x)", None),
-            ("東京は日本の首都です", None),
-            (again.as_str(), Some("one word again and again")),
-            (some.as_str(), None),
-            ("Größe über alles", None),
-            ("", Some("too few words")),
-        ] {
-            assert_eq!(says_nothing(text, &rules), expected, "{text}");
-        }
-    }
 }
