@@ -138,9 +138,7 @@ impl Work<'_> {
                 Ok(None)
             }
             Err(error) if error::kind_of(&error) == Kind::Damaged => {
-                let mut finding =
-                    Finding::new(CORRUPT, Severity::Critical, name, format!("{error:#}"));
-                finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
+                let finding = Finding::of_error(CORRUPT, Severity::Critical, name, &error);
                 self.report.find(finding);
                 Ok(None)
             }

@@ -269,7 +269,7 @@ impl Work<'_> {
                     name,
                     format!("checked, and nothing changed: {error:#}"),
                 );
-                finding.hint = error::failure_in(&error).and_then(|failure| failure.hint.clone());
+                finding.hint = error::hint_of(&error).map(str::to_owned);
                 self.report.find(finding);
                 false
             }

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::at_once::at_once;
-use super::integrity::{self, Verdict, is_the_applications};
+use super::integrity::{self, Verdict};
 use super::moment::moment;
-use super::open::open_private_at_once;
+use super::open::{is_the_applications, open_private_at_once};
 use super::{columns, explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;

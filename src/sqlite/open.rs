@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::integrity::is_the_applications;
 use crate::error::{Failure, Kind, missing, refused};
 use crate::sys::process::shell_path;
 use crate::sys::{Stop, files, space};
@@ -177,6 +176,19 @@ pub fn require_plain_side_files(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What only the application has, in SQLite's words; `None` for any other error.
+pub(super) fn is_the_applications(error: &rusqlite::Error) -> Option<String> {
+    let message = error.to_string();
+    [
+        "no such collation sequence: ",
+        "no such function: ",
+        "unknown function: ",
+    ]
+    .into_iter()
+    .find_map(|words| message.find(words))
+    .map(|at| message[at..].to_owned())
+}
+
 /// The files that SQLite keeps beside a database: beside the file itself, where the path is a link to it.
 pub fn side_files(path: &Path) -> [PathBuf; 3] {
     let real = path.is_symlink().then(|| std::fs::canonicalize(path).ok());
@@ -308,7 +320,7 @@ mod tests {
         let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
         let busy = rusqlite::Error::SqliteFailure(busy, None);
         let told = explain(busy, Path::new("/data/the app.db"), &stop());
-        let hint = crate::error::failure_in(&told).and_then(|failure| failure.hint.clone());
+        let hint = crate::error::hint_of(&told);
         assert!(hint.is_some_and(|hint| hint.ends_with("fuser -v '/data/the app.db'")));
     }
 

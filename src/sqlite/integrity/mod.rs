@@ -23,6 +23,7 @@ use self::entries::Entries;
 use self::pages::pages;
 use self::partial::partial;
 use super::at_once::at_once;
+use super::open::is_the_applications;
 use super::{explain, quote};
 use crate::error::{Failure, Kind};
 use crate::sys::Stop;
@@ -42,19 +43,6 @@ pub(super) struct Verdict {
     pub unchecked: BTreeMap<String, String>,
     /// Rows of the tables where the check has counted them.
     pub rows: BTreeMap<String, u64>,
-}
-
-/// What only the application has, in SQLite's words; `None` for any other error.
-pub(super) fn is_the_applications(error: &rusqlite::Error) -> Option<String> {
-    let message = error.to_string();
-    [
-        "no such collation sequence: ",
-        "no such function: ",
-        "unknown function: ",
-    ]
-    .into_iter()
-    .find_map(|words| message.find(words))
-    .map(|at| message[at..].to_owned())
 }
 
 /// `quick_check` on one connection.

@@ -3,8 +3,8 @@
 
 use rusqlite::Connection;
 
+use super::super::open::is_the_applications;
 use super::super::quote;
-use super::is_the_applications;
 
 /// What is wrong with the partial indexes, in the words that the pragma has for whole ones.
 pub(super) fn partial(connection: &Connection) -> rusqlite::Result<Vec<String>> {

@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 
 use super::landed::{Landed, trigger_acts};
 use super::plan::{Plan, Target};
-use super::run::{Done, Scene};
+use super::scene::{Done, Scene};
 use super::statements::{Hand, Several, Taken, Terms};
 use crate::error::refused;
 use crate::sqlite::{self, Pace, Row, Table, TableKind, is_constraint_in, require_open};

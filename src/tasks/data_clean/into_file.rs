@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::moves::{Known, Moves};
 use super::pack::{Origin, Pack, State, Writer};
 use super::plan::Plan;
-use super::run::{Done, Scene};
+use super::scene::{Done, Scene};
 use crate::archive::Source;
 use crate::config::sections::Rule;
 use crate::context::Context;

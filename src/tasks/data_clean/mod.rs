@@ -14,6 +14,7 @@ mod pack;
 mod plan;
 mod restore;
 mod run;
+mod scene;
 mod space;
 mod statements;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Detail;
 use super::plan::{Plan, Target};
-use super::run::{FAILED, NO_BACKUP, REFUSED};
+use super::scene::{FAILED, NO_BACKUP, REFUSED};
 use crate::report::{Cell, Document, Reporter, Table};
 use crate::units;
 

@@ -12,7 +12,8 @@ use super::landed::Landed;
 use super::layout::Layout;
 use super::moves::{Known, Moves};
 use super::pack::{Origin, Pack, State};
-use super::run::{BUSY, CONFLICT, Done, Run, Scene};
+use super::run::Run;
+use super::scene::{BUSY, CONFLICT, Done, GAVE_WAY, Scene};
 use super::statements::copy_statement;
 use super::{Detail, PATIENCE, columns, into_file};
 use crate::archive::{self, Store};
@@ -27,7 +28,6 @@ use crate::sys::files;
 use crate::sys::process::shell_path;
 use crate::units;
 
-const GAVE_WAY: &str = "data-clean.gave-way";
 const NO_RULE: &str = "data-clean.no-rule";
 const PIECE: usize = 10_000;
 

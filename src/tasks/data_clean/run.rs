@@ -1,36 +1,28 @@
 //! Database after database, rule after rule: look, plan, act; then what it cost and what it freed.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use rusqlite::Connection;
 
 use super::outcome::{Outcome, Size, reason, summarise};
 use super::plan::{Plan, Target};
+use super::scene::{BUSY, CONFLICT, Done, FAILED, GAVE_WAY, NO_BACKUP, REFUSED, Scene};
 use super::{Detail, PATIENCE, apply, columns, into_file, space};
 use crate::archive::{self, Source, Store};
 use crate::config::sections::{CleanAction, Rule};
 use crate::context::Context;
 use crate::error::{self, Kind};
-use crate::report::{Finding, Permit, Reporter, Severity, Step, Unit};
+use crate::report::{Finding, Permit, Reporter, Severity, Step};
 use crate::sqlite::{self, Gone, LONGEST_LOCK, Pace, quote};
 use crate::sys::files;
 use crate::sys::lock::Held;
 use crate::sys::process::{shell_path, shell_word};
 use crate::units::{self, Length};
 
-pub(super) const FAILED: &str = "data-clean.failed";
-pub(super) const REFUSED: &str = "data-clean.refused";
-pub(super) const NO_BACKUP: &str = "data-clean.no-backup";
 const NO_TABLE: &str = "data-clean.no-table";
-pub(super) const CONFLICT: &str = "data-clean.conflict";
 const KEPT: &str = "data-clean.kept";
-const GAVE_WAY: &str = "data-clean.gave-way";
 const LOCK: &str = "data-clean.lock";
-
-/// How long a transaction waits for the writers before it.
-pub const BUSY: Duration = Duration::from_secs(20);
 
 /// A run over the rules, resolved.
 pub struct Run {
@@ -46,72 +38,6 @@ pub struct Run {
     pub root: PathBuf,
     /// `[backup] reserve`: free space that files of archived rows leave too.
     pub reserve: u64,
-}
-
-/// What is committed.
-#[derive(Clone, Debug, Default)]
-pub struct Done {
-    /// Rows that went.
-    pub rows: u64,
-    /// A backup or a restore waits: the rest is left to the next run.
-    pub gave_way: bool,
-    /// Where they are.
-    pub archive: Option<String>,
-    /// Rows that the archive does not take.
-    pub conflicts: u64,
-    /// The first of them, and why.
-    pub first_conflict: Option<String>,
-}
-
-impl Done {
-    /// Adds what one transaction did.
-    pub fn add(&mut self, turn: &Self) {
-        self.rows += turn.rows;
-        self.conflicts += turn.conflicts;
-        if self.first_conflict.is_none() {
-            self.first_conflict.clone_from(&turn.first_conflict);
-        }
-    }
-}
-
-/// What every step on one database needs.
-pub struct Scene<'a> {
-    /// The run.
-    pub context: &'a Context,
-    /// Its report.
-    pub report: &'a Reporter,
-    /// The database.
-    pub source: &'a Source,
-    /// Looks ahead.
-    pub reader: &'a Connection,
-    /// Writes.
-    pub writer: &'a Connection,
-    /// The lock of the series.
-    pub held: Option<&'a Held>,
-    /// Free space to leave where files are written.
-    pub reserve: u64,
-}
-
-impl Scene<'_> {
-    /// True when a backup or a restore of this database waits for us.
-    pub fn must_give_way(&self) -> bool {
-        self.held.is_some_and(Held::wanted)
-    }
-
-    /// In the operator's words.
-    pub fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
-        sqlite::explain(error, &self.source.path, &self.context.stop)
-    }
-
-    /// Paints how far a rule is.
-    pub fn progress(&self, done: u64, plan: &Plan) {
-        self.report.progress(
-            done,
-            plan.chosen,
-            Unit::Count,
-            &format!("rows of {}", plan.table.name),
-        );
-    }
 }
 
 impl Run {
@@ -229,8 +155,7 @@ impl Work<'_> {
     }
 
     fn refuse(&self, id: &'static str, subject: &str, error: &anyhow::Error) {
-        let mut finding = Finding::new(id, Severity::High, subject, format!("{error:#}"));
-        finding.hint = error::failure_in(error).and_then(|failure| failure.hint.clone());
+        let finding = Finding::of_error(id, Severity::High, subject, error);
         self.report.find(finding);
     }
 
