@@ -20,7 +20,7 @@ use crate::sys::{Stop, machine};
 
 use locked::{Locked, PATIENCE, lock, set_wal, told};
 
-pub use locked::in_use;
+pub use locked::{in_use, require_unlocked};
 
 const LARGEST_INTENT: u64 = 64 << 10;
 const ASIDE: &str = ".before-restore-";

@@ -268,6 +268,7 @@ impl Work<'_> {
             self.require_owner(meta)?;
             if !self.task.stop_app {
                 self.require_closed()?;
+                swap::require_unlocked(self.target, &self.context.stop)?;
             }
         }
         Ok(meta.is_some())
