@@ -533,7 +533,10 @@ fn default_state() -> PathBuf {
     let own = || {
         variable("XDG_STATE_HOME")
             .map(|path| path.join("empire-maint"))
-            .or_else(|| variable("HOME").map(|path| path.join(".local/state/empire-maint")))
+            .or_else(|| {
+                let home = variable("HOME").or_else(machine::home)?;
+                Some(home.join(".local/state/empire-maint"))
+            })
     };
     handed_over("STATE_DIRECTORY")
         .or_else(|| if machine::is_root() { None } else { own() })

@@ -31,6 +31,18 @@ pub fn user() -> String {
         .unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()))
 }
 
+/// The home of the user that this process runs as, where the system's list of users has one.
+pub fn home() -> Option<PathBuf> {
+    let own = rustix::process::geteuid().as_raw();
+    let text = fs::read_to_string("/etc/passwd").ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let id: u32 = fields.next()?.parse().ok()?;
+        let home = PathBuf::from(fields.nth(2)?);
+        (id == own && home.is_absolute()).then_some(home)
+    })
+}
+
 /// The number of a user by name; `None` where there is no such user.
 pub fn user_id(name: &str) -> anyhow::Result<Option<u32>> {
     Ok(user_and_group(name)?.map(|(user, _)| user))
