@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{Advice, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, usage};
 use crate::report::Permit;
 use crate::sys::process::shell_path;
 
@@ -35,6 +35,26 @@ pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
 pub fn may_read(path: &Path) -> bool {
     use rustix::fs::{Access, AtFlags};
     rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// True where `path`, or what would be made at it, lies on a file system that is mounted read-only. Nothing is opened.
+pub fn is_read_only(path: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags};
+    let there = path.ancestors().find(|one| one.exists());
+    let may = |there| rustix::fs::accessat(CWD, there, Access::WRITE_OK, AtFlags::EACCESS);
+    there.is_some_and(|there| may(there) == Err(rustix::io::Errno::ROFS))
+}
+
+/// A path that was typed, from the root on.
+pub fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        usage(format!(
+            "cannot tell where '{}' is, seen from the working folder: {error}",
+            path.display()
+        ))
+        .hint("give the whole path, or cd to a folder that is there")
+        .into()
+    })
 }
 
 /// `lstat`, with `None` for "there is nothing".
@@ -223,7 +243,8 @@ pub fn link(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
 /// Removes a name; one that is not there is fine.
 pub fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        // A file system that is read-only says so first, whether anything has that name or not.
+        Err(error) if !matches!(link_metadata(path), Ok(None)) => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),

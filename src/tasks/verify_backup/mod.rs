@@ -124,7 +124,7 @@ impl task::Arguments for Arguments {
             None => None,
         };
         let which = match (self.file, self.sample, self.all) {
-            (Some(file), ..) => Which::File(std::path::absolute(file)?),
+            (Some(file), ..) => Which::File(files::absolute(&file)?),
             (_, Some(sample), _) => parse_sample(&sample)?,
             (_, _, true) => Which::All,
             _ => Which::Latest,
