@@ -318,7 +318,7 @@ fn not_found(folder: &Path, wanted: &str) -> Failure {
 pub fn series_lock(folder: &Path, series: &str) -> Lock {
     Lock {
         path: folder.join(format!(".{series}.lock")),
-        what: format!("the backups of {series} in {}", folder.display()),
+        what: format!("the backups of {series} in {} are", folder.display()),
         optional: false,
         urgent: false,
     }
