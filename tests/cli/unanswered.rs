@@ -280,6 +280,9 @@ fn a_database_out_of_sight_costs_no_other_anything() {
     let measured = measured.filter(|metric| metric["name"] == "database_size_bytes");
     let measured: Vec<_> = measured.map(|one| &one["labels"]["database"]).collect();
     assert_eq!(measured, ["app_db", "last"]);
+    let (_, report) = server.json("query-review");
+    assert_eq!(finding(&report, "database.unreadable")["subject"], "gone");
+    assert_eq!(report["data"]["databases"].as_array().unwrap().len(), 2);
     let (_, report) = server.json("audit --only secrets,permissions");
     assert!(!report.to_string().contains("cannot look at"), "{report:#}");
 }
