@@ -588,6 +588,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&to).expect("reads"), "old");
     }
 
+    /// A folder that is none stands for a file system that is read-only: the system has another word than "not there".
+    #[test]
+    fn what_is_not_there_need_not_be_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("writes");
+        remove(&Permit::for_tests(), &file.join("beneath")).expect("is not there");
+        remove(&Permit::for_tests(), folder.path()).expect_err("is there");
+        remove(&Permit::for_tests(), &file).expect("removes");
+        assert!(!file.exists());
+    }
+
     #[test]
     fn a_taken_name_is_not_replaced_by_halves_either() {
         let folder = tempfile::tempdir().expect("a folder");

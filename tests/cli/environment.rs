@@ -158,10 +158,15 @@ fn a_file_system_that_is_read_only_is_named() {
         let hint = format!("findmnt -T {}{name}", state.display());
         assert_eq!(told["hint"], hint);
     }
-    let ran = read_only(&server, &server.root(), "restore app_db --force").unwrap();
-    assert_eq!(ran.code, 2, "{ran:?}");
-    let said = ".app.db.restore.part\n  caused by: Read-only file system";
-    assert!(ran.err.contains(said), "{ran:?}");
+    let data = server.root().join("data");
+    for line in ["restore app_db --force", "restore app_db --force -n"] {
+        let ran = read_only(&server, &server.root(), line).unwrap().expect(3);
+        let said = format!(
+            "error: the file system of {0} is read-only\n  hint: findmnt -T {0}\n",
+            data.display()
+        );
+        assert!(ran.err.contains(&said), "{line}: {ran:?}");
+    }
 }
 
 /// `env -i` as a user of the application: its state is in its own home and not where root's is.

@@ -77,6 +77,12 @@ fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
             .hint(format!("mkdir -p {shown}{owner}"))
             .into());
     }
+    if files::is_read_only(folder) {
+        let message = format!("the file system of {} is read-only", folder.display());
+        return Err(refused(message)
+            .hint(format!("findmnt -T {}", shell_path(folder)))
+            .into());
+    }
     match (is_link, real.file_name()) {
         (true, Some(name)) => Ok(std::fs::canonicalize(folder)
             .with_context(|| format!("cannot follow {}", target.display()))?
