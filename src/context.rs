@@ -54,7 +54,7 @@ impl Context {
     pub fn task_lock(&self) -> Lock {
         Lock {
             path: self.state.join("locks").join(format!("{}.lock", self.task)),
-            what: format!("the task {}", self.task),
+            what: format!("the task {} is", self.task),
             optional: true,
             urgent: false,
         }
@@ -71,7 +71,8 @@ impl Context {
             return Ok(None);
         }
         let patience = self.lock_wait.unwrap_or(patience);
-        lock.take(&self.task, patience, self.now, &self.stop)
+        let now = self.now.to_zoned(self.zone.clone());
+        lock.take(&self.task, patience, &now, &self.stop)
     }
 
     /// What the last run of this task remembered; `None` where there is none, or no journal.

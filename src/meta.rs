@@ -467,9 +467,16 @@ pub fn usage_failure(error: &clap::Error) -> crate::error::Failure {
         let line = rest.iter().find_map(|line| line.strip_prefix("Usage: "));
         line.map(|line| format!("as in: {line}"))
     };
+    let there_are = || match error.get(clap::error::ContextKind::ValidValue) {
+        Some(clap::error::ContextValue::Strings(values)) if !values.is_empty() => {
+            Some(format!("there are: {}", values.join(", ")))
+        }
+        _ => None,
+    };
     let hint = match tip {
         Some(tip) if is_misleading(&tip) => usage_line(),
-        tip => tip.map(str::to_owned),
+        Some(tip) => Some(tip.to_owned()),
+        None => there_are(),
     };
     usage(message).hint(hint.unwrap_or_else(|| "--help shows what is possible".to_owned()))
 }

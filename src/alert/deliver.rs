@@ -53,14 +53,14 @@ pub fn deliver(
     // One sender at a time, or two runs that end together would both send what waits.
     let turn = Lock {
         path: state.join("locks").join("alerts-send.lock"),
-        what: "the outbox of alerts".into(),
+        what: "the outbox of alerts is".into(),
         optional: true,
         urgent: false,
     };
     let _turn = match turn.take(
         "alerts",
         SENDERS_TURN,
-        now,
+        &now.to_zoned(desk.zone().clone()),
         &stop.with_limit(SENDERS_TURN * 2),
     ) {
         Ok(held) => held,

@@ -25,14 +25,13 @@ use crate::config::{self, Config, Section};
 use crate::context::Context;
 use crate::error::{self, Kind};
 use crate::exit::Code;
-use crate::journal::{self, Begun};
+use crate::journal::{self, Begun, Obstacle};
 use crate::meta;
 use crate::output::{self, Format, Style};
 use crate::report::{
     Ask, Examined, FailureReport, Finding, Progress, Report, Reporter, Severity, Status,
     TASK_FAILED,
 };
-use crate::sys::process::shell_path;
 use crate::sys::{Stop, files, machine};
 use crate::task::{Entry, Task};
 use crate::tasks::TASKS;
@@ -479,24 +478,10 @@ struct Prepared {
 
 fn unwritable(state: &Path, error: &anyhow::Error) -> Finding {
     let why = shorten(&format!("{error:#}"), LONGEST_REASON);
-    let (why, hint) = match journal::is_damage(error) {
-        true => (
-            why,
-            format!(
-                "mv {0} {0}.damaged: the next run begins a new one; its backups: empire-maint backup list journal",
-                shell_path(&journal::path(state))
-            ),
-        ),
-        false if journal::is_disk_full(error, state) => (
-            format!("the disk is full ({why})"),
-            format!("free some space: df -h {}", shell_path(state)),
-        ),
-        false => (
-            why,
-            error::hint_of(error)
-                .unwrap_or("run as root, or set [state] dir to a folder that this user can write")
-                .to_owned(),
-        ),
+    let Obstacle { what, hint } = journal::obstacle(error, state);
+    let why = match what {
+        Some(what) if !why.contains(what) => format!("{what} ({why})"),
+        _ => why,
     };
     Finding::new(
         journal::UNWRITABLE,
@@ -530,7 +515,10 @@ fn default_state() -> PathBuf {
     let own = || {
         variable("XDG_STATE_HOME")
             .map(|path| path.join("empire-maint"))
-            .or_else(|| variable("HOME").map(|path| path.join(".local/state/empire-maint")))
+            .or_else(|| {
+                let home = variable("HOME").or_else(machine::home)?;
+                Some(home.join(".local/state/empire-maint"))
+            })
     };
     handed_over("STATE_DIRECTORY")
         .or_else(|| if machine::is_root() { None } else { own() })

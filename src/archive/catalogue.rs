@@ -1,8 +1,10 @@
 //! What backups there are of one series, newest first, and the lock that guards them.
 
 use std::cmp::Reverse;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
 use super::manifest::Manifest;
@@ -10,6 +12,7 @@ use super::name::{Content, Name};
 use crate::error::{Failure, Kind, damaged, missing, refused};
 use crate::sys::files;
 use crate::sys::lock::Lock;
+use crate::sys::process::shell_path;
 use crate::units;
 
 /// One backup as it stands in the folder.
@@ -81,6 +84,36 @@ impl Backup {
             size: meta.len(),
             standing,
         })
+    }
+
+    /// Refuses what somebody took for a backup and is none: a database as it is, or anything else that is no gzip file.
+    pub fn require_compressed(&self) -> anyhow::Result<()> {
+        let path = &self.path;
+        let mut start = Vec::new();
+        files::open_regular(path)?
+            .take(16)
+            .read_to_end(&mut start)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        if start == b"SQLite format 3\0" {
+            return Err(refused(format!(
+                "{} is a database as it is, and no compressed backup; it can be copied while the application is stopped",
+                path.display()
+            ))
+            .hint(format!("sqlite3 {} '.backup TARGET'", shell_path(path)))
+            .into());
+        }
+        // One with a manifest was a backup once, and is damaged.
+        if matches!(self.standing, Standing::Foreign)
+            && start.len() >= 2
+            && !start.starts_with(b"\x1f\x8b")
+        {
+            return Err(
+                refused(format!("{} is no gzip file, so no backup", path.display()))
+                    .hint("--file FILE names the .db.gz or .tar.gz of a backup")
+                    .into(),
+            );
+        }
+        Ok(())
     }
 
     /// The index beside the data.
@@ -285,7 +318,7 @@ fn not_found(folder: &Path, wanted: &str) -> Failure {
 pub fn series_lock(folder: &Path, series: &str) -> Lock {
     Lock {
         path: folder.join(format!(".{series}.lock")),
-        what: format!("the backups of {series} in {}", folder.display()),
+        what: format!("the backups of {series} in {} are", folder.display()),
         optional: false,
         urgent: false,
     }

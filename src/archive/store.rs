@@ -129,18 +129,17 @@ impl Store {
     }
 
     /// Configured databases, their side files, the backup folder and our own state: never read as plain files.
-    pub fn untouchable(&self, state: &Path) -> anyhow::Result<Vec<Identity>> {
-        let mut found = Vec::new();
+    pub fn untouchable(&self, state: &Path) -> Vec<Identity> {
+        let databases = self.databases.iter().flat_map(|database| {
+            let sides = sqlite::side_files(&database.path);
+            std::iter::once(database.path.clone()).chain(sides)
+        });
         // One that cannot be looked at cannot be walked into either.
-        found.extend(files::identity(state).ok().flatten());
-        for database in &self.databases {
-            found.extend(files::identity(&database.path)?);
-            for side in sqlite::side_files(&database.path) {
-                found.extend(files::identity(&side)?);
-            }
-        }
-        found.extend(files::identity(&self.folder)?);
-        Ok(found)
+        [state.to_owned(), self.folder.clone()]
+            .into_iter()
+            .chain(databases)
+            .filter_map(|path| files::identity(&path).ok().flatten())
+            .collect()
     }
 
     /// Series that have backups with a manifest here and are not configured any more, and how many backups each: nobody lists,

@@ -178,8 +178,9 @@ impl Here {
     }
 }
 
+/// What cannot be seen counts as there: the task itself says what is wrong.
 fn there(path: &Path) -> bool {
-    matches!(files::metadata(path), Ok(Some(_)))
+    !matches!(files::metadata(path), Ok(None))
 }
 
 /// When the crontab or the units were last installed, as far as this user may see that.
@@ -243,6 +244,21 @@ mod tests {
             Need::Index,
         ] {
             assert_eq!(full.idle(need), None, "{need:?}");
+        }
+    }
+
+    /// A link in a circle, as a mount that does not answer or a folder of somebody else would be.
+    #[test]
+    fn what_cannot_be_seen_is_not_called_absent() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let circle = folder.path().join("circle");
+        std::os::unix::fs::symlink("circle", &circle).expect("links");
+        let mut server = server(folder.path(), &["app_db"]);
+        server.certificates = vec![circle.join("cert.pem")];
+        server.package = circle.join("package.json");
+        server.redis = Some(circle.join("redis.sock").display().to_string());
+        for need in [Need::Certificates, Need::Node, Need::Redis] {
+            assert_eq!(server.idle(need), None, "{need:?}");
         }
     }
 

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::error::{Failure, Kind, failure_in};
 use crate::sqlite;
-use crate::sys::{Stop, files};
+use crate::sys::process::shell_path;
+use crate::sys::{Stop, files, machine};
 
 pub use figures::{Sample, before_longest_pause, first_about, first_run, samples};
 pub use owner::{Claim, claim};
@@ -42,6 +44,9 @@ UPDATE incidents SET acknowledged_severity = severity WHERE acknowledged_by IS N
 ALTER TABLE outbox ADD COLUMN receivers TEXT;
 PRAGMA user_version = 3;
 ";
+
+/// The layout that this version reads and writes.
+const LAYOUT: i64 = 3;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -168,20 +173,64 @@ fn run_file(state: &Path, run_id: &str) -> PathBuf {
 /// The journal with every table, made where it is not there yet. Runs, alerts and what is remembered share it.
 pub fn open_for_writing(state: &Path) -> anyhow::Result<Connection> {
     let path = path(state);
-    let describe = || format!("cannot open the journal {}", path.display());
-    let connection = Connection::open(&path).with_context(describe)?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")?;
-    match layout(&connection).with_context(describe)? {
-        0 => make(&connection).with_context(describe)?,
-        1 | 2 => take_over(&connection).with_context(describe)?,
-        3 => {}
-        newer => anyhow::bail!(
-            "{} was written by a newer version (layout {newer})",
-            path.display()
-        ),
-    }
+    let opened = Connection::open(&path).and_then(|connection| {
+        connection.busy_timeout(PATIENCE)?;
+        connection.execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")?;
+        let layout = match layout(&connection)? {
+            0 => make(&connection).map(|()| LAYOUT)?,
+            1 | 2 => take_over(&connection).map(|()| LAYOUT)?,
+            layout => layout,
+        };
+        Ok((connection, layout))
+    });
+    let (connection, layout) = opened.map_err(|error| {
+        let error = anyhow::Error::from(error);
+        let Obstacle { what, hint } = obstacle(&error, state);
+        let what = what.map_or(String::new(), |what| format!(": {what}"));
+        let message = format!("cannot open the journal {}{what}", path.display());
+        error.context(Failure::new(Kind::Failed, message).hint(hint))
+    })?;
+    anyhow::ensure!(
+        layout == LAYOUT,
+        "{} was written by a newer version (layout {layout})",
+        path.display()
+    );
     Ok(connection)
+}
+
+/// Why a journal cannot be written.
+pub struct Obstacle {
+    /// In a few words, where more is known than the error says.
+    pub what: Option<&'static str>,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What `error` of a journal in `state` means for who has to mend it.
+pub fn obstacle(error: &anyhow::Error, state: &Path) -> Obstacle {
+    let shown = shell_path(state);
+    let (what, hint) = if is_damage(error) {
+        let hint = format!(
+            "mv {0} {0}.damaged: the next run begins a new one; its backups: empire-maint backup list journal",
+            shell_path(&path(state))
+        );
+        (None, hint)
+    } else if is_disk_full(error, state) {
+        let hint = format!("free some space: df -h {shown}");
+        (Some("the disk is full"), hint)
+    } else if files::is_read_only(state) {
+        let hint = format!("findmnt -T {shown}");
+        (Some("its file system is read-only"), hint)
+    } else if let Some(hint) = failure_in(error).and_then(|failure| failure.hint.clone()) {
+        (None, hint)
+    } else {
+        let hint = match machine::is_root() {
+            true => "set [state] dir to a folder that can be written",
+            false => "run as root, or set [state] dir to a folder that this user can write",
+        };
+        (None, hint.to_owned())
+    };
+    Obstacle { what, hint }
 }
 
 fn layout(connection: &Connection) -> rusqlite::Result<i64> {
@@ -219,7 +268,7 @@ fn make(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The file is no journal, or not any more: nothing can be written into it, whoever tries.
-pub fn is_damage(error: &anyhow::Error) -> bool {
+fn is_damage(error: &anyhow::Error) -> bool {
     let mut errors = error
         .chain()
         .filter_map(|one| one.downcast_ref::<rusqlite::Error>());
@@ -232,7 +281,7 @@ pub fn is_damage(error: &anyhow::Error) -> bool {
 }
 
 /// There is no room to write in.
-pub fn is_disk_full(error: &anyhow::Error, state: &Path) -> bool {
+fn is_disk_full(error: &anyhow::Error, state: &Path) -> bool {
     error.chain().any(|one| {
         let of_sqlite = one.downcast_ref::<rusqlite::Error>();
         let of_system = one.downcast_ref::<std::io::Error>();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
@@ -45,13 +46,14 @@ pub fn begin(
     files::private_directory(&state.join("locks"))?;
     let lock = Lock {
         path: run_file(state, &report.run_id),
-        what: format!("the run {}", report.run_id),
+        what: format!("the run {} is", report.run_id),
         optional: false,
         urgent: false,
     };
     // Opened first: where that fails, there is no row by which a later run would find the file of this one.
     let connection = open_for_writing(state)?;
-    let held = lock.take(&report.task, Duration::ZERO, report.started_at, stop)?;
+    let now = report.started_at.to_zoned(TimeZone::UTC); // nobody waits for it, and nobody reads that
+    let held = lock.take(&report.task, Duration::ZERO, &now, stop)?;
     let interrupted = write_row(&connection, state, report, line);
     if interrupted.is_err() {
         files::forget(&lock.path);

@@ -265,6 +265,11 @@ pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Erro
     let code = error.sqlite_error_code();
     let extended = error.sqlite_error().map(|error| error.extended_code);
     let full = is_disk_full(&error, path);
+    let denied = matches!(
+        code,
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
+    );
+    let read_only = denied && files::is_read_only(path);
     let hint = match code {
         _ if extended == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Some(format!(
             "a transaction was cut short and has to be rolled back first: start the application, or: sqlite3 {word} .tables"
@@ -283,7 +288,8 @@ pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Erro
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Some(format!("another process holds a lock: try again in a quiet minute, or find it with: fuser -v {word}"))
         }
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Some(
+        _ if read_only => Some(format!("findmnt -T {word}")),
+        _ if denied => Some(
             "run as root or as the application's user: reading a WAL database needs write access to its directory"
                 .to_owned(),
         ),
@@ -298,9 +304,10 @@ pub fn explain(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Erro
             true => Kind::Damaged,
             false => Kind::Failed,
         },
-        message: match full {
-            true => format!("{shown}: the disk is full ({error})"),
-            false => format!("{shown}: {error}"),
+        message: match (full, read_only) {
+            (true, _) => format!("{shown}: the disk is full ({error})"),
+            (_, true) => format!("{shown}: its file system is read-only ({error})"),
+            _ => format!("{shown}: {error}"),
         },
         hint,
     };

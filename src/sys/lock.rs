@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::Zoned;
 
 use super::{Stop, files};
 use crate::error::{Failure, Kind};
+use crate::units;
 
 /// A lock that a task wants before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
     /// Where the lock file is.
     pub path: PathBuf,
-    /// What is locked, for messages: `the backups of app_db`.
+    /// What is locked, with its verb, for messages: `the backups of app_db are`.
     pub what: String,
     /// True when the run goes on where the lock file itself cannot be made (a read-only /run).
     pub optional: bool,
@@ -60,7 +61,7 @@ impl Lock {
         &self,
         who: &str,
         wait: Duration,
-        now: Timestamp,
+        now: &Zoned,
         stop: &Stop,
     ) -> anyhow::Result<Option<Held>> {
         let mut file = match files::open_lock(&self.path) {
@@ -110,20 +111,21 @@ impl Lock {
             "" => "another process".to_owned(),
             note => note.to_owned(),
         };
-        Failure::new(Kind::Locked, format!("{} is in use by {holder}", self.what)).hint(format!(
+        Failure::new(Kind::Locked, format!("{} in use by {holder}", self.what)).hint(format!(
             "waited {}; --lock-wait 10m waits longer",
-            crate::units::Length(wait)
+            units::Length(wait)
         ))
     }
 }
 
-fn note(file: &mut File, who: &str, now: Timestamp) -> std::io::Result<()> {
+fn note(file: &mut File, who: &str, now: &Zoned) -> std::io::Result<()> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
     writeln!(
         file,
-        "empire-maint {who} (process {}) since {now:.0}",
-        std::process::id()
+        "empire-maint {who} (process {}) since {}",
+        std::process::id(),
+        units::shown(now.timestamp(), now.time_zone())
     )
 }
 
@@ -141,26 +143,31 @@ mod tests {
     use super::*;
     use crate::error::kind_of;
 
+    fn epoch() -> Zoned {
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(2));
+        jiff::Timestamp::UNIX_EPOCH.to_zoned(zone)
+    }
+
     #[test]
     fn the_second_is_told_who_holds_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let lock = Lock {
             path: folder.path().join("lock"),
-            what: "the backups of app_db".into(),
+            what: "the backups of app_db are".into(),
             optional: false,
             urgent: false,
         };
         let stop = Stop::after(Duration::from_secs(5));
         let held = lock
-            .take("backup", Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+            .take("backup", Duration::ZERO, &epoch(), &stop)
             .expect("free");
         assert!(held.is_some());
         let error = lock
-            .take("restore", Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+            .take("restore", Duration::ZERO, &epoch(), &stop)
             .expect_err("held");
         assert_eq!(kind_of(&error), Kind::Locked);
         let holder = format!(
-            "the backups of app_db is in use by empire-maint backup (process {}) since 1970-01-01T00:00:00Z",
+            "the backups of app_db are in use by empire-maint backup (process {}) since 1970-01-01 02:00:00 +02:00",
             std::process::id()
         );
         assert_eq!(error.to_string(), holder);
@@ -173,7 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let lock = Lock {
             path: folder.path().join("lock"),
-            what: "the backups of app_db".into(),
+            what: "the backups of app_db are".into(),
             optional: false,
             urgent: false,
         };
@@ -182,12 +189,11 @@ mod tests {
             let stop = stop.clone();
             std::thread::spawn(move || {
                 let long = Duration::from_secs(10);
-                lock.take("backup", long, Timestamp::UNIX_EPOCH, &stop)
-                    .map(drop)
+                lock.take("backup", long, &epoch(), &stop).map(drop)
             })
         };
         let take = || {
-            lock.take("optimize-db", Duration::ZERO, Timestamp::UNIX_EPOCH, &stop)
+            lock.take("optimize-db", Duration::ZERO, &epoch(), &stop)
                 .expect("free")
                 .expect("not optional")
         };

@@ -30,6 +30,13 @@ pub fn user() -> String {
         .unwrap_or_else(|| format!("uid {}", rustix::process::geteuid().as_raw()))
 }
 
+/// The home of the user that this process runs as, where the system's list of users has one.
+pub fn home() -> Option<PathBuf> {
+    let own = rustix::process::geteuid().as_raw();
+    let user = users().ok()?.into_iter().find(|one| one.id == own)?;
+    user.home.filter(|home| home.is_absolute())
+}
+
 /// The number of a user by name; `None` where there is no such user.
 pub fn user_id(name: &str) -> anyhow::Result<Option<u32>> {
     Ok(user_and_group(name)?.map(|(user, _)| user))
@@ -51,6 +58,7 @@ struct User {
     name: String,
     id: u32,
     group: Option<u32>,
+    home: Option<PathBuf>,
 }
 
 /// The system's list of users, without lines that name nobody.
@@ -63,6 +71,7 @@ fn users() -> anyhow::Result<Vec<User>> {
             name: fields.next()?.to_owned(),
             id: fields.nth(1)?.parse().ok()?,
             group: fields.next().and_then(|field| field.parse().ok()),
+            home: fields.nth(1).map(PathBuf::from),
         })
     };
     Ok(text.lines().filter_map(user).collect())

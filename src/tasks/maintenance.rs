@@ -71,8 +71,12 @@ impl task::Arguments for Arguments {
         if let Command::Start { length, .. } = &self.command
             && (length.0 > LONGEST || length.0.is_zero())
         {
+            let hint = match length.0.is_zero() {
+                true => "empire-maint maintenance stop",
+                false => "at most 24h; start it again for longer",
+            };
             return Err(usage(format!("a maintenance of {length} is not possible"))
-                .hint("at most 24h; start it again for longer")
+                .hint(hint)
                 .into());
         }
         Ok(Task {

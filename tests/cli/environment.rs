@@ -1,6 +1,7 @@
 //! What cron, systemd and a careless script give a program: no environment, no terminal, closed streams, a folder that is gone.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::{BINARY, Paused, Ran, Server, finding, number, sql, users, zcat};
@@ -97,6 +98,109 @@ fn a_working_folder_that_is_gone_does_not_matter() {
     let mut command = Command::new("sh");
     command.args(["-c", &script]).current_dir(server.path());
     Ran::of(&mut command).expect(0);
+}
+
+#[test]
+fn a_path_seen_from_a_folder_that_is_gone_is_refused() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    for line in ["restore app_db --to x.db", "verify-backup --file x.db.gz"] {
+        let script = format!(
+            "mkdir gone && cd gone && rmdir ../gone && exec {BINARY} -c '{}' {line}",
+            server.config_path().display()
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(server.path());
+        let ran = Ran::of(&mut command).expect(3);
+        assert!(ran.err.contains("cannot tell where 'x.db"), "{ran:?}");
+        assert!(ran.err.contains("hint: give the whole path"), "{ran:?}");
+    }
+}
+
+/// The same command where a folder is on a file system that was mounted read-only. Only root can mount: none elsewhere.
+fn read_only(server: &Server, folder: &Path, line: &str) -> Option<Ran> {
+    let ours = server.command(line.split(' '));
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg("mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" || exit 99; shift; exec \"$@\"")
+        .args(["sh".as_ref(), folder.as_os_str(), ours.get_program()])
+        .args(ours.get_args());
+    let ran = Ran::of(&mut command);
+    rustix::process::geteuid().is_root().then_some(ran)
+}
+
+#[test]
+fn a_file_system_that_is_read_only_is_named() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    let state = server.state();
+    for line in ["alerts ack 1", "maintenance start", "maintenance stop"] {
+        let Some(ran) = read_only(&server, &state, line) else {
+            return;
+        };
+        assert_eq!(ran.code, 2, "{line}: {ran:?}");
+        let said = format!(
+            "error: cannot open the journal {}/journal.db: its file system is read-only",
+            state.display()
+        );
+        assert!(ran.err.contains(&said), "{line}: {ran:?}");
+        let hint = format!("hint: findmnt -T {}", state.display());
+        assert!(ran.err.contains(&hint), "{line}: {ran:?}");
+    }
+    let ran = read_only(&server, &state, "backup --json").unwrap();
+    let report = ran.expect(2).json();
+    assert_eq!(server.list("app_db").len(), 2);
+    for (id, name) in [("journal.unwritable", ""), ("backup.failed", "/journal.db")] {
+        let told = finding(&report, id);
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains("its file system is read-only"), "{told}");
+        let hint = format!("findmnt -T {}{name}", state.display());
+        assert_eq!(told["hint"], hint);
+    }
+    let data = server.root().join("data");
+    for line in ["restore app_db --force", "restore app_db --force -n"] {
+        let ran = read_only(&server, &server.root(), line).unwrap().expect(3);
+        let said = format!(
+            "error: the file system of {0} is read-only\n  hint: findmnt -T {0}\n",
+            data.display()
+        );
+        assert!(ran.err.contains(&said), "{line}: {ran:?}");
+    }
+}
+
+/// `env -i` as a user of the application: its state is in its own home and not where root's is.
+#[test]
+fn a_user_without_home_in_the_environment_has_one_all_the_same() {
+    let server = Server::new();
+    if !server.give_to(12_345) {
+        return; // only root can
+    }
+    let text = fs::read_to_string(server.config_path()).unwrap();
+    let state = format!("[state]\ndir = {:?}\n", server.state());
+    let server = server.raw_config(&text.replace(&state, ""));
+    let users = server.path().join("passwd");
+    let line = format!("app:x:12345:12345::{}:/bin/sh\n", server.state().display());
+    fs::write(&users, line).unwrap();
+    let ours = server.command_as(12_345, ["backup", "--json"]);
+    let mut command = Command::new("unshare");
+    command
+        .env_clear()
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg("mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"")
+        .args([
+            "sh".as_ref(),
+            users.as_os_str(),
+            "env".as_ref(),
+            "-i".as_ref(),
+            "PATH=/usr/bin:/bin".as_ref(),
+        ])
+        .arg(ours.get_program())
+        .args(ours.get_args());
+    let ran = Ran::of(&mut command).expect(0);
+    assert!(!ran.out.contains("/var/lib"), "{ran:?}");
+    let journal = server.state().join(".local/state/empire-maint/journal.db");
+    assert!(journal.exists(), "{ran:?}");
 }
 
 #[test]

@@ -227,6 +227,8 @@ fn bad_words_on_the_command_line_are_one_error() {
         "history --limit -3",
         "history --limit 99999999999",
         "history --since 7",
+        "health --check nope",
+        "maintenance start --for 0s",
         "config",
         "config init now",
         "man nothing",
@@ -244,6 +246,10 @@ fn bad_words_on_the_command_line_are_one_error() {
         refused(&server, line, &ran);
         assert!(ran.err.contains("hint: "), "{line}: {}", ran.err);
     }
+    let ran = server.run("health --check nope");
+    assert!(ran.err.contains("hint: there are: http, "), "{}", ran.err);
+    let ran = server.run("maintenance start --for 0s");
+    assert!(ran.err.contains(" maintenance stop\n"), "{}", ran.err);
     for word in [
         &b"\xff"[..],
         b"a\x1b[2Jb",

@@ -164,17 +164,19 @@ fn a_database_that_another_process_has_open_is_refused_and_the_process_named() {
     let shell = Shell::on(&database);
     let before = fs::read(&database).unwrap();
     let said = format!("sqlite3 (pid {})", shell.child.id());
-    // SQLite's own lock says no, whatever we are told.
+    // SQLite's own lock says no, whatever we are told; a dry run knows it too.
     for line in [
         "restore app_db --force",
         "restore app_db --force --allow-open",
         "restore app_db --force --dry-run",
+        "restore app_db --force --allow-open --dry-run",
     ] {
         let ran = server.run(line);
-        if !line.ends_with("dry-run") || ran.code != 0 {
-            assert_eq!(ran.code, 3, "{line}: {ran:?}");
-            assert!(ran.err.contains(&said), "{line}: {ran:?}");
-        }
+        assert_eq!(ran.code, 3, "{line}: {ran:?}");
+        assert!(ran.err.contains(&said), "{line}: {ran:?}");
+        let why = "SQLite's own lock is on it, which --allow-open does not lift";
+        let allowed = line.contains("--allow-open");
+        assert_eq!(ran.err.contains(why), allowed, "{line}: {ran:?}");
         assert!(kept(&server).is_empty(), "{line}");
         assert!(names(&server).iter().all(|name| !name.contains(".restore")));
     }
@@ -182,6 +184,22 @@ fn a_database_that_another_process_has_open_is_refused_and_the_process_named() {
     shell.end();
     server.run("restore app_db --force").expect(0);
     assert_eq!(users(&database), 500);
+}
+
+/// Of one that SQLite cannot read no lock is asked for: the application may hold what is left of it.
+#[test]
+fn a_damaged_one_that_is_open_is_replaced_where_that_is_allowed() {
+    let server = server();
+    let shell = Shell::on(&server.database());
+    let file = fs::OpenOptions::new().write(true).open(server.database());
+    file.unwrap().write_all_at(&[0x5a; 4096], 0).unwrap();
+    let (code, report) = server.json("restore app_db --force --allow-open --dry-run");
+    assert_eq!(code, 0, "{report:#}");
+    let (code, report) = server.json("restore app_db --force --allow-open");
+    assert_eq!(code, 2, "{report:#}");
+    finding(&report, "restore.still-open");
+    assert_eq!(users(&server.database()), 500);
+    shell.end();
 }
 
 /// A process that has it open without SQLite's locks: a copy that runs, a pager. Only the operator knows that it does no harm.

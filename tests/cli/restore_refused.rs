@@ -155,7 +155,7 @@ fn a_restore_waits_for_nobody_for_ever() {
     refused(&ran, "the backups of app_db");
     assert!(
         ran.err
-            .contains("is in use by empire-maint backup (process "),
+            .contains("are in use by empire-maint backup (process "),
         "{ran:?}"
     );
     assert_eq!(data(&server), before);

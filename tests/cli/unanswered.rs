@@ -232,3 +232,112 @@ fn a_journal_that_cannot_be_looked_at_costs_nothing_else() {
     assert_eq!(made.len(), 2, "{ran:?}");
     assert_eq!(users(&server.database()), 500);
 }
+
+/// A link in a circle on the way to one database, as a mount that does not answer would be.
+fn one_out_of_sight() -> Server {
+    let server = Server::new().config(
+        "[[database]]\nname = \"gone\"\npath = \"circle/gone.db\"\n\
+         [[database]]\nname = \"last\"\npath = \"data/last.db\"\n\
+         [[backup.file]]\npath = \"notes\"",
+    );
+    let circle = server.root().join("circle");
+    std::os::unix::fs::symlink("circle", circle).unwrap();
+    fs::write(server.root().join("notes"), "keep me").unwrap();
+    fill(&server.root().join("data/last.db"), 5);
+    server
+}
+
+#[test]
+fn a_database_out_of_sight_costs_no_other_anything() {
+    let server = one_out_of_sight();
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(report["failure"], Value::Null, "{report:#}");
+    assert_eq!(finding(&report, "backup.failed")["subject"], "gone");
+    let made = report["data"]["published"].as_array().unwrap().iter();
+    let made: Vec<_> = made.map(|one| one["database"].as_str().unwrap()).collect();
+    assert_eq!(made, ["app_db", "last", "journal", "files"]);
+    for line in ["optimize-db", "optimize-db gone last"] {
+        let (code, report) = server.json(line);
+        assert_eq!(code, 2, "{report:#}");
+        assert_eq!(report["failure"], Value::Null, "{report:#}");
+        let failed = finding(&report, "optimize.failed");
+        assert_eq!(failed["subject"], "gone");
+        let message = failed["message"].as_str().unwrap();
+        assert!(message.contains("cannot look at"), "{message}");
+        let done = report["data"]["databases"].as_array().unwrap();
+        assert_eq!(done.last().unwrap()["database"], "last");
+        assert_eq!(done.last().unwrap()["sound"], true);
+    }
+    let (code, report) = server.json("health --check database");
+    assert_eq!(code, 2, "{report:#}");
+    let found = finding(&report, "database.unreadable");
+    assert_eq!(
+        json!([found["subject"], found["severity"]]),
+        json!(["gone", "critical"])
+    );
+    let measured = report["metrics"].as_array().unwrap().iter();
+    let measured = measured.filter(|metric| metric["name"] == "database_size_bytes");
+    let measured: Vec<_> = measured.map(|one| &one["labels"]["database"]).collect();
+    assert_eq!(measured, ["app_db", "last"]);
+    let (_, report) = server.json("query-review");
+    assert_eq!(finding(&report, "database.unreadable")["subject"], "gone");
+    assert_eq!(report["data"]["databases"].as_array().unwrap().len(), 2);
+    let (_, report) = server.json("audit --only secrets,permissions");
+    assert!(!report.to_string().contains("cannot look at"), "{report:#}");
+}
+
+/// No restore ran, so none is to be finished by force.
+#[test]
+fn a_restore_that_nobody_knows_of_is_not_called_cut_short() {
+    let server = one_out_of_sight();
+    fs::remove_file(server.root().join("circle")).unwrap();
+    fs::create_dir(server.root().join("circle")).unwrap();
+    fill(&server.root().join("circle/gone.db"), 5);
+    server.run("backup").expect(0);
+    fs::remove_dir_all(server.root().join("circle")).unwrap();
+    std::os::unix::fs::symlink("circle", server.root().join("circle")).unwrap();
+    let (_, report) = server.json("verify-backup");
+    let told = finding(&report, "restore.unfinished");
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("cannot tell whether a restore to "),
+        "{told}"
+    );
+    assert!(
+        !told["hint"].as_str().unwrap().contains("--force"),
+        "{told}"
+    );
+}
+
+/// A user who may not enter a folder cannot know what is in it.
+#[test]
+fn what_this_user_may_not_see_is_no_absent_database() {
+    let server =
+        Server::new().config("[[database]]\nname = \"closed\"\npath = \"closed/closed.db\"");
+    let closed = server.root().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fill(&closed.join("closed.db"), 5);
+    if !server.give_to(12_345) {
+        return; // only root can
+    }
+    let root_s = Some(0);
+    std::os::unix::fs::chown(&closed, root_s, root_s).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let ask = |words: &[&str]| {
+        let words = words.iter().chain(&["--json"]);
+        Ran::of(&mut server.command_as(12_345, words)).json()
+    };
+    let report = ask(&["backup"]);
+    assert_eq!(finding(&report, "backup.failed")["subject"], "closed");
+    assert_eq!(server.list("app_db").len(), 1, "{report:#}");
+    assert_eq!(server.list("files").len(), 1, "{report:#}");
+    let report = ask(&["health", "--check", "database"]);
+    let hint = finding(&report, "health.unknown")["hint"].to_string();
+    assert!(hint.contains("run as root"), "{hint}");
+    assert!(
+        report["metrics"].to_string().contains("app_db"),
+        "{report:#}"
+    );
+    assert!(!has(&report, "database.unreadable"), "{report:#}");
+}

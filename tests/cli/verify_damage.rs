@@ -204,6 +204,54 @@ fn another_database_under_this_one_s_name_is_seen() {
     assert!(said.contains("lacks the expected tables: users"), "{said}");
 }
 
+/// One that somebody made by hand, or took for a backup: what is found of it is about that file.
+#[test]
+fn a_file_from_elsewhere_is_judged_as_that_file() {
+    let server = Server::new();
+    server.run("backup").expect(0);
+    let verify = |file: &Path| {
+        let words = [
+            "verify-backup".as_ref(),
+            "--json".as_ref(),
+            "--file".as_ref(),
+        ];
+        server.run_args(words.into_iter().chain([file.as_os_str()]))
+    };
+    let open = || -> Vec<String> {
+        let (_, list) = server.json("alerts list");
+        let open = list["data"]["incidents"].as_array().unwrap().iter();
+        let open = open.filter(|one| one["finding"] == "verify.damaged");
+        open.map(|one| one["subject"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for (file, said) in [
+        (server.database(), "is a database as it is"),
+        ("/etc/passwd".into(), "is no gzip file"),
+    ] {
+        let ran = verify(&file);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        let failure = ran.json()["failure"].to_string();
+        assert!(failure.contains(said), "{failure}");
+    }
+    assert_eq!(open(), [""; 0]);
+    // Named like our own one, which is sound.
+    let own = server.list("app_db").remove(0);
+    let file = server.path().join(own.file_name().unwrap());
+    let data = fs::read(&own).unwrap();
+    fs::write(&file, &data[..data.len() / 2]).unwrap();
+    let report = verify(&file).json();
+    let damaged = finding(&report, "verify.damaged");
+    assert_eq!(damaged["subject"], file.to_str().unwrap());
+    let hint = damaged["hint"].as_str().unwrap();
+    assert!(hint.contains("that file anew"), "{hint}");
+    assert_eq!(open(), [file.to_str().unwrap()]);
+    server.run("verify-backup").expect(0);
+    assert_eq!(open(), [file.to_str().unwrap()], "it is still there");
+    fs::remove_file(&file).unwrap();
+    server.run("verify-backup").expect(0);
+    assert_eq!(open(), [""; 0]);
+}
+
 #[test]
 fn what_was_never_a_backup_is_refused_with_its_reason() {
     let server = Server::new();

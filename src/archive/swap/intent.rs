@@ -11,7 +11,7 @@ use crate::error::refused;
 use crate::report::{Finding, Permit, Reporter, Severity};
 use crate::sqlite;
 use crate::sys::files;
-use crate::sys::process::shell_word;
+use crate::sys::process::{shell_path, shell_word};
 
 const LARGEST_INTENT: u64 = 64 << 10;
 const ASIDE: &str = ".before-restore-";
@@ -67,7 +67,7 @@ impl Intent {
 pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
     report.examined("restore.unfinished", name);
     let real = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
-    let (message, rest) = match pending_swap(&real) {
+    let (message, hint) = match pending_swap(&real) {
         Ok(None) => return,
         Ok(Some(intent)) => (
             format!(
@@ -75,17 +75,20 @@ pub fn report_unfinished(report: &Reporter, name: &str, target: &Path) {
                 intent.backup,
                 real.display()
             ),
-            intent.rest_of_command(),
+            format!(
+                "empire-maint restore {name} --force{}",
+                intent.rest_of_command()
+            ),
         ),
         Err(error) => (
-            format!("a restore to {} was cut short: {error:#}", real.display()),
-            String::new(),
+            format!(
+                "cannot tell whether a restore to {} was cut short: {error:#}",
+                real.display()
+            ),
+            format!("ls -la {}", shell_path(files::parent(&real))),
         ),
     };
-    report.find(
-        Finding::new("restore.unfinished", Severity::High, name, message)
-            .hint(format!("empire-maint restore {name} --force{rest}")),
-    );
+    report.find(Finding::new("restore.unfinished", Severity::High, name, message).hint(hint));
 }
 
 /// Where a restore writes before the swap.

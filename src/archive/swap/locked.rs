@@ -60,8 +60,27 @@ pub fn lock(connection: &Connection) -> rusqlite::Result<()> {
 /// Busy is a refusal that names who has it open.
 pub fn told(error: rusqlite::Error, path: &Path, stop: &Stop) -> anyhow::Error {
     match sqlite::is_busy(&error) {
-        true => in_use(path).into(),
+        true => in_use_and_locked(path).into(),
         false => sqlite::explain(error, path, stop),
+    }
+}
+
+/// Errs where the lock cannot be had, as far as that is known without asking for it: whoever works with a write-ahead log has its
+/// index open, and a lock on the database for as long. One that SQLite cannot read is replaced without that lock.
+pub fn require_unlocked(target: &Path, stop: &Stop) -> anyhow::Result<()> {
+    let [_, shm, _] = sqlite::side_files(target);
+    if machine::holders(&[shm]).is_empty() {
+        return Ok(());
+    }
+    let mode = sqlite::open_private(target, stop).and_then(|connection| {
+        connection.query_row("PRAGMA user_version", [], |_| Ok(()))?;
+        drop(connection);
+        let connection = sqlite::open_readonly(target, stop, PATIENCE)?;
+        Ok(connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))?)
+    });
+    match mode {
+        Ok(mode) if sqlite::is_wal(&mode) => Err(in_use_and_locked(target).into()),
+        _ => Ok(()),
     }
 }
 
@@ -82,6 +101,13 @@ pub fn set_wal(target: &Path, stop: &Stop) -> anyhow::Result<()> {
         target.display()
     );
     Ok(())
+}
+
+/// The same where SQLite itself says no.
+fn in_use_and_locked(target: &Path) -> Failure {
+    let mut failure = in_use(target);
+    failure.message += ", and SQLite's own lock is on it, which --allow-open does not lift";
+    failure
 }
 
 /// The refusal that names who has the database open.

@@ -21,7 +21,7 @@ use intent::{back_path, end, free_aside, intent_path};
 use locked::{Locked, PATIENCE, lock, set_wal, told};
 
 pub use intent::{Intent, part_path, pending_swap, report_unfinished, sweep_part};
-pub use locked::in_use;
+pub use locked::{in_use, require_unlocked};
 
 /// How a database in its place is looked at once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{Advice, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, usage};
 use crate::report::Permit;
 
 pub use trust::{
@@ -38,6 +38,26 @@ pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
 pub fn may_read(path: &Path) -> bool {
     use rustix::fs::{Access, AtFlags};
     rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// True where `path`, or what would be made at it, lies on a file system that is mounted read-only. Nothing is opened.
+pub fn is_read_only(path: &Path) -> bool {
+    use rustix::fs::{Access, AtFlags};
+    let there = path.ancestors().find(|one| one.exists());
+    let may = |there| rustix::fs::accessat(CWD, there, Access::WRITE_OK, AtFlags::EACCESS);
+    there.is_some_and(|there| may(there) == Err(rustix::io::Errno::ROFS))
+}
+
+/// A path that was typed, from the root on.
+pub fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        usage(format!(
+            "cannot tell where '{}' is, seen from the working folder: {error}",
+            path.display()
+        ))
+        .hint("give the whole path, or cd to a folder that is there")
+        .into()
+    })
 }
 
 /// `lstat`, with `None` for "there is nothing".
@@ -226,7 +246,8 @@ pub fn link(_: &Permit, from: &Path, to: &Path) -> anyhow::Result<()> {
 /// Removes a name; one that is not there is fine.
 pub fn remove(_: &Permit, path: &Path) -> anyhow::Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        // A file system that is read-only says so first, whether anything has that name or not.
+        Err(error) if !matches!(link_metadata(path), Ok(None)) => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),
@@ -442,6 +463,18 @@ mod tests {
         fs::write(&to, "old").expect("writes");
         assert!(rename_new(&Permit::for_tests(), &from, &to).is_err());
         assert_eq!(fs::read_to_string(&to).expect("reads"), "old");
+    }
+
+    /// A folder that is none stands for a file system that is read-only: the system has another word than "not there".
+    #[test]
+    fn what_is_not_there_need_not_be_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("writes");
+        remove(&Permit::for_tests(), &file.join("beneath")).expect("is not there");
+        remove(&Permit::for_tests(), folder.path()).expect_err("is there");
+        remove(&Permit::for_tests(), &file).expect("removes");
+        assert!(!file.exists());
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
             Err(_) => unreadable.push(files::parent(path).to_owned()),
         }
     }
-    let untouchable = scene.store.untouchable(&context.state)?;
+    let untouchable = scene.store.untouchable(&context.state);
     let live = |meta: &Metadata| untouchable.contains(&(meta.dev(), meta.ino()));
     let mut full = true;
     let mut folders = vec![scene.root.clone()];

@@ -26,7 +26,7 @@ pub fn look(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
     let Some(scanner) = &scene.scanner else {
         anyhow::bail!("the rules were not read");
     };
-    let untouchable = scene.store.untouchable(&context.state)?;
+    let untouchable = scene.store.untouchable(&context.state);
     let skip = |identity: Identity| untouchable.contains(&identity);
     let mut exclude = scene.exclude.clone();
     exclude.push(scene.store.folder.clone());

@@ -116,7 +116,7 @@ impl Selection {
         visit: &mut dyn FnMut(&Path, &std::fs::Metadata) -> anyhow::Result<()>,
         absent: &mut dyn FnMut(&Path, &str),
     ) -> anyhow::Result<u64> {
-        let untouchable = store.untouchable(state)?;
+        let untouchable = store.untouchable(state);
         let skipped = Cell::new(0);
         let skip = |identity: Identity| {
             let skip = untouchable.contains(&identity);

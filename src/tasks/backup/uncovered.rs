@@ -42,10 +42,10 @@ pub fn report(
     selection: &Selection,
 ) -> anyhow::Result<()> {
     let stop = &context.stop;
-    if files::metadata(root)?.is_none() {
+    if matches!(files::metadata(root), Ok(None)) {
         return Ok(());
     }
-    let untouchable = store.untouchable(&context.state)?;
+    let untouchable = store.untouchable(&context.state);
     let skip = |identity: Identity| untouchable.contains(&identity);
     let watch = stop.with_limit(stop.left(LONGEST)?);
     let seen = look(root, &skip, selection, &watch);

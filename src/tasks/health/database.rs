@@ -1,5 +1,6 @@
 //! `database`: can each database be opened and read, how fast, and how does it grow? Read-only, through SQLite, as it is.
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use crate::error;
 use crate::journal::{self, Sample};
 use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite;
-use crate::sys::files;
 use crate::sys::process::shell_path;
+use crate::sys::{files, machine};
 use crate::units::{self, Bytes};
 
 const UNREADABLE: &str = "database.unreadable";
@@ -49,11 +50,18 @@ fn one(
     source: &Source,
 ) -> anyhow::Result<String> {
     let name = source.name.as_str();
-    require_permission(&source.path)?;
+    let there = look_at(&source.path)?;
     for id in [UNREADABLE, SLOW, WAL] {
         report.examined(id, name);
     }
     let label = [("database", name)];
+    if let Err(error) = there {
+        report.find(
+            Finding::new(UNREADABLE, Severity::Critical, name, error.to_string())
+                .hint(format!("namei -l {}", shell_path(&source.path))),
+        );
+        return Ok(format!("{name} cannot be looked at"));
+    }
     let [wal, ..] = sqlite::side_files(&source.path);
     let wal = files::metadata(&wal)?.map_or(0, |meta| meta.len());
     report.measure("database_wal_bytes", wal as f64, "bytes", label);
@@ -118,14 +126,22 @@ fn one(
     Ok(told)
 }
 
-/// A file that we may not read says nothing about the database: that is a check that could not look.
-fn require_permission(path: &Path) -> anyhow::Result<()> {
+/// An error inside where a link in a circle, or a mount that does not answer, is in the way of everybody. A file that only we may not
+/// see or read says nothing about the database: that is a check that could not look.
+fn look_at(path: &Path) -> anyhow::Result<io::Result<()>> {
+    let closed = match files::metadata(path) {
+        Ok(there) => there.is_some() && !files::may_read(path),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !machine::is_root() => {
+            true
+        }
+        Err(error) => return Ok(Err(error)),
+    };
     anyhow::ensure!(
-        files::metadata(path)?.is_none() || files::may_read(path),
+        !closed,
         error::missing(format!("{} may not be read by this user", path.display()))
             .hint("run as root or as the application's user")
     );
-    Ok(())
+    Ok(Ok(()))
 }
 
 struct Facts {

@@ -157,7 +157,7 @@ impl Scene {
         let (state, name) = (&context.state, source.name.as_str());
         let label = Some(("database", name));
         Ok(self.databases_named
-            || files::metadata(&source.path)?.is_some()
+            || !matches!(files::metadata(&source.path), Ok(None))
             || journal::recall(state, "backup", &journal::published_key(name))?.is_some()
             || !journal::samples(state, "database_size_bytes", label, Timestamp::MIN)?.is_empty())
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::config::{Config, Section as _};
 use crate::context::Context;
-use crate::error::{self, missing};
+use crate::error;
 use crate::optimize::{FAILED, Optimizer, Outcome, PATIENCE};
 use crate::report::{Document, Finding, Reporter, Severity};
 use crate::sys::files;
@@ -106,7 +106,9 @@ impl task::Task for Task {
             .collect();
         let mut absent = 0;
         for source in &sources {
-            if files::metadata(&source.path)?.is_none() && self.only.is_empty() {
+            // One that cannot even be looked at fails alone.
+            let missing = matches!(files::metadata(&source.path), Ok(None));
+            if missing && self.only.is_empty() {
                 absent += 1;
                 report.find(Finding::new(
                     MISSING,
@@ -124,7 +126,7 @@ impl task::Task for Task {
         }
         report.progress_done();
         if absent == sources.len() {
-            return Err(missing("there is no database to look after")
+            return Err(error::missing("there is no database to look after")
                 .hint("[[database]] in the configuration says where they are")
                 .into());
         }

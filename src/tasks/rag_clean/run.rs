@@ -272,7 +272,7 @@ impl Work<'_> {
         Ok(Place {
             rag: &self.run.rag,
             root: root.clone(),
-            untouchable: self.store.untouchable(&self.context.state)?,
+            untouchable: self.store.untouchable(&self.context.state),
         })
     }
 

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::config::sections::{App, Backup as BackupSettings};
 use crate::context::Context;
 use crate::report::Reporter;
+use crate::sys::files;
 use crate::task;
 use crate::units::{self, Bytes, Length};
 
@@ -100,7 +101,7 @@ impl task::Arguments for Arguments {
             store.database(name)?;
         }
         let which = match (self.file, self.at) {
-            (Some(file), _) => choose::Which::File(std::path::absolute(file)?),
+            (Some(file), _) => choose::Which::File(files::absolute(&file)?),
             (_, Some(at)) => choose::Which::At(at),
             _ => choose::Which::Latest,
         };
@@ -111,7 +112,7 @@ impl task::Arguments for Arguments {
             root: config.app_root()?,
             database: self.database,
             which,
-            to: self.to.map(std::path::absolute).transpose()?,
+            to: self.to.as_deref().map(files::absolute).transpose()?,
             force: self.force,
             stop_app: self.stop_app,
             allow_open: self.allow_open,

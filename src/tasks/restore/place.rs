@@ -1,6 +1,5 @@
 //! From a backup to a database in its place: refuse early, restore beside the target, check, swap, check again.
 
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -76,6 +75,12 @@ fn real_target(task: &Task, target: &Path) -> anyhow::Result<PathBuf> {
         };
         return Err(missing(format!("there is no folder {}", folder.display()))
             .hint(format!("mkdir -p {shown}{owner}"))
+            .into());
+    }
+    if files::is_read_only(folder) {
+        let message = format!("the file system of {} is read-only", folder.display());
+        return Err(refused(message)
+            .hint(format!("findmnt -T {}", shell_path(folder)))
             .into());
     }
     match (is_link, real.file_name()) {
@@ -268,6 +273,7 @@ impl Work<'_> {
             self.require_owner(meta)?;
             if !self.task.stop_app {
                 self.require_closed()?;
+                swap::require_unlocked(self.target, &self.context.stop)?;
             }
         }
         Ok(meta.is_some())
@@ -320,38 +326,17 @@ impl Work<'_> {
     }
 
     pub fn require_readable_backup(&self) -> anyhow::Result<()> {
-        let path = &self.backup.path;
-        let mut start = Vec::new();
-        files::open_regular(path)?
-            .take(16)
-            .read_to_end(&mut start)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        if start == b"SQLite format 3\0" {
-            return Err(refused(format!(
-                "{} is a database as it is, and no compressed backup; it can be copied while the application is stopped",
-                path.display()
-            ))
-            .hint(format!("sqlite3 {} '.backup TARGET'", shell_path(path)))
-            .into());
-        }
-        // One with a manifest was a backup once, and is damaged.
-        if matches!(self.backup.standing, Standing::Foreign)
-            && start.len() >= 2
-            && !start.starts_with(b"\x1f\x8b")
-        {
-            return Err(
-                refused(format!("{} is no gzip file, so no backup", path.display()))
-                    .hint("--file FILE names the .db.gz or .tar.gz of a backup")
-                    .into(),
-            );
-        }
+        self.backup.require_compressed()?;
         if let Standing::Unreadable(failure) = &self.backup.standing {
             let mut failure = failure.clone();
             if failure.kind == Kind::Damaged {
                 failure =
                     refused(failure.message).hint("move the manifest away to restore without it");
             }
-            let what = format!("the manifest of {} cannot be read", path.display());
+            let what = format!(
+                "the manifest of {} cannot be read",
+                self.backup.path.display()
+            );
             return Err(anyhow::Error::from(failure).context(what));
         }
         if let Some(bad) = self

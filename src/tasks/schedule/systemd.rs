@@ -85,7 +85,7 @@ impl Settings {
         Ok(Self {
             program,
             timezone,
-            write: write.map(std::path::absolute).transpose()?,
+            write: write.as_deref().map(files::absolute).transpose()?,
             state,
             writable,
             made,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Outcome, Task, UNCHECKED};
+use super::{DAMAGED, Outcome, Task, UNCHECKED};
 use crate::archive::{
     self, Backup, Bad, Content, Extracted, Limits, Manifest, Standing, Verification, VerifiedLevel,
 };
@@ -38,6 +38,14 @@ impl Task {
             target: backup.path.display().to_string(),
             reason: format!("taken {:.0}", backup.created_at()),
         };
+        // One from elsewhere is known by its path: its name may be that of one of ours.
+        let (subject, remedy) = match care.noted {
+            true => (backup.name.file(), "empire-maint backup --fresh"),
+            false => (
+                backup.path.display().to_string(),
+                "make or copy that file anew: no new backup mends it",
+            ),
+        };
         let started = Instant::now();
         let looked = report.act(step, |_| {
             Ok(self.restore_and_check(context, report, backup, care))
@@ -70,11 +78,11 @@ impl Task {
         match looked {
             Ok((read, facts)) => {
                 for id in [
-                    "verify.damaged",
+                    DAMAGED,
                     "backup.previous-damaged",
                     "backup.previous-unreadable",
                 ] {
-                    report.examined(id, backup.name.file());
+                    report.examined(id, &subject);
                 }
                 // Of the newest one, under one name for ever; the others are in the detail.
                 if care.compared {
@@ -92,12 +100,12 @@ impl Task {
                 let reason = format!("{error:#}");
                 report.find(
                     Finding::new(
-                        "verify.damaged",
+                        DAMAGED,
                         Severity::Critical,
-                        backup.name.file(),
+                        &subject,
                         format!("{} cannot be restored: {reason}", backup.path.display()),
                     )
-                    .hint("empire-maint backup --fresh"),
+                    .hint(remedy),
                 );
                 self.note(context, report, backup, care, "damaged", Some(reason))?;
             }

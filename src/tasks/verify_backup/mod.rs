@@ -29,6 +29,7 @@ use crate::units::{self, Length};
 
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const FAILED: &str = "verify.failed";
+const DAMAGED: &str = "verify.damaged";
 const UNCHECKED: &str = "verify.unchecked";
 
 /// Restore backups into a scratch place, check everything, report RPO and RTO
@@ -123,7 +124,7 @@ impl task::Arguments for Arguments {
             None => None,
         };
         let which = match (self.file, self.sample, self.all) {
-            (Some(file), ..) => Which::File(std::path::absolute(file)?),
+            (Some(file), ..) => Which::File(files::absolute(&file)?),
             (_, Some(sample), _) => parse_sample(&sample)?,
             (_, _, true) => Which::All,
             _ => Which::Latest,
@@ -172,11 +173,21 @@ impl task::Task for Task {
             }
         }
         report.progress_done();
+        examine_gone_elsewhere(context, report);
         if !outcomes.is_empty() {
             report.document(Document::Table(table(&outcomes)));
         }
         report.summarise(summary(&outcomes, report));
         report.detail(&Detail { verified: outcomes })
+    }
+}
+
+/// What was found of a file that is not in the backup folder is over once somebody took it away.
+fn examine_gone_elsewhere(context: &Context, report: &Reporter) {
+    for path in alert::open_paths(&context.state, DAMAGED) {
+        if path.is_absolute() && matches!(files::link_metadata(&path), Ok(None)) {
+            report.examined(DAMAGED, path.display().to_string());
+        }
     }
 }
 
@@ -360,7 +371,9 @@ impl Task {
                 noted: false,
                 compared: true,
             };
-            return self.one(context, report, &Backup::at(path)?, care);
+            let backup = Backup::at(path)?;
+            backup.require_compressed()?;
+            return self.one(context, report, &backup, care);
         };
         let _held = self.hold(context, &series)?;
         let all = archive::catalogue(folder, &series, context.moment())?;
