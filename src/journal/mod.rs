@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use crate::error::{Failure, Kind, failure_in};
+use crate::error::{Failure, Kind, hint_of};
 use crate::sqlite;
 use crate::sys::process::shell_path;
 use crate::sys::{Stop, files, machine};
@@ -221,8 +221,8 @@ pub fn obstacle(error: &anyhow::Error, state: &Path) -> Obstacle {
     } else if files::is_read_only(state) {
         let hint = format!("findmnt -T {shown}");
         (Some("its file system is read-only"), hint)
-    } else if let Some(hint) = failure_in(error).and_then(|failure| failure.hint.clone()) {
-        (None, hint)
+    } else if let Some(hint) = hint_of(error) {
+        (None, hint.to_owned())
     } else {
         let hint = match machine::is_root() {
             true => "set [state] dir to a folder that can be written",
