@@ -360,6 +360,7 @@ impl Config {
         let message = format!("there is no [[database]] '{name}'");
         let hint = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean '{near}'?"),
+            None if known.is_empty() => "no [[database]] is configured".to_owned(),
             None => format!("there are: {}", known.join(", ")),
         };
         Err(self.impossible(section, path, &message).hint(hint))

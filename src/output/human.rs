@@ -48,9 +48,10 @@ pub fn print(report: &Report, style: Style) -> io::Result<()> {
         out.flush()?;
         return write!(err, "{told}{error}");
     }
-    write!(out, "{told}")?;
-    out.flush()?;
-    write!(err, "{error}")
+    // A reader that went away keeps nobody from hearing that the run failed.
+    let printed = write!(out, "{told}").and_then(|()| out.flush());
+    write!(err, "{error}")?;
+    printed
 }
 
 /// `HOST TASK STATUS: summary`, the command to run next, then what is news: what cron mails. The first line is about the worst of

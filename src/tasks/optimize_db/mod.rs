@@ -106,7 +106,9 @@ impl task::Task for Task {
             .collect();
         let mut absent = 0;
         for source in &sources {
-            if files::metadata(&source.path)?.is_none() && self.only.is_empty() {
+            // One that cannot be looked at is found below, and keeps no other from being looked after.
+            let is_absent = matches!(files::metadata(&source.path), Ok(None));
+            if is_absent && self.only.is_empty() {
                 absent += 1;
                 report.find(Finding::new(
                     MISSING,

@@ -136,7 +136,8 @@ impl task::Task for Task {
         let mut reviewed = Vec::new();
         let mut failed_to_read = 0;
         for source in &self.databases {
-            if files::metadata(&source.path)?.is_none() && !self.named {
+            // One that cannot be looked at is found below.
+            if matches!(files::metadata(&source.path), Ok(None)) && !self.named {
                 continue; // the plan's own layout, which this server need not have
             }
             report.examined(UNREADABLE, &*source.name);
