@@ -184,9 +184,9 @@ fn check(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
         finding.hint.clone_from(&failure.hint);
         report.findings.push(finding);
     }
-    // Each has been told with its own hint.
-    let number = units::count(problems.len() as u64, "mistake");
-    Err(crate::error::config(format!("{source}: {number}")).into())
+    // Each has been told with its own hint, and of each section the first.
+    let sections = units::count(problems.len() as u64, "section");
+    Err(crate::error::config(format!("{source}: mistakes in {sections}")).into())
 }
 
 fn unused(channel: &Channel) -> Finding {
