@@ -14,6 +14,7 @@ use crate::exit;
 use crate::report::{Document, Finding, Report, Severity};
 use crate::sys::Stop;
 use crate::tasks::TASKS;
+use crate::units;
 
 const PROGRAM: &str = "empire-maint";
 const CONFIG_PAGE: &str = "empire-maint.toml";
@@ -183,10 +184,9 @@ fn check(globals: &Globals, report: &mut Report) -> anyhow::Result<()> {
         finding.hint.clone_from(&failure.hint);
         report.findings.push(finding);
     }
-    let (_, first) = &problems[0];
-    let mut failure = crate::error::config(first.message.clone());
-    failure.hint.clone_from(&first.hint);
-    Err(failure.into())
+    // Each has been told with its own hint, and of each section the first.
+    let sections = units::count(problems.len() as u64, "section");
+    Err(crate::error::config(format!("{source}: mistakes in {sections}")).into())
 }
 
 fn unused(channel: &Channel) -> Finding {
@@ -403,11 +403,17 @@ fn config_page() -> anyhow::Result<String> {
     let escape = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
     for key in config::described_keys()? {
         let _ = writeln!(page, ".TP\n\\fB{}\\fR", escape(&key.name));
-        let _ = write!(page, "{}", escape(&key.description));
-        if !key.default.is_empty() {
-            let _ = write!(page, " Default: {}", escape(&key.default));
-        }
-        page.push('\n');
+        let stop = match key.description.ends_with(['.', '?', '!']) {
+            true => "",
+            false => ".",
+        };
+        let _ = write!(page, "{}{stop}", escape(&key.description));
+        let word = match key.defaults.len() {
+            0 => "",
+            1 => " Default: ",
+            _ => " Defaults: ",
+        };
+        let _ = writeln!(page, "{word}{}", escape(&key.defaults.join("; ")));
     }
     page.push_str(".SH SEE ALSO\nempire\\-maint(8)\n");
     Ok(page)
@@ -454,7 +460,11 @@ pub fn usage_failure(error: &clap::Error) -> crate::error::Failure {
         let named: Vec<_> = rest.iter().take_while(named).copied().collect();
         message = format!("{message} {}", named.join(", "));
     }
-    let tip = rest.iter().find_map(|line| line.strip_prefix("tip: "));
+    // What is hidden is for nobody who has to be told of it.
+    let tip = rest
+        .iter()
+        .find_map(|line| line.strip_prefix("tip: "))
+        .filter(|tip| !names_hidden(tip));
     let unknown = error.get(clap::error::ContextKind::InvalidSubcommand);
     if let Some(clap::error::ContextValue::String(name)) = unknown
         && LATER.contains(&name.as_str())
@@ -479,6 +489,18 @@ pub fn usage_failure(error: &clap::Error) -> crate::error::Failure {
         None => there_are(),
     };
     usage(message).hint(hint.unwrap_or_else(|| "--help shows what is possible".to_owned()))
+}
+
+/// True for a tip that leads to an option which no help shows.
+fn names_hidden(tip: &str) -> bool {
+    let commands = below(&cli::command(), PROGRAM);
+    let mut options = commands
+        .iter()
+        .flat_map(|(_, command)| command.get_arguments());
+    options.any(|option| {
+        let name = option.get_long().unwrap_or_default();
+        option.is_hide_set() && tip.contains(&format!("'--{name}'"))
+    })
 }
 
 /// `--help` and `--version` are answers, not errors.

@@ -22,6 +22,17 @@ pub fn clean_lines(text: &str) -> String {
     lines.join("\n")
 }
 
+/// `subject: message`; a message that begins with what it is about stands alone.
+pub fn about(subject: &str, message: &str) -> String {
+    let names_it = message
+        .strip_prefix(subject)
+        .is_some_and(|rest| rest.starts_with([' ', ':']));
+    match names_it {
+        true => message.to_owned(),
+        false => format!("{subject}: {message}"),
+    }
+}
+
 /// True when `text` fits `pattern`, in which `*` stands for any text, also none.
 pub fn fits(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {
@@ -109,6 +120,14 @@ mod tests {
         ] {
             assert_eq!(fits(pattern, text), fit, "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn what_it_is_about_is_said_once() {
+        assert_eq!(about("/a", "/a is open"), "/a is open");
+        assert_eq!(about("/a", "/a: no such file"), "/a: no such file");
+        assert_eq!(about("/a", "/ab is open"), "/a: /ab is open");
+        assert_eq!(about("app_db", "gone"), "app_db: gone");
     }
 
     #[test]

@@ -90,6 +90,8 @@ impl FromStr for Bytes {
 pub struct Length(pub Duration);
 
 impl Length {
+    const UNITS: &str = "ms, s, m (minutes), h, d or w, as in \"26h\"";
+
     /// Whole milliseconds.
     pub fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
@@ -115,7 +117,7 @@ impl FromStr for Length {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut millis = 0f64;
-        for (number, unit) in parts(text)? {
+        for (number, unit) in parts(text, Self::UNITS)? {
             millis += number
                 * match unit {
                     "ms" => 1.0,
@@ -124,7 +126,7 @@ impl FromStr for Length {
                     "h" => 3600e3,
                     "d" => 86_400e3,
                     "w" => 604_800e3,
-                    _ => return Err(not_a_duration(text, "ms, s, m, h, d or w")),
+                    _ => return Err(not_a_duration(text, Self::UNITS)),
                 };
         }
         if millis > 1e14 {
@@ -142,6 +144,8 @@ pub struct CalendarSpan {
 }
 
 impl CalendarSpan {
+    const UNITS: &str = "s, m (minutes), h, d, w, mo (months) or y, as in \"6mo\"";
+
     /// So many days.
     pub fn days(days: u32) -> Self {
         Self {
@@ -174,9 +178,8 @@ impl FromStr for CalendarSpan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: &str = "s, m (minutes), h, d, w, mo (months) or y";
         let mut span = Span::new();
-        for (number, unit) in parts(text)? {
+        for (number, unit) in parts(text, Self::UNITS)? {
             let whole = number as i64;
             if number.fract() != 0.0 {
                 return Err(format!("'{text}': only whole numbers are possible here"));
@@ -189,7 +192,7 @@ impl FromStr for CalendarSpan {
                 "w" => span.try_weeks(whole),
                 "mo" => span.try_months(whole),
                 "y" => span.try_years(whole),
-                _ => return Err(not_a_duration(text, UNITS)),
+                _ => return Err(not_a_duration(text, Self::UNITS)),
             }
             .map_err(|_| format!("'{text}' is too long"))?;
         }
@@ -201,11 +204,11 @@ impl FromStr for CalendarSpan {
 }
 
 fn not_a_duration(text: &str, units: &str) -> String {
-    format!("'{text}' is not a duration: use a number and {units}, as in \"26h\"")
+    format!("'{text}' is not a duration: use a number and {units}")
 }
 
-/// Splits `1h30m` into numbers with their units.
-fn parts(text: &str) -> Result<Vec<(f64, &str)>, String> {
+/// Splits `1h30m` into numbers with their units, of which only `units` are possible.
+fn parts<'a>(text: &'a str, units: &str) -> Result<Vec<(f64, &'a str)>, String> {
     let mut rest = text.trim();
     let mut found = Vec::new();
     while !rest.is_empty() {
@@ -219,12 +222,12 @@ fn parts(text: &str) -> Result<Vec<(f64, &str)>, String> {
         let (unit, tail) = tail.split_at(letters);
         match number.parse() {
             Ok(number) if !unit.is_empty() => found.push((number, unit)),
-            _ => return Err(not_a_duration(text, "ms, s, m, h, d or w")),
+            _ => return Err(not_a_duration(text, units)),
         }
         rest = tail.trim_start();
     }
     if found.is_empty() {
-        return Err(not_a_duration(text, "ms, s, m, h, d or w"));
+        return Err(not_a_duration(text, units));
     }
     Ok(found)
 }
@@ -358,6 +361,11 @@ mod tests {
             "2026-02-28"
         );
         assert!("1.5d".parse::<CalendarSpan>().is_err());
+        let wrong = "6 months".parse::<CalendarSpan>().expect_err("no unit");
+        assert!(
+            wrong.contains("m (minutes)") && wrong.contains("mo (months) or y"),
+            "{wrong}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::store::{News, Waiting};
 use crate::report::{SCHEMA_VERSION, Severity};
-use crate::text::{clean, is_command, shorten};
+use crate::text::{about, clean, is_command, shorten};
 use crate::units;
 
 /// Slack refuses long texts; a mail of this length is read by nobody either.
@@ -93,8 +93,8 @@ impl Message {
     /// `host task STATUS: what`, as the first line has it and the subject.
     pub fn headline(&self) -> String {
         let one = |one: &News| {
-            let (subject, message) = (clean(&one.subject), clean(&one.message));
-            format!("{subject}: {message} ({})", one.event)
+            let what = about(&clean(&one.subject), &clean(&one.message));
+            format!("{what} ({})", one.event)
         };
         let what = match self.news.as_slice() {
             [] => String::new(),

@@ -26,7 +26,7 @@ use crate::calendar;
 use crate::journal;
 use crate::report::{Examined, Finding, NewsLine, Report, Severity};
 use crate::sys::files;
-use crate::text::clean;
+use crate::text::{about, clean};
 use decide::{Event, State, Told, decide};
 use said::Said;
 pub use store::Incident;
@@ -234,11 +234,10 @@ fn line(incident: &Incident, event: Event) -> NewsLine {
     NewsLine {
         severity: (event != Event::Resolved).then_some(incident.severity),
         text: format!(
-            "{} ({}) {}: {}",
+            "{} ({}) {}",
             incident.severity.word(),
             event.word(),
-            clean(&incident.subject),
-            clean(&incident.message)
+            about(&clean(&incident.subject), &clean(&incident.message))
         ),
     }
 }

@@ -15,8 +15,8 @@ pub struct Key {
     pub name: String,
     /// The documentation of the field.
     pub description: String,
-    /// As TOML; empty where the key defaults to nothing.
-    pub default: String,
+    /// As TOML; none where the key defaults to nothing, several where it is one of a list that has entries by default.
+    pub defaults: Vec<String>,
 }
 
 /// One part of the file that has a header of its own.
@@ -116,7 +116,11 @@ pub fn commented_file() -> anyhow::Result<String> {
          # what this server may not have. The databases are the plan's: write down yours, which have to be there.\n\
          # A list that you write replaces the default list whole. Check with: empire-maint config check\n",
     );
-    for part in parts()? {
+    let parts = parts()?;
+    for (at, part) in parts.iter().enumerate() {
+        let is_further = parts[..at]
+            .iter()
+            .any(|before| before.header == part.header);
         let if_there = IF_THERE.iter().find(|(header, _)| *header == part.header);
         let is_if_there =
             |key: &Field| if_there.is_some_and(|(_, keys)| keys.contains(&key.name.as_str()));
@@ -133,8 +137,10 @@ pub fn commented_file() -> anyhow::Result<String> {
         }
         writeln!(text, "{mark}{}", part.header)?;
         for key in &part.keys {
-            // What a rule of the plan does without stands in another one, or does not go with it.
-            if !key.set && part.shown == Shown::IfThere {
+            // What a rule of the plan does without stands in another one, or does not go with it; an example of the first entry
+            // of a list is none of the next.
+            let is_of_first = part.shown == Shown::Written && is_further;
+            if !key.set && (part.shown == Shown::IfThere || is_of_first) {
                 continue;
             }
             // The place for a secret is its own file.
@@ -164,18 +170,22 @@ pub fn described_keys() -> anyhow::Result<Vec<Key>> {
     for part in parts()? {
         for key in part.keys {
             let name = format!("{} {}", part.header, key.name);
-            if part.shown == Shown::Example && found.iter().any(|other| other.name == name) {
-                continue;
+            let default = match key.set && part.shown != Shown::Example {
+                true => Some(toml_value(&key.value)?),
+                false => None,
+            };
+            match found.iter_mut().find(|other| other.name == name) {
+                Some(other) => {
+                    let is_new = |default: &String| !other.defaults.contains(default);
+                    let default = default.filter(is_new);
+                    other.defaults.extend(default);
+                }
+                None => found.push(Key {
+                    name,
+                    description: key.description,
+                    defaults: default.into_iter().collect(),
+                }),
             }
-            found.push(Key {
-                name,
-                description: key.description,
-                default: if key.set && part.shown != Shown::Example {
-                    toml_value(&key.value)?
-                } else {
-                    String::new()
-                },
-            });
         }
     }
     Ok(found)
@@ -344,8 +354,17 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_documented() {
-        for key in described_keys().expect("lists") {
+    fn an_example_for_one_database_is_none_for_the_other() {
+        let text = commented_file().expect("is written");
+        assert_eq!(text.matches("# freshness = ").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn every_key_is_documented_once() {
+        let keys = described_keys().expect("lists");
+        for (at, key) in keys.iter().enumerate() {
+            let before = &keys[..at];
+            assert!(before.iter().all(|other| other.name != key.name));
             assert!(
                 !key.description.is_empty(),
                 "{} has no description",

@@ -25,7 +25,7 @@ pub use source::VARIABLE;
 pub use when::{Days, EVERY_MONTH, When, month_numbers, weekday_name};
 
 use source::{SYSTEM_FILE, find, read};
-use syntax::{explain, headers, nearest, require_shallow};
+use syntax::{explain, header, headers, nearest, require_shallow};
 
 use crate::error::{self, Failure};
 use crate::report::{Finding, Severity};
@@ -48,11 +48,24 @@ pub trait Section: Serialize + DeserializeOwned + JsonSchema + Default {
         Ok(())
     }
 
+    /// An item of a list that cannot stand beside those before it.
+    fn second(&self) -> Option<Second> {
+        None
+    }
+
     /// What some task cannot use, while the others can: names of other sections, values of one check. `config check` refuses it, and
     /// a run that does not read the section finds it; the task that needs it asks by itself.
     fn review(&self, _config: &Config) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+/// The second of two that exclude each other.
+pub struct Second {
+    /// Where it stands in its section: keys, and numbers in lists from 0.
+    pub place: Vec<String>,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// What `config check`, `config show`, `config init` and the schema need to know of a section's type.
@@ -213,7 +226,8 @@ impl Config {
             return Err(error::config(self.place(Some(span), message)).into());
         }
         let section = S::deserialize(ValueDeserializer::from(value.clone())).map_err(|error| {
-            let (message, hint) = explain(error.message());
+            let line = error.span().map_or("", |span| self.line(span.start).1);
+            let (message, hint) = explain(error.message(), line);
             let mut failure = error::config(self.place(error.span(), &message));
             failure.hint = hint;
             failure
@@ -222,6 +236,10 @@ impl Config {
             failure.message = self.place(Some(value.span()), &failure.message);
             failure
         })?;
+        if let Some(second) = section.second() {
+            let place: Vec<_> = second.place.iter().map(String::as_str).collect();
+            return Err(self.impossible(S::NAME, &place, &second.message).into());
+        }
         Ok(section)
     }
 
@@ -337,6 +355,7 @@ impl Config {
         let message = format!("there is no [[database]] '{name}'");
         let hint = match nearest(name, known.iter().copied()) {
             Some(near) => format!("did you mean '{near}'?"),
+            None if known.is_empty() => "no [[database]] is configured".to_owned(),
             None => format!("there are: {}", known.join(", ")),
         };
         Err(self.impossible(section, path, &message).hint(hint))
@@ -378,9 +397,10 @@ impl Config {
             None => format!("{file}: {message}"),
             Some(span) => {
                 let (number, line) = self.line(span.start);
-                let section = self
-                    .section_at(span.start)
-                    .map(|name| format!(" in [{name}]"))
+                let header = header(line).map(str::to_owned);
+                let section = header
+                    .or_else(|| Some(format!("[{}]", self.section_at(span.start)?)))
+                    .map(|name| format!(" in {name}"))
                     .unwrap_or_default();
                 let key = line.split('=').next().unwrap_or_default().trim();
                 let key = if line.contains('=') && !key.is_empty() {

@@ -31,6 +31,14 @@ pub fn require_shallow(text: &str, source: Option<&Path>) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// A line that is the header of a table, without what stands behind it.
+pub fn header(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let end = line.rfind(']').filter(|_| line.starts_with('['))?;
+    let header = &line[..=end];
+    (!header.contains(['#', '=', '"'])).then_some(header)
+}
+
 /// Offset and first name of every line that looks like a section header.
 pub fn headers(text: &str) -> impl Iterator<Item = (usize, String)> {
     let mut offset = 0;
@@ -48,19 +56,20 @@ pub fn headers(text: &str) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
-/// serde's "unknown field" message, turned into a sentence with the nearest valid key.
-pub fn explain(message: &str) -> (String, Option<String>) {
+/// What serde says, in the words of the file, with a hint; `line` is where it stands.
+pub fn explain(message: &str, line: &str) -> (String, Option<String>) {
+    let mismatch = ["invalid type: ", "invalid value: "]
+        .iter()
+        .find_map(|begin| message.strip_prefix(begin)?.split_once(", expected "));
+    if let Some((given, wanted)) = mismatch {
+        return mismatched(given, wanted, line);
+    }
+    if let Some(name) = message.strip_prefix("missing field `") {
+        let name = name.trim_end_matches('`');
+        return (format!("the key '{name}' is missing"), None);
+    }
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        let hint = match message {
-            "invalid type: map, expected a sequence" => {
-                Some("there may be several: write it with two brackets, [[…]]")
-            }
-            "invalid type: sequence, expected a map" => {
-                Some("there is only one: write it with one bracket, […]")
-            }
-            _ => None,
-        };
-        return (message.to_owned(), hint.map(str::to_owned));
+        return (message.to_owned(), None);
     };
     let mut names = rest.split('`').step_by(2);
     let unknown = names.next().unwrap_or_default();
@@ -69,6 +78,46 @@ pub fn explain(message: &str) -> (String, Option<String>) {
         format!("unknown key '{unknown}'"),
         near.map(|near| format!("did you mean '{near}'?")),
     )
+}
+
+/// A value of one kind where one of another kind has to be.
+fn mismatched(given: &str, wanted: &str, line: &str) -> (String, Option<String>) {
+    let header = line.trim_start();
+    let is_table = given == "map";
+    let given = match given.split_once(' ') {
+        None if is_table => "a table".to_owned(),
+        None if given == "sequence" => "a list".to_owned(),
+        Some(("string", text)) => format!("the text {text}"),
+        Some(("boolean", word)) => word.trim_matches('`').to_owned(),
+        Some(("integer", number)) => format!("the number {}", number.trim_matches('`')),
+        _ => given
+            .replace("floating point", "the number")
+            .replace('`', ""),
+    };
+    let wanted_is_table = wanted == "a map" || wanted.starts_with("struct ");
+    let wanted = match wanted {
+        _ if wanted_is_table => "a table",
+        "a sequence" => "a list",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a string" => "a text in quotes",
+        "path string" => "a path in quotes",
+        "a boolean" => "true or false",
+        other => other,
+    };
+    // A list of tables is read as the values of one, in their order.
+    if is_table && header.starts_with("[[") && wanted != "a list" {
+        let message = "it has to be one table, not a list of tables".to_owned();
+        return (message, Some("write it with one bracket, […]".to_owned()));
+    }
+    let hint = match (is_table, wanted) {
+        (true, "a list") => Some("there may be several: write it with two brackets, [[…]]"),
+        (false, "a table") => Some("write { key = value }; empire-maint.toml(5) has its keys"),
+        _ => None,
+    };
+    let message = format!("it has to be {wanted}, not {given}");
+    (message, hint.map(str::to_owned))
 }
 
 /// The valid name that was probably meant.

@@ -8,9 +8,10 @@ use jiff::tz::TimeZone;
 
 use super::{Style, clean};
 use crate::report::{
-    Action, Cell, Document, Finding, Outcome, Report, Severity, Status, Table, status_of,
+    Action, Cell, Document, FailureReport, Finding, Outcome, Report, Severity, Status, TASK_FAILED,
+    Table, status_of,
 };
-use crate::text::{is_command, with_options};
+use crate::text::{about, is_command, with_options};
 use crate::units::{self, Bytes, Length};
 
 const BOLD: Paint = Paint::new().bold();
@@ -26,28 +27,31 @@ pub fn print(report: &Report, style: Style) -> io::Result<()> {
         None => report.failure.is_none() && report.worst() < Some(Severity::Medium),
     };
     let mut out = anstream::AutoStream::new(io::stdout().lock(), style.color.into());
-    let is_printed = |part: &&Document| !style.quiet || matches!(part, Document::Answer(_));
-    let is_text = |part: &Document| matches!(part, Document::Text(_) | Document::Answer(_));
-    let mut has_text = false;
-    for part in report.documents.iter().filter(is_printed) {
-        write!(out, "{}", document(part, &report.zone))?;
-        has_text |= is_text(part);
+    let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
+    let is_answer = |part: &Document| matches!(part, Document::Answer(_));
+    for part in &report.documents {
+        if !style.quiet || is_answer(part) {
+            write!(out, "{}", document(part, &report.zone))?;
+        }
     }
-    let rest = match (style.quiet, &report.failure) {
-        (true, _) if silent => String::new(),
-        (true, _) => digest(report),
-        (false, Some(_)) => failure(report),
-        (false, None) => body(report, style),
+    let (told, error) = match (style.quiet, &report.failure) {
+        (true, _) if silent => (String::new(), String::new()),
+        (true, _) => (digest(report), String::new()),
+        (false, None) => (body(report, style) + &verdict(report), String::new()),
+        (false, Some(why)) => (body(report, style), failure(report, why)),
     };
-    // A text is there to be piped into a file: what there is to say beside it must not end up in it.
-    let failed = report.failure.is_some() && !style.quiet;
-    if failed || has_text {
+    // An answer is there to be piped into a file: what there is to say beside it must not end up in it, nor what a command has
+    // to say that could not give one.
+    let gave_up = |why: &FailureReport| why.kind.could_not_start() && report.actions.is_empty();
+    let has_answer = report.documents.iter().any(is_answer);
+    if has_answer || !style.quiet && report.failure.as_ref().is_some_and(gave_up) {
         out.flush()?;
-        let mut err = anstream::AutoStream::new(io::stderr(), style.color.into());
-        return write!(err, "{rest}");
+        return write!(err, "{told}{error}");
     }
-    write!(out, "{rest}")?;
-    out.flush()
+    // A reader that went away keeps nobody from hearing that the run failed.
+    let printed = write!(out, "{told}").and_then(|()| out.flush());
+    write!(err, "{error}")?;
+    printed
 }
 
 /// `HOST TASK STATUS: summary`, the command to run next, then what is news: what cron mails. The first line is about the worst of
@@ -67,9 +71,11 @@ fn digest(report: &Report) -> String {
         status.word().to_uppercase(),
         clean(summary)
     );
+    // The hint of a finding that is no news would be about something that is not shown.
+    let only_over = !news.is_empty() && worst.is_some_and(|line| line.severity.is_none());
     let (next, hint) = match foreign {
-        Some(_) => (None, None),
-        None => next_of(report),
+        None if !only_over || report.failure.is_some() => next_of(report),
+        _ => (None, None),
     };
     let or_else = match foreign {
         Some(_) => "empire-maint alerts list".to_owned(),
@@ -107,16 +113,8 @@ fn next_of(report: &Report) -> (Option<&str>, Option<&str>) {
     (next, first)
 }
 
-fn failure(report: &Report) -> String {
+fn failure(report: &Report, failure: &FailureReport) -> String {
     let mut text = String::new();
-    let Some(failure) = &report.failure else {
-        return text;
-    };
-    for finding in &report.findings {
-        if finding.severity >= Severity::Medium && finding.id != crate::report::TASK_FAILED {
-            text.push_str(&finding_line(finding));
-        }
-    }
     let task = match report.task.as_str() {
         "empire-maint" => String::new(),
         task => format!(" {task}"),
@@ -135,10 +133,11 @@ fn failure(report: &Report) -> String {
     text
 }
 
+/// What was done, and what was found; that the run failed stands behind it.
 fn body(report: &Report, style: Style) -> String {
     let mut text = String::new();
     for action in &report.actions {
-        text.push_str(&action_line(action));
+        text.push_str(&action_line(action, report.dry_run));
     }
     let least = if style.verbose {
         Severity::Info
@@ -149,8 +148,11 @@ fn body(report: &Report, style: Style) -> String {
         .findings
         .iter()
         .filter(|finding| finding.severity >= least)
+        .filter(|finding| report.failure.is_none() || finding.id != TASK_FAILED)
     {
-        text.push_str(&finding_line(finding));
+        let mut finding = finding.clone();
+        finding.hint = finding.hint.filter(|hint| !is_shown_here(report, hint));
+        text.push_str(&finding_line(&finding));
     }
     if style.verbose {
         for metric in &report.metrics {
@@ -165,6 +167,11 @@ fn body(report: &Report, style: Style) -> String {
             );
         }
     }
+    text
+}
+
+fn verdict(report: &Report) -> String {
+    let mut text = String::new();
     if !report.summary.is_empty() {
         let paint = match report.status {
             Status::Ok => GREEN,
@@ -187,9 +194,11 @@ fn body(report: &Report, style: Style) -> String {
     text
 }
 
-fn action_line(action: &Action) -> String {
+fn action_line(action: &Action, dry_run: bool) -> String {
     let word = match action.outcome {
-        Outcome::Planned => "would ",
+        Outcome::Planned if dry_run => "would ",
+        // The run ended before it did.
+        Outcome::Planned => "unfinished ",
         Outcome::Done => "",
         Outcome::Skipped => "skipped ",
         Outcome::Failed => "FAILED ",
@@ -202,6 +211,12 @@ fn action_line(action: &Action) -> String {
     )
 }
 
+/// True where the hint is to look at what this very command shows.
+fn is_shown_here(report: &Report, hint: &str) -> bool {
+    let this = format!("empire-maint {}{} shows ", report.options, report.task);
+    hint.starts_with(&this)
+}
+
 fn finding_line(finding: &Finding) -> String {
     let paint = match finding.severity {
         Severity::Info | Severity::Low => DIM,
@@ -209,10 +224,9 @@ fn finding_line(finding: &Finding) -> String {
         Severity::High | Severity::Critical => RED,
     };
     let mut text = format!(
-        "  {paint}{}{paint:#} {}: {}\n",
+        "  {paint}{}{paint:#} {}\n",
         finding.severity.word(),
-        clean(&finding.subject),
-        clean(&finding.message)
+        about(&clean(&finding.subject), &clean(&finding.message))
     );
     if let Some(hint) = &finding.hint {
         let _ = writeln!(text, "      {DIM}hint: {}{DIM:#}", clean(hint));
@@ -230,6 +244,10 @@ pub fn document(document: &Document, zone: &TimeZone) -> String {
 
 fn render_table(table: &Table, zone: &TimeZone) -> String {
     let mut text = String::new();
+    // A heading with nothing below it looks as if something were missing.
+    if table.rows.is_empty() {
+        return text;
+    }
     if !table.title.is_empty() {
         let _ = writeln!(text, "{BOLD}{}{BOLD:#}", clean(&table.title));
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::clean;
 use crate::report::{Metric, Report, Severity};
+use crate::text::about;
 
 /// The whole output.
 pub fn render(report: &Report) -> String {
@@ -22,10 +23,9 @@ pub fn render(report: &Report) -> String {
         if finding.severity > Severity::Info {
             let _ = writeln!(
                 text,
-                "{} {}: {}",
+                "{} {}",
                 finding.severity.word(),
-                plain(&finding.subject),
-                plain(&finding.message)
+                about(&plain(&finding.subject), &plain(&finding.message))
             );
         }
     }

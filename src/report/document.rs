@@ -5,9 +5,10 @@ use jiff::Timestamp;
 /// Something to print whole.
 #[derive(Clone, Debug)]
 pub enum Document {
-    /// Printed as it is.
+    /// Printed as it is; a part of the report, as a table is.
     Text(String),
-    /// The same for what was asked for, as a configuration file or a crontab: a quiet run prints it too.
+    /// The same for what was asked for, as a configuration file or a crontab: a quiet run prints it too, and nothing else gets
+    /// into what a pipe makes of it.
     Answer(String),
     /// Rows of typed cells.
     Table(Table),

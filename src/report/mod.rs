@@ -19,6 +19,7 @@ use crate::error::{self, Kind};
 use crate::exit;
 pub use crate::exit::Status;
 use crate::text::with_options;
+use crate::units;
 
 /// The version of the JSON layout; adding keys does not change it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -341,6 +342,9 @@ pub struct Report {
     /// What this run looked at: an open alert about it that this run did not find again is resolved.
     #[serde(skip)]
     pub examined: Vec<Examined>,
+    /// What [`Report::seal`] has put behind the summary.
+    #[serde(skip)]
+    counted: String,
 }
 
 /// One of several lines that a quiet run prints.
@@ -397,6 +401,7 @@ impl Report {
             news: None,
             options: String::new(),
             examined: Vec::new(),
+            counted: String::new(),
         }
     }
 
@@ -414,7 +419,28 @@ impl Report {
         self.findings.iter().map(|finding| finding.severity).max()
     }
 
-    /// Derives status and exit code from findings and failure: within a run that started, critical wins over unknown.
+    /// Puts the number of the worst findings behind the summary, where the verdict is theirs: what a task has done may well read
+    /// as if all were well.
+    fn count_worst(&mut self) {
+        if let Some(bare) = self.summary.strip_suffix(&self.counted) {
+            self.summary.truncate(bare.len());
+        }
+        self.counted.clear();
+        let Some(worst) = self.worst().filter(|worst| *worst >= Severity::Medium) else {
+            return;
+        };
+        let of_worst = self.findings.iter().filter(|one| one.severity == worst);
+        let noun = format!("{} finding", worst.word());
+        let counted = units::count(of_worst.count() as u64, &noun);
+        self.counted = match self.summary.is_empty() {
+            true => counted,
+            false => format!("; {counted}"),
+        };
+        self.summary += &self.counted;
+    }
+
+    /// Derives status and exit code from findings and failure: within a run that started, critical wins over unknown. May be
+    /// called again after more was found.
     pub fn seal(&mut self, finished_at: Timestamp) {
         self.finished_at = finished_at;
         self.duration_ms = u64::try_from(
@@ -430,9 +456,12 @@ impl Report {
             (None, worst) => status_of(worst),
         };
         self.exit_code = exit::Code::Status(self.status).value();
-        if let Some(failure) = &self.failure {
-            let chain = std::iter::once(&failure.message).chain(&failure.causes);
-            self.summary = chain.map(String::as_str).collect::<Vec<_>>().join(": ");
+        match &self.failure {
+            Some(failure) => {
+                let chain = std::iter::once(&failure.message).chain(&failure.causes);
+                self.summary = chain.map(String::as_str).collect::<Vec<_>>().join(": ");
+            }
+            None => self.count_worst(),
         }
     }
 }
@@ -462,6 +491,30 @@ mod tests {
             report.seal(Timestamp::UNIX_EPOCH);
             assert_eq!((report.status, report.exit_code), (status, code));
         }
+    }
+
+    #[test]
+    fn the_worst_are_counted_once_behind_the_summary() {
+        let mut report = report();
+        report.summary = "1 database backed up".into();
+        let found = |severity| Finding::new("x.y", severity, "s", "m");
+        for (severity, summary) in [
+            (Severity::Low, "1 database backed up"),
+            (Severity::Medium, "1 database backed up; 1 medium finding"),
+            (Severity::Medium, "1 database backed up; 2 medium findings"),
+            (
+                Severity::Critical,
+                "1 database backed up; 1 critical finding",
+            ),
+        ] {
+            report.findings.push(found(severity));
+            report.seal(Timestamp::UNIX_EPOCH);
+            report.seal(Timestamp::UNIX_EPOCH);
+            assert_eq!(report.summary, summary);
+        }
+        report.failure = Some(FailureReport::from_error(&refused("target exists").into()));
+        report.seal(Timestamp::UNIX_EPOCH);
+        assert_eq!(report.summary, "target exists");
     }
 
     #[test]

@@ -26,9 +26,13 @@ fn translated(text: &str) -> String {
         let next = at + c.len_utf8();
         match c {
             '\\' => {
-                let behind = text[next..].chars().next().map_or(0, char::len_utf8);
-                out.push_str(&text[at..next + behind]);
-                at = next + behind;
+                let mut end = next + text[next..].chars().next().map_or(0, char::len_utf8);
+                // The brace of \p{L} and \x{4F} repeats nothing and is none of the text.
+                if matches!(&text[next..end], "p" | "P" | "x") && text[end..].starts_with('{') {
+                    end = text[end..].find('}').map_or(end, |close| end + close + 1);
+                }
+                out.push_str(&text[at..end]);
+                at = end;
                 continue;
             }
             '[' if !class => {
@@ -78,6 +82,15 @@ fn is_repetition(text: &str) -> bool {
     !least.is_empty() && digits(least) && digits(most)
 }
 
+/// What is wrong, without the drawing on several lines that points at it.
+fn essence(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(error) => error.kind().to_string(),
+        regex_syntax::Error::Translate(error) => error.kind().to_string(),
+        other => other.to_string(),
+    }
+}
+
 /// ASCII classes, as the format's own engine has them; Unicode where the expression asks for it.
 pub fn hir(text: &str) -> anyhow::Result<Hir> {
     let translated = translated(text);
@@ -87,7 +100,7 @@ pub fn hir(text: &str) -> anyhow::Result<Hir> {
             .utf8(false)
             .build()
             .parse(&translated)
-            .map_err(|error| error.to_string())
+            .map_err(|error| essence(&error))
     };
     parse(false)
         .or_else(|_| parse(true))
@@ -102,7 +115,7 @@ pub fn compile(text: &str) -> anyhow::Result<Regex> {
             .configure(settings())
             .syntax(syntax::Config::new().unicode(unicode).utf8(false))
             .build(&translated)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.syntax_error().map_or(error.to_string(), essence))
     };
     build(false)
         .or_else(|_| build(true))
@@ -125,10 +138,18 @@ mod tests {
             ("^[[:digit:]x]+$", "1x", true),
             (r"^[\]x]+$", "]x", true),
             (r"^\w$", "\u{e4}", false),
+            (r"^\p{L}{4,}$", "\u{e4}bcd", true),
+            (r"^[\p{Greek}\x{4F}]+$", "\u{3b1}O", true),
+            (r"^\P{L}\x{4F}{2}$", "1OO", true),
         ] {
             let regex = compile(pattern).expect("an expression");
+            hir(pattern).expect("an expression");
             assert_eq!(regex.is_match(text), fits, "{pattern}");
         }
-        assert!(compile("(").is_err());
+        for wrong in ["(", r"a\p{Nonsense}", r"\x{4F"] {
+            let error = hir(wrong).expect_err("is none").to_string();
+            assert!(!error.contains('\n') && error.len() < 80, "{error}");
+            assert!(compile(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -144,7 +144,10 @@ pub fn status(url: &str, limit: Duration) -> anyhow::Result<u16> {
 
 /// The library's message, without the URL where it must not be shown.
 fn without_url(error: &ureq::Error, request: &Request<'_>) -> anyhow::Error {
-    let text = error.to_string();
+    let text = match error {
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    };
     let text = match request.url == request.name {
         true => text,
         false => text.replace(request.url, request.name),

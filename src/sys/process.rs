@@ -3,6 +3,7 @@
 
 use std::fs::Metadata;
 use std::io::{Read, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -14,6 +15,7 @@ use rustix::process::{Pid, Signal};
 
 use super::Stop;
 use crate::error::{Failure, Kind, usage};
+use crate::text::clean;
 use crate::units::Length;
 
 /// The PATH that children get, whatever ours is.
@@ -109,9 +111,21 @@ pub fn shell_word(word: &str) -> String {
     }
 }
 
-/// The same of a path.
+/// The same of a path. One that cannot be shown as it is is written with escapes, as bash and zsh read them: a name that was made
+/// harmless to look at would be another file's.
 pub fn shell_path(path: &Path) -> String {
-    shell_word(&path.display().to_string())
+    let word = path.to_str().filter(|text| clean(text) == **text);
+    word.map_or_else(|| escaped(path.as_os_str().as_bytes()), shell_word)
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let each = bytes.iter().map(|byte| match byte {
+        b'\n' => "\\n".to_owned(),
+        b'\\' | b'\'' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        other => format!("\\{other:03o}"),
+    });
+    format!("$'{}'", each.collect::<String>())
 }
 
 /// A command line taken apart as `/bin/sh` would: blanks, quotes and backslashes. What only a shell could do is refused.
@@ -453,6 +467,26 @@ mod tests {
             shell.args(["-c", &format!("printf %s {}", shell_word(word))]);
             let output = run(shell, Duration::from_secs(5), &long()).expect("runs");
             assert_eq!(output.stdout, word.as_bytes());
+        }
+    }
+
+    /// Such a name is shown to people, who have bash, after it was made harmless: that must change nothing in it.
+    #[test]
+    fn odd_names_reach_a_shell_as_they_are() {
+        use std::ffi::OsStr;
+        for name in [
+            &b"/srv/a b"[..],
+            b"/srv/a\nb",
+            b"it's\t\\odd\x1b[2J7",
+            b"\xff\xfe",
+            "\u{202e}b\u{e4}".as_bytes(),
+        ] {
+            let word = shell_path(Path::new(OsStr::from_bytes(name)));
+            assert_eq!(clean(&word), word);
+            let mut shell = command(Path::new("/bin/bash"));
+            shell.args(["-c", &format!("printf %s {word}")]);
+            let output = run(shell, Duration::from_secs(5), &long()).expect("runs");
+            assert_eq!(output.stdout, name, "{word}");
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::http;
 use crate::support::peers::{MailServer, WebServer, script, wait_until};
-use crate::support::{Ran, Server, fill, finding_ids};
+use crate::support::{Ran, Server, actions, fill, finding, finding_ids};
 
 /// A server whose alerts go to a mail server; a forgotten database is its medium trouble.
 struct Watched {
@@ -331,7 +331,8 @@ fn what_cannot_be_sent_waits_and_is_sent_later() {
             "{stage}: {list:#}"
         );
         if stage == "data hang" {
-            assert_eq!(list["data"]["queues"][0]["error"], "no answer within 2.0 s");
+            let error = list["data"]["queues"][0]["error"].as_str().unwrap();
+            assert!(error.ends_with(": no answer within 2.0 s"), "{error}");
         }
         watched.mail.fail("");
         watched.flush("2026-11-20T03:00:40Z");
@@ -1086,5 +1087,40 @@ fn frequent_runs_without_news_leave_one_row() {
         history["data"]["runs"].as_array().unwrap().len(),
         1,
         "{history:#}"
+    );
+}
+
+#[test]
+fn a_test_that_was_not_taken_has_failed() {
+    let mail = MailServer::start();
+    let channel = |name: &str, port: u16| {
+        format!(
+            "[[alerts.channel]]\nname = {name:?}\nkind = \"mail\"\nsmtp_url = \"smtp://127.0.0.1:{port}\"\nfrom = \"a@luca.test\"\nto = [\"b@luca.test\"]\n"
+        )
+    };
+    // Nobody listens on the first port.
+    let server = Server::new().config(&(channel("gone", 1) + &channel("ops", mail.port)));
+    let (code, report) = server.json("alerts test");
+    assert_eq!(code, 2, "{report:#}");
+    let outcomes: Vec<_> = actions(&report)
+        .into_iter()
+        .map(|(_, target, outcome)| (target, outcome))
+        .collect();
+    let expected = [("gone", "failed"), ("ops", "done")];
+    assert_eq!(
+        outcomes,
+        expected.map(|(one, other)| (one.to_owned(), other.to_owned()))
+    );
+    let message = finding(&report, "alert.undelivered")["message"]
+        .as_str()
+        .unwrap();
+    assert!(message.starts_with("127.0.0.1:1: "), "{message}");
+    let ran = server.run("alerts test").expect(2);
+    assert!(ran.out.contains("FAILED send gone (a test)"), "{ran:?}");
+    let none = Server::new();
+    let ran = none.run("alerts test nope").expect(3);
+    assert!(
+        ran.err.contains("no [[alerts.channel]] is configured"),
+        "{ran:?}"
     );
 }

@@ -438,6 +438,7 @@ fn backups_of_a_database_that_was_renamed_are_told() {
         listed.contains("2 backups of app_db, which is not configured"),
         "{listed}"
     );
+    assert!(listed.contains("\nbackup: ok: "), "{listed}");
     fs::write(server.config_path(), text).unwrap();
     let (_, report) = server.json("backup");
     let orphaned = finding(&report, "backup.orphaned");

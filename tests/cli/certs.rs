@@ -895,5 +895,5 @@ fn a_folder_is_looked_through_for_der_too_and_what_cannot_be_read_is_no_chain() 
     let (_, report) = watched(folder.path(), &[&place], &[]).json("certs");
     let summary = report["summary"].as_str().unwrap();
     assert!(summary.starts_with("1 chain, "), "{summary}");
-    assert!(summary.ends_with("; 1 cannot be read"), "{summary}");
+    assert!(summary.contains("; 1 cannot be read"), "{summary}");
 }

@@ -364,3 +364,110 @@ fn the_root_flag_beats_the_file() {
     assert_eq!(other.list("app_db").len(), 1);
     assert!(server.list("app_db").is_empty());
 }
+
+/// The words are those of the file and not of the language that this is written in.
+#[test]
+fn mistakes_are_told_in_the_words_of_the_file() {
+    let rule = "[[data_clean.rule]]\nname = \"a\"\ndatabase = \"app_db\"\ntable = \"t\"\ncolumn = \"c\"\naction = \"delete\"\nolder_than = ";
+    for (lines, words) in [
+        (
+            format!("{rule}\"6 months\""),
+            &["key older_than", "m (minutes)", "mo (months) or y"][..],
+        ),
+        (
+            "[backup]\nkeep = 7".to_owned(),
+            &[
+                "config.toml:12 in [backup], key keep",
+                "a table, not the number 7",
+            ],
+        ),
+        (
+            "[backup]\nfile = [\"certs\"]".to_owned(),
+            &["key file", "a table, not the text \"certs\""],
+        ),
+        (
+            "[health]\ndisk_pct = 80".to_owned(),
+            &["key disk_pct", "a table, not the number 80"],
+        ),
+        (
+            "[backup]\nthreads = -1".to_owned(),
+            &["key threads", "a whole number from 0, not the number -1"],
+        ),
+        (
+            "[[backup.keep]]\ndaily = 3".to_owned(),
+            &[
+                "config.toml:11 in [[backup.keep]]",
+                "one table, not a list",
+                "one bracket",
+            ],
+        ),
+        (
+            "[[backup]]\nthreads = 3".to_owned(),
+            &[
+                "config.toml:11 in [[backup]]",
+                "one table, not a list",
+                "one bracket",
+            ],
+        ),
+        (
+            "[backup.file]\npath = \"certs\"".to_owned(),
+            &[
+                "config.toml:11 in [backup.file]",
+                "a list, not a table",
+                "two brackets",
+            ],
+        ),
+        (
+            "[[alerts.route]]\nchannels = [\"ops\"]".to_owned(),
+            &["'ops'", "no [[alerts.channel]] is configured"],
+        ),
+        (
+            "[[database]]\nname = \"app_db\"\npath = \"x\"".to_owned(),
+            &["config.toml:12", "key name", "two [[database]]"],
+        ),
+        (
+            "[[database]]\nname = \"x\"\npath = \"data/app.db\"".to_owned(),
+            &["config.toml:13", "key path", "are one file"],
+        ),
+    ] {
+        let ran = Server::empty().config(&lines).run("config check").expect(3);
+        for word in words {
+            assert!(ran.err.contains(word), "{lines}: {word}: {}", ran.err);
+        }
+        for word in ["struct", "usize", "u32", "invalid type", "sequence", "map"] {
+            assert!(!ran.err.contains(word), "{lines}: {word}: {}", ran.err);
+        }
+        // Each mistake is told once.
+        assert_eq!(ran.err.matches(words[1]).count(), 1, "{}", ran.err);
+        assert!(
+            ran.err.contains("config.toml: mistakes in 1 section"),
+            "{}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn the_manual_page_has_each_key_once_and_whole_sentences() {
+    let page = Ran::of(Command::new(BINARY).args(["man", "empire-maint.toml"]))
+        .expect(0)
+        .out;
+    for key in [
+        "[[data_clean.rule]] older_than",
+        "[[database]] path",
+        "[[cache.rule]] when",
+    ] {
+        let name = format!("\n\\fB{key}\\fR\n");
+        assert_eq!(page.matches(&name).count(), 1, "{key}");
+    }
+    for line in page.lines().filter(|line| line.contains(" Default")) {
+        assert!(
+            line.contains(". Default: ") || line.contains(". Defaults: "),
+            "{line}"
+        );
+    }
+    assert!(
+        page.contains(" Defaults: \"data/app.db\"; \"data/rag.db\""),
+        "{page}"
+    );
+}

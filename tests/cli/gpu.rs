@@ -449,7 +449,10 @@ fn a_device_of_which_nothing_can_be_read() {
         "{message}"
     );
     let summary = report["summary"].as_str().unwrap();
-    assert_eq!(summary, "1 GPU", "no figure where nothing is known");
+    assert_eq!(
+        summary, "1 GPU; 1 critical finding",
+        "no figure where nothing is known"
+    );
     // What the device does not have, or we may not ask, is not its end.
     gpus.scene(&format!("devices 1\n{}", silent.replace("999", "3")));
     assert_eq!(gpus.server.json("gpu").0, 0);

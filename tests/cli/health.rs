@@ -119,6 +119,14 @@ fn an_application_that_is_not_well() {
     assert_eq!(check(2, "http.status"), "high");
     web.is_silent();
     assert_eq!(check(2, "http.down"), "critical");
+    // The address is said once.
+    let said = server.run("health --check http").expect(2).out;
+    let line = said
+        .lines()
+        .find(|line| line.contains(" critical "))
+        .unwrap();
+    assert!(line.contains(" does not answer: "), "{line}");
+    assert_eq!(line.matches("http://").count(), 1, "{line}");
 }
 
 #[test]

@@ -109,12 +109,12 @@ fn a_configuration_that_makes_no_sense_is_one_error() {
         (
             "no name",
             b"[[database]]\npath = \"x\"\n".to_vec(),
-            "missing field `name`",
+            "the key 'name' is missing",
         ),
         (
             "no path",
             b"[[database]]\nname = \"x\"\n".to_vec(),
-            "missing field `path`",
+            "the key 'path' is missing",
         ),
         (
             "an impossible zone",

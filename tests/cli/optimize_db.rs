@@ -796,3 +796,24 @@ fn what_makes_no_sense_is_refused_before_anything_is_looked_at() {
     let (code, report) = server.json("optimize-db");
     assert_eq!((code, &report["failure"]["kind"]), (3, &"missing".into()));
 }
+
+#[test]
+fn one_that_cannot_be_looked_at_stops_none_of_the_others() {
+    let server = Server::new();
+    let own = fs::read_to_string(server.config_path()).unwrap();
+    // It comes first.
+    let circle = "[[database]]\nname = \"circle\"\npath = \"data/circle.db\"\n";
+    let server =
+        server.raw_config(&own.replacen("[[database]]", &format!("{circle}[[database]]"), 1));
+    std::os::unix::fs::symlink("circle.db", server.root().join("data/circle.db")).unwrap();
+    let (code, report) = server.json("optimize-db --no-backup-check");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(finding(&report, "optimize.failed")["subject"], "circle");
+    assert_eq!(
+        report["data"]["databases"][0]["database"], "app_db",
+        "{report:#}"
+    );
+    let (code, report) = server.json("query-review");
+    assert_eq!(code, 2, "{report:#}");
+    assert_eq!(finding(&report, "database.unreadable")["subject"], "circle");
+}

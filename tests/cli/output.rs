@@ -1,7 +1,7 @@
 //! Formats: each a rendering of the same report, with the same exit code.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::support::Server;
 
@@ -217,4 +217,90 @@ fn what_this_version_lacks_is_no_typo_of_something_else() {
     assert!(ran.err.contains("'backup'"), "{}", ran.err);
     let ran = server.run("backup --timeout 0s").expect(3);
     assert!(ran.err.contains("--timeout"), "{}", ran.err);
+}
+
+/// In the morning somebody has to know which databases were backed up, whatever became of the others.
+#[test]
+fn a_run_that_failed_says_what_it_did() {
+    let server = Server::new().config("[[database]]\nname = \"circle\"\npath = \"data/circle.db\"");
+    symlink("circle.db", server.root().join("data/circle.db")).unwrap();
+    let ran = server.run("backup").expect(2);
+    assert_eq!(server.list("app_db").len(), 1);
+    let made = ran
+        .out
+        .lines()
+        .any(|line| line.contains("app_db_20") && !line.contains("FAILED"));
+    assert!(made && ran.out.contains("critical circle: "), "{ran:?}");
+    assert!(
+        ran.err.starts_with("empire-maint backup: error: ") && !ran.out.contains("error: "),
+        "{ran:?}"
+    );
+    // What never started has nothing to show: a pipe gets nothing of it.
+    let ran = server.run("schedule crontab --nonsense").expect(3);
+    assert!(
+        ran.out.is_empty() && ran.err.contains("--nonsense"),
+        "{ran:?}"
+    );
+}
+
+/// As the first line of a mail and for Nagios the summary stands alone.
+#[test]
+fn a_summary_tells_that_there_are_findings() {
+    let server = Server::new().config("[[backup.file]]\npath = \"gone\"");
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 2, "{report:#}");
+    let summary = report["summary"].as_str().unwrap().to_owned();
+    assert!(summary.ends_with("; 1 critical finding"), "{summary}");
+    assert!(
+        summary.matches("finding").count() == 1,
+        "said once: {summary}"
+    );
+    let history = server.run("history --task backup").expect(0).out;
+    assert!(history.contains(&summary), "{history}");
+    let nagios = server.run("backup --format nagios").expect(2).out;
+    assert!(
+        nagios.starts_with("BACKUP CRITICAL - ") && nagios.contains("; 1 critical finding"),
+        "{nagios}"
+    );
+    let well = Server::new();
+    let (_, report) = well.json("backup");
+    assert!(
+        !report["summary"].as_str().unwrap().contains("finding"),
+        "{report:#}"
+    );
+}
+
+#[test]
+fn a_table_without_rows_is_not_printed() {
+    let server = Server::new();
+    let ran = server.run("history").expect(0);
+    assert!(!ran.out.contains("started"), "{ran:?}");
+    assert!(ran.out.contains("history: ok: 0 runs"), "{ran:?}");
+}
+
+/// What is said below is over: a hint would be about something that is not there.
+#[test]
+fn news_of_an_end_has_no_hint_of_something_else() {
+    let server = Server::new().config("[[backup.file]]\npath = \"uploads\"");
+    server.run("backup --quiet").expect(2);
+    fs::create_dir(server.root().join("uploads")).unwrap();
+    fs::write(server.root().join("uploads/a"), "a").unwrap();
+    let ran = server.run("backup --quiet");
+    assert!(ran.out.contains("(resolved)"), "{ran:?}");
+    assert!(
+        ran.out.contains("\nnext: empire-maint ") && !ran.out.contains("\nhint: "),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn no_hint_leads_to_an_option_that_no_help_shows() {
+    let server = Server::new();
+    let ran = server.run("backup --nope").expect(3);
+    assert!(
+        ran.err.contains("'--nope'") && !ran.err.contains("--now"),
+        "{ran:?}"
+    );
+    let ran = server.run("backup --freh").expect(3);
+    assert!(ran.err.contains("'--fresh'"), "{ran:?}");
 }

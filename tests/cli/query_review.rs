@@ -582,7 +582,7 @@ fn bad_usage_and_configuration_start_nothing() {
     );
     let summary = report["summary"].as_str().unwrap();
     assert!(
-        summary.ends_with("1 database could not be read"),
+        summary.ends_with("1 database could not be read; 1 critical finding"),
         "{summary}"
     );
     let server = Server::empty().raw_config("[app]\nroot = \"/nonexistent\"");
@@ -732,4 +732,27 @@ fn a_program_that_does_not_end_when_asked_is_killed_and_said_to_be() {
         text.contains("node server.js did not end on SIGTERM and was killed 10.0 s later"),
         "{text}"
     );
+}
+
+/// `query-review > report.txt`: tables, findings and verdict are one report.
+#[test]
+fn a_saved_report_has_its_findings() {
+    let log: Vec<_> = (0..20)
+        .map(|n| (format!("SELECT * FROM orders WHERE mail = 'm{n}'"), 1500.0))
+        .collect();
+    let log: Vec<_> = log
+        .iter()
+        .map(|(query, ms)| (query.as_str(), *ms))
+        .collect();
+    let server = scene(&log);
+    let ran = server.run("query-review");
+    assert!(ran.code > 0 && ran.err.is_empty(), "{ran:?}");
+    assert!(ran.out.contains("CREATE INDEX"), "{ran:?}");
+    assert!(ran.out.contains("\nquery-review: "), "{ran:?}");
+    assert!(
+        !ran.out.contains("query-review shows"),
+        "it is shown above: {ran:?}"
+    );
+    let told = server.json("query-review").1.to_string();
+    assert!(told.contains("query-review shows"), "{told}");
 }

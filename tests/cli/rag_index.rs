@@ -376,7 +376,11 @@ fn nothing_goes_that_an_index_would_not_follow() {
         let refused = finding(&report, "rag-clean.refused");
         let message = refused["message"].as_str().unwrap();
         assert!(message.contains(told), "{refused}");
-        assert_eq!(report["summary"], "no rows removed; not done: idle");
+        let summary = report["summary"].as_str().unwrap();
+        assert!(
+            summary.starts_with("no rows removed; not done: idle; "),
+            "{summary}"
+        );
         assert_eq!(
             number(&memory.database(), "SELECT count(*) FROM embeddings"),
             100

@@ -470,7 +470,7 @@ fn a_wrong_calendar_is_refused_with_its_line() {
             "is no time of the calendar",
             "",
         ),
-        ("backup = 3", "string", ""),
+        ("backup = 3", "a text in quotes, not the number 3", ""),
     ] {
         let server = Server::new().config(&format!("[schedule.at]\n{lines}"));
         for command in [

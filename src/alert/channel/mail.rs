@@ -46,8 +46,14 @@ pub(super) fn send(channel: &Channel, message: &Message, only: Option<&[String]>
     };
     match server.take(&mail, &receivers, only.is_some()) {
         Ok(sent) => sent,
-        Err(error) if error.is_permanent() => Sent::rejected(server.told(&error)),
-        Err(error) => Sent::later(server.told(&error)),
+        Err(error) => {
+            let (host, port) = (&server.host, server.port);
+            let told = format!("{host}:{port}: {}", server.told(&error));
+            match error.is_permanent() {
+                true => Sent::rejected(told),
+                false => Sent::later(told),
+            }
+        }
     }
 }
 

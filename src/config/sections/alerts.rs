@@ -6,8 +6,8 @@ use lettre::message::Mailbox;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Section;
 use super::values::names_program;
+use super::{Second, Section};
 use crate::config::Secret;
 use crate::error::{self, Failure};
 use crate::report::Severity;
@@ -323,16 +323,6 @@ impl Section for Alerts {
     fn check(&self) -> Result<(), Failure> {
         for channel in &self.channel {
             channel.check()?;
-            if self
-                .channel
-                .iter()
-                .filter(|other| other.name == channel.name)
-                .count()
-                > 1
-            {
-                let message = format!("two channels have the name '{}'", channel.name);
-                return Err(error::config(message));
-            }
         }
         for name in self
             .route
@@ -340,18 +330,33 @@ impl Section for Alerts {
             .flat_map(|route| route.channels.iter().chain(&route.escalate_to))
         {
             if !self.channel.iter().any(|channel| channel.name == *name) {
-                let known: Vec<_> = self
-                    .channel
-                    .iter()
-                    .map(|known| known.name.as_str())
-                    .collect();
                 return Err(error::config(format!(
                     "a route names the channel '{name}', which is not there"
                 ))
-                .hint(format!("channels: {}", known.join(", "))));
+                .hint(known_channels(&self.channel)));
             }
         }
         Ok(())
+    }
+
+    fn second(&self) -> Option<Second> {
+        self.channel.iter().enumerate().find_map(|(at, channel)| {
+            let mut before = self.channel[..at].iter();
+            let same = before.any(|other| other.name == channel.name);
+            same.then(|| Second {
+                place: vec!["channel".to_owned(), at.to_string(), "name".to_owned()],
+                message: format!("two channels have the name '{}'", channel.name),
+            })
+        })
+    }
+}
+
+/// What to say to a name that is none of these.
+pub fn known_channels(channels: &[Channel]) -> String {
+    let names: Vec<_> = channels.iter().map(|one| one.name.as_str()).collect();
+    match names.is_empty() {
+        true => "no [[alerts.channel]] is configured".to_owned(),
+        false => format!("channels: {}", names.join(", ")),
     }
 }
 

@@ -6,8 +6,8 @@ use jiff::Zoned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Section;
 use super::database::NAME_RULE;
+use super::{Second, Section};
 use crate::config::{Config, Origin};
 use crate::error::{self, Failure};
 use crate::units::CalendarSpan;
@@ -163,9 +163,6 @@ impl Section for DataClean {
             let wrong = |what: String| {
                 error::config(format!("[[data_clean.rule]] '{}': {what}", rule.name))
             };
-            if self.rule[..at].iter().any(|other| other.name == rule.name) {
-                return Err(wrong("two rules have this name".into()));
-            }
             if !(0.0..=1.0).contains(&rule.max_fraction) {
                 return Err(wrong(format!(
                     "max_fraction = {} is no part of a table: from 0 to 1",
@@ -223,6 +220,16 @@ impl Section for DataClean {
             config.require_database(Self::NAME, &place, &rule.database)?;
         }
         Ok(())
+    }
+
+    fn second(&self) -> Option<Second> {
+        self.rule.iter().enumerate().find_map(|(at, rule)| {
+            let same = self.rule[..at].iter().any(|other| other.name == rule.name);
+            same.then(|| Second {
+                place: vec!["rule".to_owned(), at.to_string(), "name".to_owned()],
+                message: format!("two [[data_clean.rule]] have the name '{}'", rule.name),
+            })
+        })
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::Section;
+use super::{Second, Section};
 use crate::config::Config;
-use crate::error::{self, Failure};
+use crate::error::Failure;
 use crate::sys::files;
 
 /// All of them.
@@ -85,25 +85,23 @@ impl Default for Databases {
 impl Section for Databases {
     const NAME: &'static str = "database";
 
-    fn check(&self) -> Result<(), Failure> {
-        for (at, database) in self.0.iter().enumerate() {
-            let before = || self.0.iter().take(at);
-            if before().any(|other| other.name == database.name) {
-                let name = &database.name;
-                return Err(error::config(format!(
-                    "two [[database]] have the name '{name}'"
-                )));
+    fn second(&self) -> Option<Second> {
+        self.0.iter().enumerate().find_map(|(at, database)| {
+            let second = |key: &str, message| Second {
+                place: vec![at.to_string(), key.to_owned()],
+                message,
+            };
+            let before = &self.0[..at];
+            let name = &database.name;
+            if before.iter().any(|other| other.name == *name) {
+                let message = format!("two [[database]] have the name '{name}'");
+                return Some(second("name", message));
             }
-            if let Some(other) = before().find(|other| other.path == database.path) {
-                return Err(error::config(format!(
-                    "the [[database]] '{}' and '{}' are one file: {}",
-                    other.name,
-                    database.name,
-                    database.path.display()
-                )));
-            }
-        }
-        Ok(())
+            let same = before.iter().find(|other| other.path == database.path)?;
+            let (other, path) = (&same.name, database.path.display());
+            let message = format!("the [[database]] '{other}' and '{name}' are one file: {path}");
+            Some(second("path", message))
+        })
     }
 
     /// One file that is written in two ways. Two backups of it do no harm, so that this stops none.

@@ -28,7 +28,7 @@ mod values;
 mod verify;
 
 pub use access_audit::{AccessAudit, WorkingHours};
-pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls};
+pub use alerts::{Alerts, Channel, ChannelKind, Ping, Route, StartTls, known_channels};
 pub use app::App;
 pub use audit::{Allowed, Audit, NpmLevel};
 pub use backup::{Backup, FileSource, Keep, Level};
@@ -53,7 +53,7 @@ pub use schedule::{Schedule, Zone, schedule_names};
 pub use state::State;
 pub use verify::Verify;
 
-use super::{Section, SectionEntry, section};
+use super::{Second, Section, SectionEntry, section};
 
 /// Every section there is, in the order of the file.
 pub const ALL: &[SectionEntry] = &[

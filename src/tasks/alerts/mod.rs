@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::alert::store::{self, Incident, Mute, News, Queue};
 use crate::alert::{self, Desk, Sent};
 use crate::config::Config;
-use crate::config::sections::{Alerts, ChannelKind, Zone};
+use crate::config::sections::{Alerts, ChannelKind, Zone, known_channels};
 use crate::context::Context;
 use crate::error::{Failure, missing, usage};
 use crate::journal;
@@ -143,9 +143,8 @@ impl task::Arguments for Arguments {
         };
         for name in named {
             if desk.channel(name).is_none() {
-                let known: Vec<_> = desk.channels().iter().map(|c| c.name.as_str()).collect();
                 return Err(usage(format!("there is no channel '{name}'"))
-                    .hint(format!("channels: {}", known.join(", ")))
+                    .hint(known_channels(desk.channels()))
                     .into());
             }
         }
@@ -401,18 +400,17 @@ impl Task {
                 target: channel.name.clone(),
                 reason: "a test".into(),
             };
-            let sent = report.act(step, |_| {
-                Ok(alert::try_channel(
-                    &self.desk,
-                    &channel.name,
-                    &context.host,
-                    news,
-                ))
-            })?;
-            let Some(sent) = sent.flatten() else { continue };
-            if matches!(sent, Sent::Delivered | Sent::Partly(_)) {
-                taken += 1;
-            }
+            let mut sent = None;
+            // Why it was not taken is a finding, and the next channel is tried.
+            let took = report.act(step, |_| {
+                sent = alert::try_channel(&self.desk, &channel.name, &context.host, news);
+                match &sent {
+                    Some(Sent::Delivered | Sent::Partly(_)) => Ok(()),
+                    _ => Err(anyhow::anyhow!("it was not taken")),
+                }
+            });
+            let Some(sent) = sent else { continue };
+            taken += u64::from(took.is_ok());
             for finding in alert::complaints(sent, &channel.name) {
                 report.find(finding.hint(format!(
                     "[[alerts.channel]] {}: is the address right, does its server run, is each file that it names there?",

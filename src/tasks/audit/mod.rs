@@ -243,15 +243,14 @@ fn summary(answers: &[Answer], report: &Reporter, accepted: u64) -> String {
     let looked = answers
         .iter()
         .filter(|answer| answer.outcome != Outcome::Nothing);
+    let mut text = format!("{} looked at", units::count(looked.count() as u64, "part"));
+    // What is worse is counted by the report.
     let found = report.snapshot().findings;
-    let found = found
-        .iter()
-        .filter(|finding| finding.severity > Severity::Info);
-    let mut text = format!(
-        "{} looked at, {}",
-        units::count(looked.count() as u64, "part"),
-        units::count(found.count() as u64, "finding")
-    );
+    let low = found.iter().filter(|one| one.severity == Severity::Low);
+    match low.count() as u64 {
+        0 => {}
+        low => text += &format!(", {}", units::count(low, "low finding")),
+    }
     if accepted > 0 {
         text += &format!(", {accepted} more accepted");
     }

@@ -15,7 +15,7 @@ use crate::report::{Finding, Reporter, Severity};
 use crate::sqlite;
 use crate::sys::files::{self, Walked};
 use crate::sys::machine;
-use crate::sys::process::shell_word;
+use crate::sys::process::shell_path;
 use crate::units;
 
 const READABLE: &str = "permissions.readable";
@@ -355,7 +355,7 @@ impl Judge<'_> {
             return;
         }
         let mode = meta.mode() & 0o7777;
-        let word = shell_word(&shown);
+        let word = shell_path(path);
         let secret = what != What::Other;
         if secret && mode & 0o004 != 0 && (meta.is_file() || what == What::Backup) {
             // A closed folder above it still keeps others out.

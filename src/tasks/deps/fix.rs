@@ -165,9 +165,8 @@ fn attempt(task: &Task, context: &Context, report: &Reporter, lock: &str) -> any
         files::require_trusted_directory(&task.reports)?;
         handover::write(permit, &task.reports, &manifest, &pair, &patch)
     })?;
-    report.document(Document::Text(text::clean_lines(&String::from_utf8_lossy(
-        &patch,
-    ))));
+    let shown = text::clean_lines(&String::from_utf8_lossy(&patch));
+    report.document(Document::Text(shown + "\n"));
     let fixed = units::count(gone.len() as u64, "advisory");
     let (left, target) = (left.len(), target.display());
     Ok(Tried::Handed(match context.dry_run {

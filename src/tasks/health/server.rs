@@ -33,9 +33,18 @@ pub fn http(scene: &Scene, context: &Context, report: &Reporter) -> anyhow::Resu
         Ok(answer) => answer,
         Err(error) => {
             report.measure("http_up", 0.0, "", []);
+            let why = format!("{error:#}");
+            let why = why
+                .strip_prefix(&format!("no answer from {url}: "))
+                .unwrap_or(&why);
             report.find(
-                Finding::new(DOWN, Severity::Critical, url, format!("{error:#}"))
-                    .hint(format!("systemctl status {}", scene.app.service)),
+                Finding::new(
+                    DOWN,
+                    Severity::Critical,
+                    url,
+                    format!("{url} does not answer: {why}"),
+                )
+                .hint(format!("systemctl status {}", scene.app.service)),
             );
             return Ok(Looked::At(format!("{url} does not answer")));
         }
