@@ -87,8 +87,13 @@ impl Pace {
     }
 
     /// True while the lock is left alone for longer than a moment: the time to look ahead.
-    pub fn rests(&self) -> bool {
-        self.free.saturating_duration_since(Instant::now()) > BREATH
+    pub fn rests(&mut self, connection: &Connection) -> bool {
+        let (free, now) = (self.free, Instant::now());
+        let left = match &mut self.rest {
+            Some(rest) => rest.left(connection, free, now),
+            None => free.checked_duration_since(now),
+        };
+        left.is_some_and(|left| left > BREATH)
     }
 
     /// One transaction: `work` on one item after another until all are done or the time is up. An error undoes the whole

@@ -77,7 +77,7 @@ pub fn apply(
         ahead.drain(..at);
         at = 0;
         let mut more = true;
-        while more && (ahead.is_empty() || (pace.rests() && ahead.len() < AHEAD)) {
+        while more && (ahead.is_empty() || (pace.rests(scene.writer) && ahead.len() < AHEAD)) {
             let piece = walk.piece(scene.reader, PIECE, |_| false).map_err(wrong)?;
             more = !piece.is_empty();
             match in_runs {
@@ -88,7 +88,7 @@ pub fn apply(
         if ahead.is_empty() {
             return Ok(());
         }
-        while at < ahead.len() && (at == 0 || !pace.rests()) {
+        while at < ahead.len() && (at == 0 || !pace.rests(scene.writer)) {
             if scene.must_give_way() {
                 done.gave_way = true;
                 return Ok(());

@@ -19,13 +19,16 @@ use crate::config::sections::Rule;
 use crate::context::Context;
 use crate::error::refused;
 use crate::report::{Finding, Permit, Reporter, Severity, Step};
-use crate::sqlite::{self, Pace, Row, Table};
+use crate::sqlite::{self, Pace, Row, Table, Walk};
 use crate::sys::files;
 use crate::sys::process::shell_word;
 use crate::units;
 
 const DOUBT: &str = "data-clean.doubt";
 
+/// What is written at a time, in a fraction of a rest; and what is in the file at most before its rows go.
+const ROWS: usize = 2500;
+const BYTES: usize = 512 << 10;
 const MOST_ROWS: usize = 20_000;
 const MOST_BYTES: usize = 4 << 20;
 
@@ -109,52 +112,39 @@ impl Moving<'_> {
             .select(scene.writer, &self.plan.table, &condition)
             .map_err(wrong)?;
         let mut walk = self.plan.selection.walk(&self.layout.columns);
-        let keys = self.plan.table.key.len();
+        let (mut ahead, mut at, mut more) = (Vec::new(), 0, true);
         loop {
-            let mut text = String::new();
-            let names = &self.layout.names;
-            let piece = walk
-                .piece(scene.reader, MOST_ROWS, |row| {
-                    text.push_str(&names.line(&row[keys..]));
-                    text.len() >= MOST_BYTES
-                })
-                .map_err(wrong)?;
-            if piece.is_empty() {
+            ahead.drain(..at);
+            at = 0;
+            while more && (ahead.is_empty() || (pace.rests(scene.writer) && has_room(&ahead))) {
+                more = self.write(&mut walk, &mut ahead)?;
+            }
+            if ahead.is_empty() {
                 return Ok(());
             }
-            if let Err(error) = self.writer.append(&text) {
-                if self.writer.cut().is_err() {
-                    return Err(error); // the next run settles it
-                }
-                self.unwritten = Some(error);
-                return Ok(());
-            }
-            let first = self.lines;
-            self.lines += piece.len() as u64;
-            let numbered: Vec<_> = (first..).zip(&piece).collect();
-            let mut rest = numbered.as_slice();
-            while !rest.is_empty() {
-                if scene.must_give_way() {
-                    done.gave_way = true;
-                    self.stayed.extend(rest.iter().map(|(line, _)| *line));
+            while at < ahead.len() && (at == 0 || !more || !pace.rests(scene.writer)) {
+                let rest = ahead.get(at..).unwrap_or_default();
+                done.gave_way = scene.must_give_way();
+                // Whatever came since is the next run's.
+                if done.gave_way || done.rows >= self.plan.chosen {
+                    self.stayed.extend(rest.iter().map(|line| line.number));
                     return Ok(());
                 }
                 let mut stayed = Vec::new();
                 let (layout, moves) = (&self.layout, RefCell::new(&mut self.moves));
-                let line_of = |item: Option<&(u64, &Row)>| item.map_or(0, |(line, _)| *line);
-                let announce = |some: &[(u64, &Row)]| {
-                    let (from, last) = (line_of(some.first()), line_of(some.last()));
+                let number = |line: Option<&Line>| line.map_or(0, |line| line.number);
+                let announce = |some: &[Line]| {
+                    let (from, last) = (number(some.first()), number(some.last()));
                     moves.borrow_mut().begin(from, last + 1)
                 };
                 let worked = pace.announced(scene.writer, rest, announce, |some| {
-                    for (line, row) in some {
-                        let row = &row[keys..];
+                    for Line { number, row, .. } in some {
                         let same = layout.is_same(&mut select, row).map_err(wrong)?;
                         let key = layout.key_of(row);
                         if same != Some(true)
                             || delete.execute(params_from_iter(key)).map_err(wrong)? != 1
                         {
-                            stayed.push(*line); // changed, gone, or held by a trigger
+                            stayed.push(*number); // changed, gone, or held by a trigger
                         }
                     }
                     moves.borrow_mut().stay(&stayed)
@@ -164,15 +154,58 @@ impl Moving<'_> {
                     ..Done::default()
                 });
                 self.stayed.extend(stayed);
-                rest = &rest[worked..];
+                at += worked;
                 scene.progress(done.rows, self.plan);
-            }
-            // Whatever came since is the next run's.
-            if done.rows >= self.plan.chosen {
-                return Ok(());
             }
         }
     }
+
+    /// Writes the next rows into the file. False where there are no more, or no more can be written.
+    fn write(&mut self, walk: &mut Walk<'_>, ahead: &mut Vec<Line>) -> anyhow::Result<bool> {
+        let (scene, names) = (self.scene, &self.layout.names);
+        let keys = self.plan.table.key.len();
+        let (mut text, mut ends) = (String::new(), Vec::new());
+        let piece = walk
+            .piece(scene.reader, ROWS, |row| {
+                text.push_str(&names.line(&row[keys..]));
+                ends.push(text.len());
+                text.len() >= BYTES
+            })
+            .map_err(|error| scene.explain(error))?;
+        if piece.is_empty() {
+            return Ok(false);
+        }
+        if let Err(error) = self.writer.append(&text) {
+            if self.writer.cut().is_err() {
+                return Err(error); // the next run settles it
+            }
+            self.unwritten = Some(error);
+            return Ok(false);
+        }
+        let mut begins = 0;
+        for (mut row, ends) in piece.into_iter().zip(ends) {
+            row.drain(..keys);
+            ahead.push(Line {
+                number: self.lines,
+                row,
+                bytes: ends - begins,
+            });
+            self.lines += 1;
+            begins = ends;
+        }
+        Ok(true)
+    }
+}
+
+/// A line of the file, whose row is still in the table.
+struct Line {
+    number: u64,
+    row: Row,
+    bytes: usize,
+}
+
+fn has_room(ahead: &[Line]) -> bool {
+    ahead.len() < MOST_ROWS && ahead.iter().map(|line| line.bytes).sum::<usize>() < MOST_BYTES
 }
 
 /// A table to compare unfinished files with.
