@@ -38,6 +38,17 @@ const DECIMAL: [(&str, u64); 4] = [
     ("KB", 1_000),
 ];
 
+impl Bytes {
+    /// As it is read again; what people are shown is rounded.
+    fn written(self) -> String {
+        let shown = compact(&self.to_string());
+        match shown.parse() {
+            Ok(read) if self == read => shown,
+            _ => format!("{}B", self.0),
+        }
+    }
+}
+
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match BINARY.iter().find(|(_, unit)| self.0 >= *unit) {
@@ -95,6 +106,16 @@ impl Length {
     /// Whole milliseconds.
     pub fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
+    }
+
+    /// As it is read again; what people are shown is rounded.
+    fn written(self) -> String {
+        let shown = compact(&self.to_string());
+        match (shown.parse(), self.0.as_millis()) {
+            (Ok(read), _) if self == read => shown,
+            (_, millis) if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
+            (_, millis) => format!("{millis}ms"),
+        }
     }
 }
 
@@ -160,6 +181,10 @@ impl CalendarSpan {
             text: format!("{years}y"),
             span: Span::new().years(years),
         }
+    }
+
+    fn written(&self) -> String {
+        compact(&self.text)
     }
 
     /// The moment this long before `now`.
@@ -237,7 +262,7 @@ macro_rules! as_text {
     ($type:ty, $name:literal, $example:literal) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&compact(&self.to_string()))
+                serializer.serialize_str(&self.written())
             }
         }
         impl<'de> Deserialize<'de> for $type {
@@ -313,6 +338,32 @@ pub fn count(number: u64, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        for (text, written) in [
+            ("123456789", "123456789B"),
+            ("1025MiB", "1074790400B"),
+            ("1.5GiB", "1.5GiB"),
+            ("512 MiB", "512MiB"),
+        ] {
+            let bytes: Bytes = text.parse().expect("reads");
+            assert_eq!(bytes.written(), written);
+            assert_eq!(written.parse(), Ok(bytes));
+        }
+        for (text, written) in [
+            ("1050ms", "1050ms"),
+            ("25h59m59s", "93599s"),
+            ("100d5h59m", "8661540s"),
+            ("26h", "26h"),
+            ("90m", "1h30m"),
+            ("100ms", "100ms"),
+        ] {
+            let length: Length = text.parse().expect("reads");
+            assert_eq!(length.written(), written);
+            assert_eq!(written.parse(), Ok(length));
+        }
+    }
 
     #[test]
     fn bytes_are_read_and_shown() {

@@ -1,9 +1,9 @@
 //! Formats: each a rendering of the same report, with the same exit code.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::Server;
+use crate::support::{Server, sql};
 
 #[test]
 fn quiet_is_silent_when_all_is_well_and_says_first_what_matters() {
@@ -222,17 +222,27 @@ fn what_this_version_lacks_is_no_typo_of_something_else() {
 /// In the morning somebody has to know which databases were backed up, whatever became of the others.
 #[test]
 fn a_run_that_failed_says_what_it_did() {
-    let server = Server::new().config("[[database]]\nname = \"circle\"\npath = \"data/circle.db\"");
-    symlink("circle.db", server.root().join("data/circle.db")).unwrap();
-    let ran = server.run("backup").expect(2);
-    assert_eq!(server.list("app_db").len(), 1);
-    let made = ran
-        .out
-        .lines()
-        .any(|line| line.contains("app_db_20") && !line.contains("FAILED"));
-    assert!(made && ran.out.contains("critical circle: "), "{ran:?}");
+    let server = Server::new().config(
+        "[[data_clean.rule]]\nname = \"old\"\ndatabase = \"app_db\"\ntable = \"notes\"\ncolumn = \"at\"\nolder_than = \"90d\"\naction = \"archive\"\ninto = \"file:archive\"",
+    );
+    let database = server.database();
+    sql(
+        &database,
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, at TEXT, said TEXT);
+         INSERT INTO notes VALUES (1, '2020-01-01 00:00:00', '007'), (2, datetime('now'), 'x'), (3, datetime('now'), 'y')",
+    );
+    server.run("data-clean --no-backup-check").expect(0);
+    sql(
+        &database,
+        "ALTER TABLE notes DROP COLUMN said; ALTER TABLE notes ADD COLUMN said NUMERIC",
+    );
+    let ran = server.run("data-clean restore-archive old").expect(2);
     assert!(
-        ran.err.starts_with("empire-maint backup: error: ") && !ran.out.contains("error: "),
+        ran.out.contains("FAILED restore-archive app_db: notes"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.err.starts_with("empire-maint data-clean: error: ") && !ran.out.contains("error: "),
         "{ran:?}"
     );
     // What never started has nothing to show: a pipe gets nothing of it.

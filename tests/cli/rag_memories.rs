@@ -438,6 +438,50 @@ fn what_the_schema_holds_on_to_stays() {
     );
 }
 
+/// What a trigger would make of a memory that comes back is not what went.
+#[test]
+fn a_trigger_that_takes_it_again_keeps_it_quarantined() {
+    for (trigger, told) in [
+        (
+            "AFTER INSERT ON chunks BEGIN DELETE FROM chunks WHERE id = new.id; END",
+            "removes rows of chunks",
+        ),
+        (
+            "AFTER INSERT ON chunks BEGIN DELETE FROM chunks WHERE id = 1; END",
+            "removes rows of chunks",
+        ),
+        (
+            "AFTER INSERT ON chunks BEGIN UPDATE chunks SET text = lower(text) WHERE id = new.id; END",
+            "changes rows of chunks",
+        ),
+        (
+            "AFTER INSERT ON embeddings BEGIN DELETE FROM embeddings WHERE id = new.id; END",
+            "removes rows of embeddings",
+        ),
+        (
+            "BEFORE INSERT ON chunks BEGIN SELECT raise(IGNORE); END",
+            "a trigger of chunks does not let it in",
+        ),
+    ] {
+        let server = server();
+        let before = rows(&rag(&server));
+        eval(&server, "--quarantine 71");
+        sql(&rag(&server), &format!("CREATE TRIGGER t {trigger}"));
+        let (code, report) = eval(&server, "--unquarantine 71");
+        assert_eq!(code, 1, "{trigger}: {report:#}");
+        let message = finding(&report, "rag-eval.quarantine-kept")["message"].to_string();
+        assert!(message.contains(told), "{message}");
+        for table in ["chunks_quarantine", "embeddings_quarantine"] {
+            let kept = format!("SELECT count(*) FROM {table}");
+            assert_eq!(number(&rag(&server), &kept), 1, "{trigger}");
+        }
+        sql(&rag(&server), "DROP TRIGGER t");
+        let (code, report) = eval(&server, "--unquarantine 71");
+        assert_eq!(code, 0, "{trigger}: {report:#}");
+        assert_eq!(rows(&rag(&server)), before, "{trigger}");
+    }
+}
+
 /// What the schema would let go along with an embedding, or let forget it, would not come back.
 #[test]
 fn what_points_to_an_embedding_is_not_lost() {

@@ -10,7 +10,7 @@ use super::plan::{Plan, Target};
 use super::scene::{Done, Scene};
 use super::statements::{Hand, Several, Taken, Terms};
 use crate::error::refused;
-use crate::sqlite::{self, Pace, Row, Table, TableKind, is_constraint_in, require_open};
+use crate::sqlite::{self, Act, Pace, Row, Table, TableKind, is_constraint_in, require_open};
 use crate::{text, units};
 
 /// Keys that are read at a time.
@@ -49,6 +49,9 @@ pub fn apply(
         condition: plan.selection.condition(),
         into,
     };
+    if let Some(archive) = archive {
+        sqlite::keep_rows(scene.writer, &archive.name, &[Act::Update]).map_err(wrong)?;
+    }
     let landed = match archive {
         Some(archive) => Landed::watch(scene.writer, &plan.table, archive).map_err(wrong)??,
         None => None,
@@ -284,7 +287,7 @@ impl Work<'_> {
 }
 
 /// `id = 7`, as far as its key can be shown.
-fn named(table: &Table, key: &Row) -> String {
+pub(super) fn named(table: &Table, key: &Row) -> String {
     let shown = |value: &Value| match value {
         Value::Integer(number) => number.to_string(),
         Value::Real(number) => number.to_string(),

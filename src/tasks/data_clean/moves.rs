@@ -26,6 +26,9 @@ pub struct Known {
     pub begun: u64,
     /// Lines whose rows did not move.
     pub stayed: BTreeSet<u64>,
+    /// Lines of the last transaction whose rows were in the table before it; none where that was not noted, which comes before the
+    /// commit.
+    pub before: Option<BTreeSet<u64>>,
 }
 
 impl Moves {
@@ -54,8 +57,12 @@ impl Moves {
         if lines.is_empty() {
             return Ok(());
         }
-        let lines: Vec<_> = lines.iter().map(u64::to_string).collect();
-        self.note(&format!("stay {}\n", lines.join(" ")))
+        self.note(&about("stay", lines))
+    }
+
+    /// The rows of these are in the table already: said before it is committed.
+    pub fn before(&mut self, lines: &[u64]) -> anyhow::Result<()> {
+        self.note(&about("before", lines))
     }
 
     /// The transaction that was begun last is undone, and what it said of its lines with it.
@@ -71,6 +78,14 @@ impl Moves {
     }
 }
 
+fn about(what: &str, lines: &[u64]) -> String {
+    let mut text = what.to_owned();
+    for line in lines {
+        text += &format!(" {line}");
+    }
+    text + "\n"
+}
+
 impl Known {
     /// All lines are dealt with, and these did not move.
     pub fn all(stayed: BTreeSet<u64>) -> Self {
@@ -78,6 +93,7 @@ impl Known {
             done: u64::MAX,
             begun: u64::MAX,
             stayed,
+            before: None,
         }
     }
 
@@ -104,12 +120,13 @@ impl Known {
             match (what, numbers.as_slice()) {
                 (Some("begin"), [from, to]) => {
                     known.stayed.extend(stay.drain(..));
-                    (known.done, known.begun) = (*from, *to);
+                    (known.done, known.begun, known.before) = (*from, *to, None);
                 }
+                (Some("before"), lines) => known.before = Some(lines.iter().copied().collect()),
                 (Some("stay"), lines) => stay.extend_from_slice(lines),
                 (Some("undo"), []) => {
                     stay.clear();
-                    known.begun = known.done;
+                    (known.begun, known.before) = (known.done, None);
                 }
                 _ => break,
             }
@@ -154,6 +171,14 @@ mod tests {
         moves.begin(64, 100).expect("notes");
         moves.stay(&[70]).expect("notes");
         assert_eq!(known(), found);
+        for (lines, before) in [(&[][..], [].into()), (&[80, 81], [80, 81].into())] {
+            moves.before(lines).expect("notes");
+            assert_eq!(known().before, Some(before));
+        }
+        moves.undo().expect("notes");
+        assert_eq!(known().before, None);
+        moves.begin(64, 100).expect("notes");
+        moves.stay(&[70]).expect("notes");
         let whole = std::fs::read_to_string(&path).expect("reads");
         for (end, (done, begun)) in [
             (whole.len() - 1, (64, 100)),

@@ -8,6 +8,7 @@ use rusqlite::params_from_iter;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::apply::named;
 use super::landed::Landed;
 use super::layout::Layout;
 use super::moves::{Known, Moves};
@@ -19,10 +20,10 @@ use super::{Detail, PATIENCE, columns, into_file};
 use crate::archive::{self, Store};
 use crate::config::sections::Rule;
 use crate::context::Context;
-use crate::error::{missing, refused};
+use crate::error::{Failure, Kind, missing, refused};
 use crate::report::{Finding, Permit, Reporter, Severity, Step, Unit};
 use crate::sqlite::{
-    self, Pace, Row, Selection, Table, is_constraint, is_constraint_in, quote, require_open,
+    self, Act, Pace, Row, Selection, Table, is_constraint, is_constraint_in, quote, require_open,
 };
 use crate::sys::files;
 use crate::sys::process::shell_path;
@@ -79,6 +80,8 @@ pub(super) fn run(
     let found = Table::find(&reader, &rule.table, &source.path, &context.stop)?;
     let table =
         found.ok_or_else(|| missing(format!("{} has no table {}", source.name, rule.table)))?;
+    sqlite::keep_rows(&writer, &table.name, &[Act::Delete, Act::Update])
+        .map_err(|error| scene.explain(error))?;
     let mut back = Back {
         scene: &scene,
         table: &table,
@@ -150,6 +153,35 @@ fn tell_of_no_rule(
     Ok(())
 }
 
+/// What became of an archived row.
+enum Came {
+    /// It is in the table again.
+    Back,
+    /// It was there already.
+    Before,
+    /// It stays archived, and why.
+    Not(String),
+}
+
+/// A value would be lost with the file, which holds it as it was.
+fn not_the_same(table: &Table, layout: &Layout, row: &Row) -> anyhow::Error {
+    let key = layout.key_of(row).into_iter().cloned().collect();
+    Failure::new(
+        Kind::Failed,
+        format!(
+            "{} of {} does not come back as it was archived: a column has another type by now, or a trigger changes the row; nothing \
+of this transaction is done, and the file stays",
+            named(table, &key),
+            table.name
+        ),
+    )
+    .hint(format!(
+        "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name = '{}'",
+        table.name.replace('\'', "''")
+    ))
+    .into()
+}
+
 struct Back<'a> {
     scene: &'a Scene<'a>,
     table: &'a Table,
@@ -164,14 +196,16 @@ impl Back<'_> {
         let mut restored = self.restored;
         restored.rows = self.done.rows;
         if restored.conflicts > 0 {
+            let why = self.done.first_conflict.as_deref();
             report.find(Finding::new(
                 CONFLICT,
                 Severity::Medium,
                 &rule.name,
                 format!(
-                    "{} stay archived: in {} another row is in their place, or they do not fit any more",
+                    "{} stay archived: in {} another row is in their place, or they do not fit any more (the first: {})",
                     units::count(restored.conflicts, "row"),
-                    restored.table
+                    restored.table,
+                    why.unwrap_or("in an earlier run")
                 ),
             ));
         }
@@ -267,9 +301,9 @@ impl Back<'_> {
                 self.turns(&piece, |key| {
                     match copy.execute(params_from_iter(key)) {
                         Ok(1) => {}
-                        Ok(_) => return Ok(false),
+                        Ok(_) => return Ok(Came::Not("it is gone, or a trigger does not want it".into())),
                         Err(error) if is_constraint(&error) => {
-                            return require_open(scene.writer).map(|()| false);
+                            return require_open(scene.writer).map(|()| Came::Not(error.to_string()));
                         }
                         Err(error) => return Err(wrong(error)),
                     }
@@ -283,7 +317,7 @@ impl Back<'_> {
                     if let (Some(landed), Some(number)) = (&mut *landed.borrow_mut(), number) {
                         landed.moved(number, key)?;
                     }
-                    Ok(true)
+                    Ok(Came::Back)
                 }, || landed.borrow_mut().as_mut().map_or(Ok(()), Landed::prove))?;
                 if self.done.gave_way {
                     return Ok(());
@@ -298,7 +332,7 @@ impl Back<'_> {
     fn turns(
         &mut self,
         rows: &[Row],
-        mut one: impl FnMut(&Row) -> anyhow::Result<bool>,
+        mut one: impl FnMut(&Row) -> anyhow::Result<Came>,
         prove: impl Fn() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut rest = rows;
@@ -308,10 +342,13 @@ impl Back<'_> {
                 self.done.gave_way = true;
                 break;
             }
-            let (mut tried, mut stay) = (0, 0);
+            let (mut tried, mut stay, mut why) = (0, 0, None);
             let work = |row: &Row| -> anyhow::Result<()> {
                 tried += 1;
-                stay += u64::from(!one(row)?);
+                if let Came::Not(reason) = one(row)? {
+                    stay += 1;
+                    why.get_or_insert(reason);
+                }
                 Ok(())
             };
             let some = rest.get(..most).unwrap_or(rest);
@@ -321,13 +358,13 @@ impl Back<'_> {
                     continue;
                 }
                 Err(error) if is_constraint_in(&error) => {
-                    stay = 1;
+                    (stay, why) = (1, Some(error.to_string()));
                     1
                 }
                 other => other?,
             };
             most = most.saturating_mul(2);
-            self.count(worked, stay);
+            self.count(worked, stay, why);
             rest = &rest[worked..];
         }
         Ok(())
@@ -338,7 +375,7 @@ impl Back<'_> {
         &mut self,
         lines: &[(u64, Row)],
         moves: &mut Moves,
-        mut one: impl FnMut(&Row) -> anyhow::Result<bool>,
+        mut one: impl FnMut(&Row) -> anyhow::Result<Came>,
     ) -> anyhow::Result<Vec<u64>> {
         let mut rest = lines;
         let mut most = lines.len();
@@ -348,7 +385,7 @@ impl Back<'_> {
                 self.done.gave_way = true;
                 break;
             }
-            let (mut tried, mut stay) = (0, Vec::new());
+            let (mut tried, mut stay, mut why) = (0, Vec::new(), None);
             let notes = RefCell::new(&mut *moves);
             let announce = |some: &[(u64, Row)]| match (some.first(), some.last()) {
                 (Some((first, _)), Some((last, _))) => notes.borrow_mut().begin(*first, last + 1),
@@ -356,12 +393,19 @@ impl Back<'_> {
             };
             let work = |some: &[(u64, Row)]| {
                 tried = some.len();
+                let mut before = Vec::new();
                 for (line, row) in some {
-                    if !one(row)? {
-                        stay.push(*line);
+                    match one(row)? {
+                        Came::Back => {}
+                        Came::Before => before.push(*line),
+                        Came::Not(reason) => {
+                            stay.push(*line);
+                            why.get_or_insert(reason);
+                        }
                     }
                 }
-                notes.borrow_mut().stay(&stay)
+                notes.borrow_mut().stay(&stay)?;
+                notes.borrow_mut().before(&before)
             };
             let some = rest.get(..most).unwrap_or(rest);
             let worked = match self.pace.announced(self.scene.writer, some, announce, work) {
@@ -372,20 +416,28 @@ impl Back<'_> {
                 }
                 Err(error) if is_constraint_in(&error) => {
                     stay = some.iter().take(1).map(|(line, _)| *line).collect();
+                    why = Some(error.to_string());
                     moves.stay(&stay)?;
                     1
                 }
-                other => other?,
+                Err(error) => {
+                    moves.undo()?;
+                    return Err(error);
+                }
+                Ok(worked) => worked,
             };
             most = most.saturating_mul(2);
-            self.count(worked, stay.len() as u64);
+            self.count(worked, stay.len() as u64, why);
             conflicts.extend(stay);
             rest = &rest[worked..];
         }
         Ok(conflicts)
     }
 
-    fn count(&mut self, worked: usize, stay: u64) {
+    fn count(&mut self, worked: usize, stay: u64, why: Option<String>) {
+        if self.done.first_conflict.is_none() {
+            self.done.first_conflict = why;
+        }
         self.done.rows += worked as u64 - stay;
         self.restored.conflicts += stay;
         self.scene.report.progress(
@@ -483,10 +535,17 @@ impl Back<'_> {
         self.restored.conflicts += known.stayed.len() as u64;
         let mut moves = Moves::create(permit, &pack.moves(), &known)?;
         let mut one = |row: &Row| match layout.is_same(&mut select, row).map_err(wrong)? {
-            Some(same) => Ok(same),
+            Some(true) => Ok(Came::Before),
+            Some(false) => Ok(Came::Not("another row is in its place".into())),
             None => match insert.execute(params_from_iter(row)) {
-                Ok(inserted) => Ok(inserted == 1),
-                Err(error) if is_constraint(&error) => require_open(scene.writer).map(|()| false),
+                // As it was written: a column may have another type by now.
+                Ok(_) if layout.is_same(&mut select, row).map_err(wrong)? == Some(true) => {
+                    Ok(Came::Back)
+                }
+                Ok(_) => Err(not_the_same(self.table, layout, row)),
+                Err(error) if is_constraint(&error) => {
+                    require_open(scene.writer).map(|()| Came::Not(error.to_string()))
+                }
                 Err(error) => Err(wrong(error)),
             },
         };
@@ -512,7 +571,7 @@ impl Back<'_> {
         pack.settle(permit, scene.reserve, |line| known.stayed.contains(&line))
     }
 
-    /// Whether the transaction that was cut short is undone: before it none of its rows was in the table.
+    /// Whether the transaction that was cut short is undone: its rows were not in the table before it, but for those that are noted.
     fn judge(&self, pack: &Pack, layout: &Layout, known: &mut Known) -> anyhow::Result<()> {
         let wrong = |error| self.scene.explain(error);
         let select = layout.select(self.scene.reader, self.table, "1");
@@ -521,7 +580,11 @@ impl Back<'_> {
         let mut at = 0;
         pack.read(|text| {
             for line in text.lines() {
-                if known.in_flight(at) && !known.stayed.contains(&at) && !committed {
+                let is_new = known
+                    .before
+                    .as_ref()
+                    .is_some_and(|lines| !lines.contains(&at));
+                if known.in_flight(at) && is_new && !known.stayed.contains(&at) && !committed {
                     let row = layout.names.values(line)?;
                     committed = layout.is_same(&mut select, &row).map_err(wrong)? == Some(true);
                 }

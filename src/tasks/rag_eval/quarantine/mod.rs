@@ -302,7 +302,9 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
                 "{} = (SELECT {name} FROM main.{kept} WHERE {which})",
                 quote(with.kept_as(&names.id))
             );
-            with.give(writer, &its, id)?;
+            if let Some(why) = with.give(writer, &its, id)? {
+                return Ok(Outcome::Stays(why));
+            }
         }
         let lacks = format!(
             "{which} AND {name} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM main.{} AS \"an embedding\" WHERE \"an embedding\".{} = {kept}.{name})",
@@ -342,7 +344,9 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
                     if let Outcome::Stays(why) = embedding_back(writer, id)? {
                         return Ok(Outcome::Stays(why));
                     }
-                    beside.give(writer, &which, id)?;
+                    if let Some(why) = beside.give(writer, &which, id)? {
+                        return Ok(Outcome::Stays(why));
+                    }
                 } else if let Some(column) = column {
                     let value = if column.not_null { "0" } else { "NULL" };
                     let (table, column) = (quote(&chunks.name), quote(&column.name));

@@ -7,7 +7,7 @@ use super::{AT, CHUNK, Chosen, FOR, NUMBER, Outcome, ROWID};
 use crate::config::sections::RagTables;
 use crate::error::{self, missing, refused};
 use crate::faiss::Index;
-use crate::sqlite::{self, Column, Reference, Table, quote};
+use crate::sqlite::{self, Act, Column, Reference, Table, quote};
 use crate::sys::files;
 use crate::tasks::rag_eval::Scene;
 
@@ -366,8 +366,14 @@ impl Beside {
         }
     }
 
-    /// Brings rows back. Says how many.
-    pub fn give(&self, writer: &Connection, which: &str, id: &str) -> rusqlite::Result<usize> {
+    /// Brings rows back, as they were. Triggers may remove or change what comes in: that fails as a constraint does.
+    pub fn give(
+        &self,
+        writer: &Connection,
+        which: &str,
+        id: &str,
+    ) -> rusqlite::Result<Option<String>> {
+        sqlite::keep_rows(writer, &self.table.name, &[Act::Delete, Act::Update])?;
         let (own, beside) = (quote(&self.table.name), quote(&self.name));
         let given = writer.execute(
             &format!(
@@ -377,10 +383,32 @@ impl Beside {
             ),
             [id],
         )?;
+        let same: Vec<_> = self
+            .columns
+            .iter()
+            .map(|name| {
+                let kept = quote(self.kept_as(name));
+                format!(
+                    "quote(\"came back\".{}) = quote({beside}.{kept})",
+                    quote(name)
+                )
+            })
+            .collect();
+        let lost: bool = writer.query_row(
+            &format!(
+                "SELECT EXISTS (SELECT 1 FROM main.{beside} WHERE {which} AND NOT EXISTS (
+                   SELECT 1 FROM main.{own} AS \"came back\" WHERE {}))",
+                same.join(" AND ")
+            ),
+            [id],
+            |row| row.get(0),
+        )?;
         let gone = writer.execute(&format!("DELETE FROM main.{beside} WHERE {which}"), [id])?;
-        match given == gone {
-            true => Ok(given),
-            false => Err(rusqlite::Error::StatementChangedRows(gone)),
-        }
+        Ok((lost || given != gone).then(|| {
+            format!(
+                "a trigger of {0} does not let it in, or changes it, or a column of {0} has another type by now",
+                self.table.name
+            )
+        }))
     }
 }
