@@ -11,8 +11,8 @@ pub struct Column {
     pub declared: String,
     /// It may not be NULL.
     pub not_null: bool,
-    /// It has a default value.
-    pub has_default: bool,
+    /// Its default value, as SQL.
+    pub default: Option<String>,
     /// Its place in the primary key, from 1; 0 outside.
     pub key: u32,
     /// Computed from others: it can be read and not written.
@@ -25,7 +25,7 @@ pub struct Column {
 pub fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     connection
         .prepare(
-            "SELECT name, type, \"notnull\", dflt_value IS NOT NULL, pk, hidden
+            "SELECT name, type, \"notnull\", dflt_value, pk, hidden
              FROM pragma_table_xinfo(?1, 'main') ORDER BY cid",
         )?
         .query_map([table], |row| {
@@ -34,7 +34,7 @@ pub fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Col
                 name: row.get(0)?,
                 declared: row.get(1)?,
                 not_null: row.get(2)?,
-                has_default: row.get(3)?,
+                default: row.get(3)?,
                 key: row.get(4)?,
                 generated: matches!(hidden, 2 | 3),
                 hidden: hidden == 1,
@@ -71,7 +71,7 @@ mod tests {
         let generated: Vec<_> = found.iter().map(|column| column.generated).collect();
         assert_eq!(generated, [false, false, true, true]);
         assert_eq!((found[0].key, found[1].key), (2, 1));
-        assert!(found[0].not_null && found[1].has_default && !found[1].not_null);
+        assert!(found[0].not_null && found[1].default.is_some() && !found[1].not_null);
         let virtual_one = columns(&connection, "f").expect("reads");
         assert!(virtual_one.iter().any(|column| column.hidden));
         assert!(columns(&connection, "none").expect("reads").is_empty());

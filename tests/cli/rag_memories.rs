@@ -356,6 +356,20 @@ fn a_column_that_the_application_heeds_marks_them() {
         ),
         1
     );
+    // What rows have that nobody marked.
+    for (default, back) in [("0", "0"), ("'no' NOT NULL", "0"), ("1", "NULL")] {
+        let server = server_with(
+            "quarantine_column = \"hidden\"",
+            &format!(
+                "ALTER TABLE chunks ADD COLUMN hidden DEFAULT {default}; UPDATE chunks SET hidden = 0"
+            ),
+        );
+        eval(&server, "--quarantine 71");
+        assert_eq!(eval(&server, "--unquarantine 71").0, 0);
+        let same =
+            format!("SELECT count(*) FROM chunks WHERE id = 71 AND quote(hidden) = quote({back})");
+        assert_eq!(number(&rag(&server), &same), 1, "{default}");
+    }
     let none = server_with("quarantine_column = \"hidden\"", "");
     let (code, report) = eval(&none, "--quarantine 71");
     assert_eq!(code, 2);

@@ -58,7 +58,7 @@ pub fn shared(table: &Table, archive: &Table) -> anyhow::Result<Vec<String>> {
     }
     let needed: Vec<_> = archive
         .written()
-        .filter(|there| there.not_null && !there.has_default && there.key == 0)
+        .filter(|there| there.not_null && there.default.is_none() && there.key == 0)
         .filter(|there| table.column(&there.name).is_none())
         .map(|there| there.name.as_str())
         .collect();

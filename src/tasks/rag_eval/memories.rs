@@ -67,6 +67,11 @@ pub struct Suspect {
     pub digest: blake3::Hash,
 }
 
+/// SQL that is true where a value of `[rag.eval] quarantine_column` says quarantined.
+pub(super) fn is_set(value: &str) -> String {
+    format!("coalesce({value} NOT IN (0, '', '0', 'false'), 0)")
+}
+
 /// Reads every text.
 pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Result<String> {
     let report = scene.report;
@@ -78,10 +83,7 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
     };
     let column = eval.quarantine_column.as_deref();
     let away = match column.and_then(|column| chunks.column(column)) {
-        Some(column) => format!(
-            "coalesce({0} NOT IN (0, '', '0', 'false'), 0)",
-            quote(&column.name)
-        ),
+        Some(column) => is_set(&quote(&column.name)),
         None => "0".to_owned(),
     };
     let scanner = Scanner::new(Rules::built_in()?)?;

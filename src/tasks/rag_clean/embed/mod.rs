@@ -384,7 +384,7 @@ fn require_writable(memory: &Memory, looked: &Looked) -> anyhow::Result<()> {
     let lacking: Vec<_> = table
         .columns
         .iter()
-        .filter(|one| one.not_null && !one.has_default && one.key == 0 && !one.generated)
+        .filter(|one| one.not_null && one.default.is_none() && one.key == 0 && !one.generated)
         .filter(|one| {
             !known
                 .iter()

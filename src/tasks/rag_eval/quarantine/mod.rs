@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use place::{Beside, Place};
 
-use super::memories::{Audit, Suspect};
+use super::memories::{Audit, Suspect, is_set};
 use super::{BUSY, PATIENCE, Scene};
 use crate::archive;
 use crate::error::{self, Kind, missing, refused};
@@ -261,12 +261,7 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
     let column = column.and_then(|column| chunks.column(column));
     let which = format!("CAST({} AS TEXT) = ?1", quote(beside.kept_as(key)));
     let own = format!("CAST({} AS TEXT) = ?1", quote(key));
-    let set = column.map(|column| {
-        format!(
-            "{own} AND coalesce({0} NOT IN (0, '', '0', 'false'), 0)",
-            quote(&column.name)
-        )
-    });
+    let set = column.map(|column| format!("{own} AND {}", is_set(&quote(&column.name))));
     let is_there = |table: &str, condition: &str, id: &str| -> anyhow::Result<bool> {
         let sql = format!(
             "SELECT EXISTS (SELECT 1 FROM main.{} WHERE {condition})",
@@ -348,12 +343,15 @@ fn back(scene: &Scene<'_>, ids: &[String]) -> anyhow::Result<String> {
                         return Ok(Outcome::Stays(why));
                     }
                 } else if let Some(column) = column {
-                    let value = if column.not_null { "0" } else { "NULL" };
+                    // What rows have that the application did not set, unless that says quarantined.
+                    let clear = if column.not_null { "0" } else { "NULL" };
+                    let default = column.default.as_deref().unwrap_or(clear);
                     let (table, column) = (quote(&chunks.name), quote(&column.name));
-                    writer.execute(
-                        &format!("UPDATE main.{table} SET {column} = {value} WHERE {own}"),
-                        [id],
-                    )?;
+                    let is_set = is_set(&format!("({default})"));
+                    let sql = format!(
+                        "UPDATE main.{table} SET {column} = CASE WHEN {is_set} THEN {clear} ELSE ({default}) END WHERE {own}"
+                    );
+                    writer.execute(&sql, [id])?;
                 }
                 Ok(Outcome::Done)
             })
