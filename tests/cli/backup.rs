@@ -626,3 +626,57 @@ fn the_hint_takes_a_database_along_and_loses_no_other() {
     let shown = server.run("config show").expect(0).out;
     assert!(shown.contains("expect_tables"), "{shown}");
 }
+
+/// What a list kept from the group is not given to it by the archive, which has no lists.
+#[test]
+fn an_access_control_list_gives_nobody_more_when_it_is_gone() {
+    let server = Server::new().config("[[backup.file]]\npath = \"certs\"");
+    let folder = server.root().join("certs");
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["key.pem", "plain.pem"] {
+        fs::write(folder.join(name), "secret").unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o640)).unwrap();
+    }
+    // Owner, one user, group, mask, others.
+    let mut list = vec![2, 0, 0, 0];
+    for (tag, may, who) in [
+        (1_u16, 6_u16, u32::MAX),
+        (2, 4, 1234),
+        (4, 0, u32::MAX),
+        (16, 4, u32::MAX),
+        (32, 0, u32::MAX),
+    ] {
+        list.extend_from_slice(&tag.to_le_bytes());
+        list.extend_from_slice(&may.to_le_bytes());
+        list.extend_from_slice(&who.to_le_bytes());
+    }
+    let key = folder.join("key.pem");
+    rustix::fs::setxattr(
+        &key,
+        "system.posix_acl_access",
+        &list,
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
+    assert_eq!(
+        fs::metadata(&key).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+    let (code, report) = server.json("backup");
+    assert_eq!(code, 0, "{report:#}");
+    let told = finding(&report, "backup.access-list");
+    assert_eq!(told["subject"], key.display().to_string());
+    assert!(
+        told["message"].as_str().unwrap().contains("1 path in all"),
+        "{told}"
+    );
+    let to = server.root().join("back");
+    server
+        .run(&format!("restore files --to {}", to.display()))
+        .expect(0);
+    let mode = |name: &str| {
+        let path = to.join(folder.strip_prefix("/").unwrap()).join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode("key.pem"), mode("plain.pem")), (0o600, 0o640));
+}

@@ -165,6 +165,33 @@ fn own_like_directory(file: &File, path: &Path) -> anyhow::Result<()> {
     own_like(file, &meta)
 }
 
+/// The mode of a file as it is without its access control list; none where it has no list. In the group's place `stat` shows the
+/// list's mask, what the most generous entry may do: given to a file without the list it would let the group do that.
+pub fn mode_without_list(path: &Path, mode: u32) -> Option<u32> {
+    /// The entry of the file's own group (`acl(5)`, `ACL_GROUP_OBJ`).
+    const OWN_GROUP: [u8; 2] = 4_u16.to_le_bytes();
+    let mut list = Vec::new();
+    let read = match rustix::fs::getxattr(path, "system.posix_acl_access", &mut [0_u8; 0]) {
+        // How long it is.
+        Ok(length) => {
+            list.resize(length, 0);
+            rustix::fs::getxattr(path, "system.posix_acl_access", list.as_mut_slice())
+        }
+        other => other,
+    };
+    if matches!(
+        read,
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP)
+    ) {
+        return None;
+    }
+    // Four bytes of version, then tag, permissions and number of each entry; what cannot be read lets the group do nothing.
+    let entries = list.get(4..).unwrap_or_default().chunks_exact(8);
+    let own = entries.filter(|entry| entry.starts_with(&OWN_GROUP));
+    let group = own.map(|entry| u32::from(entry[2])).next().unwrap_or(0);
+    Some(mode & 0o7707 | (mode & (group << 3) & 0o070))
+}
+
 /// Makes a file's bytes and metadata durable.
 pub fn sync(file: &File, path: &Path) -> anyhow::Result<()> {
     file.sync_all()

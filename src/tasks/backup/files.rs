@@ -15,10 +15,12 @@ use crate::archive::{self, Checks, Content, Source, Store};
 use crate::context::Context;
 use crate::report::{Finding, Reporter, Severity, Unit};
 use crate::sys::files;
+use crate::sys::process::shell_path;
 use crate::units;
 
 const MISSING: &str = "backup.file-missing";
 const CHANGED: &str = "backup.file-changed";
+const LIST: &str = "backup.access-list";
 const OUTSIDE: &str = "backup.link-outside";
 const UNREADABLE: &str = "cannot be read by this user";
 const SKIPPED: &str = "backup.file-skipped";
@@ -95,12 +97,24 @@ impl Selection {
         let absent = &mut |path: &Path, why: &str| missing(report, path, why);
         let (on_the_way, starts) = self.starts(&mut |_, _| {});
         let (mut outside, mut first) = (0, None);
+        let (mut lists, mut first_list) = (0, None);
         let visit = &mut |path: &Path, meta: &std::fs::Metadata| {
             context.stop.check()?;
             let inside = path.strip_prefix("/").unwrap_or(path);
+            let mode = match meta.is_symlink() {
+                true => None,
+                false => files::mode_without_list(path, meta.mode()),
+            };
+            if mode.is_some() {
+                lists += 1;
+                first_list.get_or_insert_with(|| path.to_owned());
+            }
             let mut header = tar::Header::new_gnu();
             header.set_metadata(meta);
             header.set_size(0);
+            if let Some(mode) = mode {
+                header.set_mode(mode);
+            }
             if meta.is_dir() {
                 tar.append_data(&mut header, inside, io::empty())
                     .with_context(|| format!("cannot add {}", path.display()))
@@ -118,7 +132,7 @@ impl Selection {
                 tar.append_link(&mut header, inside, target)
                     .with_context(|| format!("cannot add {}", path.display()))
             } else if meta.is_file() {
-                append_file(&mut tar, path, inside, store, report)
+                append_file(&mut tar, (path, inside, mode), store, report)
             } else {
                 report.find(Finding::new(
                     SKIPPED,
@@ -132,8 +146,25 @@ impl Selection {
         let skipped = self.each(store, &context.state, visit, absent)?;
         tar.finish()?;
         // Said at the end: an error midway has not looked at the rest.
-        for id in [MISSING, CHANGED, SKIPPED, OUTSIDE, DATABASE] {
+        for id in [MISSING, CHANGED, SKIPPED, OUTSIDE, DATABASE, LIST] {
             report.examined_all(id);
+        }
+        if let Some(path) = first_list {
+            report.find(
+                Finding::new(
+                    LIST,
+                    Severity::Low,
+                    path.display().to_string(),
+                    format!(
+                        "has an access control list, which the archive does not take along; {} in all with one",
+                        units::count(lists, "path")
+                    ),
+                )
+                .hint(format!(
+                    "keep the lists in a file that is backed up: getfacl -R {}",
+                    shell_path(files::parent(&path))
+                )),
+            );
         }
         if let Some((link, target)) = first {
             report.find(
@@ -203,8 +234,7 @@ fn missing(report: &Reporter, path: &Path, why: &str) {
 
 fn append_file(
     tar: &mut tar::Builder<&mut dyn Write>,
-    path: &Path,
-    inside: &Path,
+    (path, inside, mode): (&Path, &Path, Option<u32>),
     store: &Store,
     report: &Reporter,
 ) -> anyhow::Result<()> {
@@ -250,6 +280,9 @@ fn append_file(
     let mut header = tar::Header::new_gnu();
     header.set_metadata(&meta);
     header.set_size(meta.len());
+    if let Some(mode) = mode {
+        header.set_mode(mode);
+    }
     let mut exact = Exact {
         inner: io::Cursor::new(&start[..length]).chain(file),
         left: meta.len(),
