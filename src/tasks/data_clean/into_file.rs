@@ -116,7 +116,11 @@ impl Moving<'_> {
         loop {
             ahead.drain(..at);
             at = 0;
-            while more && (ahead.is_empty() || (pace.rests(scene.writer) && has_room(&ahead))) {
+            // Whatever came since is the next run's.
+            while more
+                && done.rows + (ahead.len() as u64) < self.plan.chosen
+                && (ahead.is_empty() || (pace.rests(scene.writer) && has_room(&ahead)))
+            {
                 more = self.write(&mut walk, &mut ahead)?;
             }
             if ahead.is_empty() {
@@ -125,7 +129,6 @@ impl Moving<'_> {
             while at < ahead.len() && (at == 0 || !more || !pace.rests(scene.writer)) {
                 let rest = ahead.get(at..).unwrap_or_default();
                 done.gave_way = scene.must_give_way();
-                // Whatever came since is the next run's.
                 if done.gave_way || done.rows >= self.plan.chosen {
                     self.stayed.extend(rest.iter().map(|line| line.number));
                     return Ok(());

@@ -420,11 +420,7 @@ impl Back<'_> {
                     moves.stay(&stay)?;
                     1
                 }
-                Err(error) => {
-                    moves.undo()?;
-                    return Err(error);
-                }
-                Ok(worked) => worked,
+                other => other?,
             };
             most = most.saturating_mul(2);
             self.count(worked, stay.len() as u64, why);
