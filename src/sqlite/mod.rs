@@ -6,6 +6,7 @@ mod btree;
 mod cascade;
 mod columns;
 mod facts;
+mod fold;
 mod gone;
 mod identifier;
 mod index_values;

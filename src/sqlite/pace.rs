@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{explain, is_constraint};
+use super::fold::Fold;
+use super::{explain, is_constraint, is_wal, open_writer};
 use crate::sys::Stop;
 
 /// No write transaction is meant to last longer.
@@ -57,6 +58,7 @@ pub struct Pace {
     last: Duration,
     /// So many items of one that is announced.
     share: usize,
+    fold: Option<Fold>,
 }
 
 impl Pace {
@@ -73,6 +75,7 @@ impl Pace {
             rest: None,
             last: Duration::ZERO,
             share: FIRST_SHARE,
+            fold: None,
         }
     }
 
@@ -152,22 +155,31 @@ impl Pace {
         Ok(self.budget)
     }
 
-    /// The lock was held so long, with the commit. Where a rest begins, what was written into the log is folded in: its syncs hold up the
-    /// others' commits, so it is a part at a time, and while their first one would sync the log anyway.
+    /// The lock was held so long, with the commit: what was written into the log may be folded in.
     pub fn ended(&mut self, connection: &Connection, held: Duration) -> anyhow::Result<()> {
-        if !self.took(held) {
-            return Ok(());
+        if self.took(held) {
+            self.rest = Some(Rest {
+                began: Instant::now(),
+                version: version(connection),
+                committed: None,
+            });
         }
-        self.rest = Some(Rest {
-            began: Instant::now(),
-            version: version(connection),
-            committed: None,
-        });
-        // SQLite would do that at the end of a commit, when the write lock is gone already (`sqlite3_wal_hook`), and its time would
-        // count as the lock's. Busy or not, the next one goes on with it.
-        connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-            .map_err(|error| explain(error, &self.path, &self.stop))
+        let wrong = |error| explain(error, &self.path, &self.stop);
+        if self.fold.is_none() {
+            let mode: String = connection
+                .query_row("PRAGMA main.journal_mode", [], |row| row.get(0))
+                .map_err(wrong)?;
+            if !is_wal(&mode) {
+                return Ok(());
+            }
+            // It never waits for a lock.
+            let own = open_writer(&self.path, &self.stop, Duration::ZERO, false)?;
+            self.fold = Some(Fold::begin(own));
+        }
+        match &mut self.fold {
+            Some(fold) => fold.ask().map_err(wrong),
+            None => Ok(()),
+        }
     }
 
     /// One transaction over so many items as should fit into its time: `announce` hears which, while nothing is locked yet, then

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
@@ -389,6 +389,38 @@ fn a_path_that_is_a_link_brings_what_is_behind_it() {
         fs::read_to_string(there.join("live/site.pem")).unwrap(),
         "another"
     );
+}
+
+#[test]
+fn times_come_back_with_files_and_folders() {
+    let server = Server::new().config("[[backup.file]]\npath = \"certs\"");
+    let folder = server.root().join("certs");
+    fs::create_dir_all(folder.join("live/empty")).unwrap();
+    for name in ["one.pem", "live/ancient.pem"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    let then = UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+    let set = |name: &str, time: SystemTime| {
+        let path = folder.join(name);
+        fs::File::open(path).unwrap().set_modified(time).unwrap();
+    };
+    set("one.pem", then);
+    // The archive cannot say so; what matters is that it is not from the future.
+    set("live/ancient.pem", UNIX_EPOCH - Duration::from_secs(86_400));
+    for name in ["live/empty", "live", ""] {
+        set(name, then);
+    }
+    server.run("backup").expect(0);
+    let to = server.path().join("back");
+    server
+        .run(&format!("restore files --to {}", to.display()))
+        .expect(0);
+    let back = to.join(folder.strip_prefix("/").unwrap());
+    let time = |name: &str| fs::metadata(back.join(name)).unwrap().modified().unwrap();
+    for name in ["one.pem", "live/empty", "live", ""] {
+        assert_eq!(time(name), then, "{name}");
+    }
+    assert!(time("live/ancient.pem") < UNIX_EPOCH + Duration::from_secs(2));
 }
 
 /// A disk that is not mounted: the folder is there, and empty.

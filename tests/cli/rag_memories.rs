@@ -357,7 +357,7 @@ fn a_column_that_the_application_heeds_marks_them() {
         1
     );
     // What rows have that nobody marked.
-    for (default, back) in [("0", "0"), ("'no' NOT NULL", "0"), ("1", "NULL")] {
+    for (default, back) in [("0", "0"), ("'no' NOT NULL", "'no'"), ("1", "NULL")] {
         let server = server_with(
             "quarantine_column = \"hidden\"",
             &format!(
@@ -369,6 +369,30 @@ fn a_column_that_the_application_heeds_marks_them() {
         let same =
             format!("SELECT count(*) FROM chunks WHERE id = 71 AND quote(hidden) = quote({back})");
         assert_eq!(number(&rag(&server), &same), 1, "{default}");
+    }
+    // Where a word says nothing, the memory is looked at.
+    let words = server_with(
+        "quarantine_column = \"hidden\"",
+        "ALTER TABLE chunks ADD COLUMN hidden TEXT DEFAULT 'no'; UPDATE chunks SET hidden = 'Yes' WHERE id = 72;
+         UPDATE chunks SET hidden = 'who knows' WHERE id = 74",
+    );
+    let (_, report) = eval(&words, "--only memories");
+    assert_eq!(report["data"]["memories"]["quarantined"], 1);
+    assert!(
+        report["summary"]
+            .as_str()
+            .unwrap()
+            .contains("1 quarantined already"),
+        "{}",
+        report["summary"]
+    );
+    for (one, found) in [
+        ("71 (inject.override)", 1),
+        ("72 (link.exfiltration)", 0),
+        ("74 (inject.override)", 1),
+    ] {
+        let of_it = finding_ids(&report, &format!("chunks {one}"));
+        assert_eq!(of_it.len(), found, "{one}");
     }
     let none = server_with("quarantine_column = \"hidden\"", "");
     let (code, report) = eval(&none, "--quarantine 71");

@@ -6,9 +6,11 @@ mod look;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::moment::{JULIAN_EPOCH, moment};
@@ -110,6 +112,9 @@ impl Unit {
 
 /// The earliest year in text. Before it are the zeros of other systems: `0001-01-01`, `1970-01-01`.
 const FIRST_YEAR: u32 = 1971;
+/// What connections call the order that they are taught.
+const OLDER: &str = "older_than_the_cut_off";
+
 /// Julian days of 1990 and 2200.
 const JULIAN: std::ops::Range<f64> = 2_447_892.5..2_524_593.5;
 /// No zone is further from UTC than 14 hours.
@@ -136,6 +141,30 @@ impl TimeFormat {
             sql.push_str(&format!(" AND unixepoch({column}) < {seconds}"));
         }
         sql
+    }
+
+    /// The same without a call of a function, for a connection that was taught it: a call may fail, and SQLite keeps a journal of its
+    /// own for each statement of several rows in which something may, a quarter of the time that they take.
+    pub fn plainly_older_than(&self, column: &str, cutoff: Timestamp) -> String {
+        let range = self.range_before(column, cutoff);
+        match self {
+            Self::Iso { .. } | Self::Epoch { text: true, .. } => {
+                format!("{range} AND {column} COLLATE {OLDER} = ''")
+            }
+            Self::Epoch { text: false, .. } | Self::Julian => range,
+        }
+    }
+
+    /// Teaches a connection what [`Self::plainly_older_than`] says: to compare is no call. By this order, text of this form from before
+    /// `cutoff` is like the empty one.
+    pub fn teach(self, connection: &Connection, cutoff: Timestamp) -> rusqlite::Result<()> {
+        connection.create_collation(OLDER, move |one, other| {
+            let text = if one.is_empty() { other } else { one };
+            match self.read(ValueRef::Text(text.as_bytes())) {
+                Some(moment) if moment < cutoff => Ordering::Equal,
+                _ => one.cmp(other),
+            }
+        })
     }
 
     /// The range alone: true for every value for which [`Self::older_than`] is, and for others between.

@@ -191,7 +191,10 @@ fn each_form_is_told_and_chosen_exactly() {
         assert_eq!((times.rows, times.nulls, times.older), (5, 1, 2), "{name}");
         let older = format.older_than("\"c\"", cutoff());
         let since = format.since("\"c\"", cutoff());
+        let plainly = format.plainly_older_than("\"c\"", cutoff());
+        format.teach(&connection, cutoff()).expect("teaches");
         assert_eq!(count(&connection, &older), 2, "{name}: {older}");
+        assert_eq!(count(&connection, &plainly), 2, "{name}: {plainly}");
         assert_eq!(count(&connection, &since), 2, "{name}: {since}");
         // What is written later, in any other form, is never taken for old.
         connection
@@ -200,7 +203,7 @@ fn each_form_is_told_and_chosen_exactly() {
                  INSERT INTO more VALUES (''), ('-'), ('soon'), (0), (1), (-1), (NULL), (x'00'), ('0001-01-01 00:00:00'), ('1970-01-01'), (1e300)",
             )
             .expect("fills");
-        let all = format!("SELECT count(*) FROM more WHERE ({older}) OR ({since})");
+        let all = format!("SELECT count(*) FROM more WHERE ({older}) OR ({plainly}) OR ({since})");
         let taken: i64 = connection
             .query_row(&all, [], |row| row.get(0))
             .expect("counts");
@@ -232,16 +235,21 @@ fn one_form_never_takes_another_for_old() {
             .expect("one form")
             .format
             .expect("a value");
-        let condition = format.older_than("c", cutoff());
-        let ids: Vec<i64> = connection
-            .prepare(&format!("SELECT id FROM t WHERE {condition}"))
-            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
-            .expect("selects");
-        assert_eq!(
-            ids,
-            [i64::try_from(at).expect("small") + 1],
-            "{format}: {condition}"
-        );
+        format.teach(&connection, cutoff()).expect("teaches");
+        for condition in [
+            format.older_than("c", cutoff()),
+            format.plainly_older_than("c", cutoff()),
+        ] {
+            let ids: Vec<i64> = connection
+                .prepare(&format!("SELECT id FROM t WHERE {condition}"))
+                .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+                .expect("selects");
+            assert_eq!(
+                ids,
+                [i64::try_from(at).expect("small") + 1],
+                "{format}: {condition}"
+            );
+        }
     }
 }
 

@@ -109,12 +109,8 @@ impl Selection {
                 lists += 1;
                 first_list.get_or_insert_with(|| path.to_owned());
             }
-            let mut header = tar::Header::new_gnu();
-            header.set_metadata(meta);
+            let mut header = header(meta, mode);
             header.set_size(0);
-            if let Some(mode) = mode {
-                header.set_mode(mode);
-            }
             if meta.is_dir() {
                 tar.append_data(&mut header, inside, io::empty())
                     .with_context(|| format!("cannot add {}", path.display()))
@@ -232,6 +228,18 @@ fn missing(report: &Reporter, path: &Path, why: &str) {
     );
 }
 
+/// What the archive says of an entry, with another mode where one is given.
+fn header(meta: &std::fs::Metadata, mode: Option<u32>) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(meta);
+    // Its time has no sign: what is from before 1970 would come from the far future.
+    header.set_mtime(meta.mtime().max(0).cast_unsigned());
+    if let Some(mode) = mode {
+        header.set_mode(mode);
+    }
+    header
+}
+
 fn append_file(
     tar: &mut tar::Builder<&mut dyn Write>,
     (path, inside, mode): (&Path, &Path, Option<u32>),
@@ -277,12 +285,8 @@ fn append_file(
         );
         return Ok(());
     }
-    let mut header = tar::Header::new_gnu();
-    header.set_metadata(&meta);
+    let mut header = header(&meta, mode);
     header.set_size(meta.len());
-    if let Some(mode) = mode {
-        header.set_mode(mode);
-    }
     let mut exact = Exact {
         inner: io::Cursor::new(&start[..length]).chain(file),
         left: meta.len(),

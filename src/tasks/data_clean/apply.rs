@@ -46,9 +46,10 @@ pub fn apply(
     let terms = Terms {
         connection: scene.writer,
         table: &plan.table,
-        condition: plan.selection.condition(),
+        condition: plan.still.clone(),
         into,
     };
+    plan.teach(scene.writer).map_err(wrong)?;
     if let Some(archive) = archive {
         sqlite::keep_rows(scene.writer, &archive.name, &[Act::Update]).map_err(wrong)?;
     }
@@ -59,7 +60,7 @@ pub fn apply(
     // Where a trigger acts each row is for itself: it is followed, or what goes first may change what comes next.
     let alone = landed.is_some() || trigger_acts(scene.writer, &plan.table).map_err(wrong)?;
     let several = match plan.table.key.as_slice() {
-        [key] if !alone => Some(Several::prepare(&terms, key).map_err(wrong)?),
+        [key] if !alone => Several::prepare(&terms, key).map_err(wrong)?,
         _ => None,
     };
     // Only a rowid is always a whole number: in any other key 2.5 may stand between 2 and 3.
@@ -195,14 +196,18 @@ impl Work<'_> {
     /// Where a constraint stops many rows, they are tried one by one.
     fn count(
         &mut self,
-        taken: anyhow::Result<Taken>,
+        taken: rusqlite::Result<Taken>,
         keys: impl IntoIterator<Item = i64>,
         done: &mut Done,
     ) -> anyhow::Result<()> {
-        let counted = taken.and_then(|Taken { meant, removed }| match self.archive {
-            Some(_) => self.require_removed(meant, removed).map(|()| meant),
-            None => Ok(removed?),
-        });
+        let counted = match taken {
+            Ok(Taken {
+                copied: Some(copied),
+                removed,
+            }) => self.require_removed(copied, removed).map(|()| copied),
+            Ok(Taken { removed, .. }) => removed.map_err(anyhow::Error::from),
+            Err(error) => Err(error.into()),
+        };
         match counted {
             Ok(rows) => done.rows += rows as u64,
             Err(error) if is_constraint_in(&error) => {

@@ -28,6 +28,8 @@ pub struct Plan {
     pub table: Table,
     /// Those that would go.
     pub selection: Selection,
+    /// True for a row of the selection, on a connection that was taught it.
+    pub still: String,
     /// What foreign keys make of that.
     cascade: Cascade,
     /// What the column says.
@@ -105,10 +107,14 @@ impl Plan {
         // What is archived takes nothing along: a child that went with it would be lost.
         let takes = rule.action == CleanAction::Delete;
         let cascade = Cascade::of(connection, &table, takes, gone, path, stop)?;
-        let selection = {
+        let (selection, still) = {
             let column = quote(&rule.column);
             let old = times.format.map(|format| Old {
                 condition: format.older_than(&column, cutoff),
+                range: format.range_before(&column, cutoff),
+            });
+            let plainly = times.format.map(|format| Old {
+                condition: format.plainly_older_than(&column, cutoff),
                 range: format.range_before(&column, cutoff),
             });
             let nulls = rule.nulls == Nulls::Old;
@@ -117,20 +123,19 @@ impl Plan {
                 .map_err(wrong)?;
             let kept = cascade.keeps.iter().map(|one| format!("NOT {one}"));
             let free: Vec<_> = wanted.iter().cloned().chain(kept).collect();
-            let of = |others: &[String]| {
-                let old = old.clone();
-                Selection::new(&table, &rule.column, old, nulls, others, indexed)
+            let of = |old: &Option<Old>, others: &[String]| {
+                Selection::new(&table, &rule.column, old.clone(), nulls, others, indexed)
             };
-            let selection = of(&free);
+            let selection = of(&old, &free);
             cascade
                 .require_counted(
                     connection,
                     &table,
                     &selection.condition(),
-                    &of(&wanted).condition(),
+                    &of(&old, &wanted).condition(),
                 )
                 .map_err(wrong)??;
-            selection
+            (selection, of(&plainly, &free).condition())
         };
         let nulls = if rule.nulls == Nulls::Old {
             times.nulls
@@ -161,6 +166,7 @@ impl Plan {
             cutoff,
             table,
             selection,
+            still,
             cascade,
             times,
             total,
@@ -169,6 +175,14 @@ impl Plan {
             along,
             target,
         }))
+    }
+
+    /// Teaches a connection what `still` says.
+    pub fn teach(&self, connection: &Connection) -> rusqlite::Result<()> {
+        match self.times.format {
+            Some(format) => format.teach(connection, self.cutoff),
+            None => Ok(()),
+        }
     }
 
     /// Takes the rows of the plan, and what goes along with them, for gone.

@@ -45,21 +45,10 @@ pub struct Hand<'a> {
     pub delete: Statement<'a>,
 }
 
-/// Takes many rows in one statement. A condition that calls a function can fail, and SQLite notes every page that such a statement is
-/// about to change in a journal of its own, to undo just that statement: a quarter of the time that the lock is held. One that removes a
-/// single row needs none, and neither does one without a condition: the transaction is ours, so what was counted in it is still so.
-struct Many<'a> {
-    hand: Hand<'a>,
-    /// How many of them still are what was meant.
-    meant: Statement<'a>,
-    /// All of them, whatever they are.
-    delete: Statement<'a>,
-}
-
 /// Rows whose keys are whole numbers.
 pub struct Several<'a> {
-    runs: Many<'a>,
-    lists: Many<'a>,
+    runs: Hand<'a>,
+    lists: Hand<'a>,
     /// Keys without neighbours, for the next list.
     waiting: Vec<i64>,
     /// So many in a list.
@@ -68,8 +57,8 @@ pub struct Several<'a> {
 
 /// What became of many rows.
 pub struct Taken {
-    /// So many still were what was meant, and were copied where there is another table.
-    pub meant: usize,
+    /// So many were copied, where there is another table.
+    pub copied: Option<usize>,
     /// So many are gone.
     pub removed: rusqlite::Result<usize>,
 }
@@ -87,55 +76,39 @@ impl<'a> Hand<'a> {
             delete: table.delete_those(terms.connection, which, condition)?,
         })
     }
-}
 
-impl<'a> Many<'a> {
-    fn prepare(terms: &Terms<'a>, which: &str) -> rusqlite::Result<Self> {
-        let (table, condition) = (quote(&terms.table.name), &terms.condition);
-        let prepare = |sql: String| terms.connection.prepare(&sql);
-        Ok(Self {
-            hand: Hand::prepare(terms, which)?,
-            meant: prepare(format!(
-                "SELECT count(*) FROM main.{table} WHERE {which} AND ({condition}) IS TRUE"
-            ))?,
-            delete: prepare(format!("DELETE FROM main.{table} WHERE {which}"))?,
-        })
-    }
-
-    /// `which` are so many rows, where all of them are still there.
-    fn take(&mut self, which: &[i64], rows: usize) -> anyhow::Result<Taken> {
+    /// Those that still are what was meant.
+    fn take(&mut self, which: &[i64]) -> rusqlite::Result<Taken> {
         let which = || params_from_iter(which);
-        let meant = match &mut self.hand.copy {
-            Some(copy) => copy.execute(which())?,
-            None => usize::try_from(self.meant.query_row(which(), |row| row.get::<_, i64>(0))?)?,
-        };
-        let removed = match meant {
-            0 => Ok(0),
-            all if all == rows => self.delete.execute(which()),
-            _ => self.hand.delete.execute(which()),
-        };
-        Ok(Taken { meant, removed })
+        let copy = self.copy.as_mut();
+        Ok(Taken {
+            copied: copy.map(|copy| copy.execute(which())).transpose()?,
+            removed: self.delete.execute(which()),
+        })
     }
 }
 
 impl<'a> Several<'a> {
-    /// Of a table with this key.
-    pub fn prepare(terms: &Terms<'a>, key: &str) -> rusqlite::Result<Self> {
+    /// Of a table with this key. None where the condition calls a function: a call may fail, and SQLite notes every page that a statement
+    /// of several rows is about to change in a journal of its own, to undo just that statement. One by one they are faster.
+    pub fn prepare(terms: &Terms<'a>, key: &str) -> rusqlite::Result<Option<Self>> {
+        if calls_functions(terms)? {
+            return Ok(None);
+        }
         let key = quote(key);
         let numbers: Vec<_> = (1..=LIST).map(|number| format!("?{number}")).collect();
         let list = format!("{key} IN ({})", numbers.join(", "));
-        Ok(Self {
-            runs: Many::prepare(terms, &format!("{key} BETWEEN ?1 AND ?2"))?,
-            lists: Many::prepare(terms, &list)?,
+        Ok(Some(Self {
+            runs: Hand::prepare(terms, &format!("{key} BETWEEN ?1 AND ?2"))?,
+            lists: Hand::prepare(terms, &list)?,
             waiting: Vec::with_capacity(LIST),
             share: 1,
-        })
+        }))
     }
 
     /// The rows from the first to the last of keys that follow each other.
-    pub fn run(&mut self, first: i64, last: i64) -> anyhow::Result<Taken> {
-        let rows = usize::try_from(last - first + 1)?;
-        self.runs.take(&[first, last], rows)
+    pub fn run(&mut self, first: i64, last: i64) -> rusqlite::Result<Taken> {
+        self.runs.take(&[first, last])
     }
 
     /// This one is for the next list; says whether it is complete.
@@ -150,13 +123,13 @@ impl<'a> Several<'a> {
     }
 
     /// The rows with these keys.
-    pub fn list(&mut self, keys: &[i64]) -> anyhow::Result<Taken> {
+    pub fn list(&mut self, keys: &[i64]) -> rusqlite::Result<Taken> {
         let began = Instant::now();
         // A key that is there twice counts once.
         let last = keys.last().copied().unwrap_or_default();
         let mut which = keys.to_vec();
         which.resize(LIST, last);
-        let taken = self.lists.take(&which, keys.len())?;
+        let taken = self.lists.take(&which)?;
         self.share = match began.elapsed() > LIST_TIME {
             true => self.share / 2,
             false => self.share * 2,
@@ -164,6 +137,20 @@ impl<'a> Several<'a> {
         .clamp(1, LIST);
         Ok(taken)
     }
+}
+
+/// True where the condition does, in whatever words.
+fn calls_functions(terms: &Terms<'_>) -> rusqlite::Result<bool> {
+    let (table, condition) = (quote(&terms.table.name), &terms.condition);
+    let sql = format!("EXPLAIN SELECT 1 FROM main.{table} WHERE ({condition}) IS TRUE");
+    let mut program = terms.connection.prepare(&sql)?;
+    let mut steps = program.query([])?;
+    while let Some(step) = steps.next()? {
+        if step.get_ref("opcode")?.as_str()?.contains("Func") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -196,13 +183,18 @@ mod tests {
             let find = |name| Table::find(&connection, name, Path::new("x.db"), &stop);
             let table = find("t").expect("looks").expect("is there");
             let old = find("old").expect("looks").expect("is there");
-            let terms = Terms {
+            let terms = |condition: &str| Terms {
                 connection: &connection,
                 table: &table,
-                condition: "at GLOB '20??' AND at < '2025'".to_owned(),
+                condition: condition.to_owned(),
                 into: archives.then_some((&old, columns.as_slice())),
             };
-            let mut several = Several::prepare(&terms, "id").expect("prepares");
+            for calls in ["at GLOB '20??'", "at < '2025' AND length(at) = 4"] {
+                let several = Several::prepare(&terms(calls), "id").expect("prepares");
+                assert!(several.is_none(), "{calls}");
+            }
+            let several = Several::prepare(&terms("at >= '2020' AND at < '2025'"), "id");
+            let mut several = several.expect("prepares").expect("calls nothing");
             let mut went = Vec::new();
             for (keys, expected) in [
                 (vec![2, 4], vec![2, 4]),
@@ -211,14 +203,16 @@ mod tests {
                 (vec![6], vec![]),
             ] {
                 let taken = several.list(&keys).expect("goes");
-                let counts = (taken.meant, taken.removed.expect("goes"));
-                assert_eq!(counts, (expected.len(), expected.len()), "{keys:?}");
+                let counts = (taken.copied, taken.removed.expect("goes"));
+                let copied = archives.then_some(expected.len());
+                assert_eq!(counts, (copied, expected.len()), "{keys:?}");
                 went.extend(expected);
             }
             for ((first, last), expected) in [((11, 12), vec![11, 12]), ((13, 16), vec![14, 16])] {
                 let taken = several.run(first, last).expect("goes");
-                let counts = (taken.meant, taken.removed.expect("goes"));
-                assert_eq!(counts, (expected.len(), expected.len()), "{first}");
+                let counts = (taken.copied, taken.removed.expect("goes"));
+                let copied = archives.then_some(expected.len());
+                assert_eq!(counts, (copied, expected.len()), "{first}");
                 went.extend(expected);
             }
             went.sort_unstable();

@@ -67,9 +67,13 @@ pub struct Suspect {
     pub digest: blake3::Hash,
 }
 
-/// SQL that is true where a value of `[rag.eval] quarantine_column` says quarantined.
+/// SQL that is true where a value of `[rag.eval] quarantine_column` says quarantined. A word that means neither yes nor no does not: a
+/// memory too many is looked at rather than one too few.
 pub(super) fn is_set(value: &str) -> String {
-    format!("coalesce({value} NOT IN (0, '', '0', 'false'), 0)")
+    format!(
+        "CASE WHEN typeof({value}) IN ('integer', 'real') THEN {value} <> 0
+           ELSE coalesce(lower({value}) IN ('1', 'true', 'yes', 'on', 't', 'y'), 0) END"
+    )
 }
 
 /// Reads every text.
@@ -156,6 +160,10 @@ pub(super) fn look(scene: &Scene<'_>, detail: &mut Option<Audit>) -> anyhow::Res
             units::count(found as u64, "suspicion"),
             units::count(audit.texts, "text")
         ),
+    };
+    let told = match audit.quarantined {
+        0 => told,
+        quarantined => format!("{told}, {quarantined} quarantined already"),
     };
     *detail = Some(audit);
     Ok(told)

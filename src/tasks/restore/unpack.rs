@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Component, Path};
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
@@ -76,15 +77,15 @@ impl Work<'_> {
         let mut unpack = |entry: &mut tar::Entry<'_, File>| {
             let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             match entry.unpack_in(folder) {
-                Ok(true) => Ok(()),
+                Ok(true) => Ok(true),
                 Ok(false) => {
                     left.push(format!("{path}: leads out of the folder"));
-                    Ok(())
+                    Ok(false)
                 }
                 Err(error) if error.kind() == ErrorKind::StorageFull => Err(error),
                 Err(error) => {
                     left.push(format!("{path}: {error}"));
-                    Ok(())
+                    Ok(false)
                 }
             }
         };
@@ -93,12 +94,16 @@ impl Work<'_> {
             match entry.header().entry_type().is_dir() {
                 // Last, and the innermost first: one that nobody may write into is filled before.
                 true => folders.push(entry),
-                false => unpack(&mut entry).context("cannot unpack")?,
+                false => {
+                    unpack(&mut entry).context("cannot unpack")?;
+                }
             }
         }
         folders.sort_by(|one, other| other.path_bytes().cmp(&one.path_bytes()));
         for mut entry in folders {
-            unpack(&mut entry).context("cannot unpack")?;
+            if unpack(&mut entry).context("cannot unpack")? {
+                give_time(&entry, folder);
+            }
         }
         if let Some(first) = left.first() {
             self.report.find(
@@ -115,5 +120,20 @@ impl Work<'_> {
             );
         }
         Ok(())
+    }
+}
+
+/// The time of a folder that is unpacked and filled. Where it has gone since, or has none that can be said, it has that of now.
+fn give_time(entry: &tar::Entry<'_, File>, folder: &Path) {
+    let (Ok(path), Ok(seconds)) = (entry.path(), entry.header().mtime()) else {
+        return;
+    };
+    let inside = path
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)));
+    let path = inside.fold(folder.to_owned(), |path, part| path.join(part));
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    if let (Ok(made), Some(time)) = (files::open_folder(&path), time) {
+        let _ = made.set_modified(time);
     }
 }
