@@ -2,10 +2,16 @@
 //! else could commit anyway, and only what the last one before a rest wrote is folded in beside the others' commits. SQLite would
 //! do that at the end of a commit (`sqlite3_wal_hook`): whoever commits while a thousand pages are in the log pays for it.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rusqlite::Connection;
+
+/// Whoever is in the middle of a commit still reads where the log ended before: so much later it is folded in further.
+const SOON: Duration = Duration::from_micros(1_500);
+/// So often, for there may be one who reads for long.
+const TRIES: u32 = 8;
 
 /// Folds the log of one database in when asked to.
 pub struct Fold {
@@ -53,10 +59,29 @@ impl Drop for Fold {
     }
 }
 
-/// Busy or not: the next time goes on with it.
+/// Until nothing is left that could be folded in: only then does the next one who writes begin the log anew. While it is long, each
+/// commit of the others has a part of it folded in, and waits for that.
 fn each_time(asked: &Receiver<()>, connection: &Connection) -> rusqlite::Result<()> {
     while asked.recv().is_ok() {
-        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        let mut before = None;
+        let mut tries = TRIES;
+        while tries > 0 {
+            tries -= 1;
+            let (log, folded) =
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                    Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+                })?;
+            // What came meanwhile is not counted.
+            if before == Some(log) && folded == log {
+                break;
+            }
+            before = Some(log);
+            match asked.recv_timeout(SOON) {
+                Ok(()) => tries = TRIES,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
     }
     Ok(())
 }

@@ -155,16 +155,28 @@ impl TimeFormat {
         }
     }
 
-    /// Teaches a connection what [`Self::plainly_older_than`] says: to compare is no call. By this order, text of this form from before
-    /// `cutoff` is like the empty one.
+    /// Teaches a connection what [`Self::plainly_older_than`] says: to compare is no call. In this order text that is meant is like the
+    /// empty one.
     pub fn teach(self, connection: &Connection, cutoff: Timestamp) -> rusqlite::Result<()> {
         connection.create_collation(OLDER, move |one, other| {
             let text = if one.is_empty() { other } else { one };
-            match self.read(ValueRef::Text(text.as_bytes())) {
-                Some(moment) if moment < cutoff => Ordering::Equal,
-                _ => one.cmp(other),
+            match self.means_older(ValueRef::Text(text.as_bytes()), cutoff) {
+                true => Ordering::Equal,
+                false => one.cmp(other),
             }
         })
+    }
+
+    /// True where a value in the range before `cutoff` is of this form, and before it.
+    fn means_older(&self, value: ValueRef<'_>, cutoff: Timestamp) -> bool {
+        let fits = form(value).is_some_and(|form| form.fits(self));
+        match self {
+            Self::Iso {
+                zone: Zone::Varying,
+                ..
+            } => fits && moment(value).is_some_and(|moment| moment < cutoff),
+            _ => fits,
+        }
     }
 
     /// The range alone: true for every value for which [`Self::older_than`] is, and for others between.
