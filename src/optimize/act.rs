@@ -236,6 +236,7 @@ impl Work<'_> {
             }
             if self.log_lacks()?.is_some() {
                 // What is in the way may be the log itself.
+                pace.settle()?;
                 writer.checkpoint()?;
                 if let Some(lacking) = self.log_lacks()? {
                     return Err(Undone::NoSpace(lacking).into());
@@ -256,7 +257,7 @@ impl Work<'_> {
                 Ok(given)
             })?;
             let (given, held) = self.require(done, limit)?;
-            pace.ended(writer.connection(), held)?;
+            pace.ended(writer.connection(), held);
             left -= given;
             self.report
                 .progress(pages - left, pages, Unit::Count, "pages given back");

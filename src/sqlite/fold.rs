@@ -2,7 +2,8 @@
 //! else could commit anyway, and only what the last one before a rest wrote is folded in beside the others' commits. SQLite would
 //! do that at the end of a commit (`sqlite3_wal_hook`): whoever commits while a thousand pages are in the log pays for it.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,24 +22,30 @@ pub struct Fold {
 
 impl Fold {
     /// With a connection of its own.
-    pub fn begin(connection: Connection) -> Self {
+    pub fn begin(connection: Connection) -> io::Result<Self> {
         let (ask, asked) = sync_channel(1);
-        Self {
+        let thread = thread::Builder::new().spawn(move || each_time(&asked, &connection))?;
+        Ok(Self {
             ask: Some(ask),
-            thread: Some(thread::spawn(move || each_time(&asked, &connection))),
+            thread: Some(thread),
+        })
+    }
+
+    /// Begins to fold in what is in the log by now.
+    pub fn ask(&self) {
+        if let Some(ask) = &self.ask {
+            // One that has yet to begin takes this along, and of one that has ended `has_ended` tells.
+            let _ = ask.try_send(());
         }
     }
 
-    /// Begins to fold in what is in the log by now. What went wrong the last time is this one's error.
-    pub fn ask(&mut self) -> rusqlite::Result<()> {
-        match self.ask.as_ref().map(|ask| ask.try_send(())) {
-            // One that has yet to begin takes this along.
-            Some(Ok(()) | Err(TrySendError::Full(()))) => Ok(()),
-            Some(Err(TrySendError::Disconnected(()))) | None => self.end(),
-        }
+    /// True where something went wrong.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    fn end(&mut self) -> rusqlite::Result<()> {
+    /// Waits for what has begun, and says what went wrong.
+    pub fn end(mut self) -> rusqlite::Result<()> {
         match self.join() {
             Some(Ok(done)) => done,
             Some(Err(panic)) => std::panic::resume_unwind(panic),

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use rusqlite::Connection;
 
 use super::fold::Fold;
@@ -139,13 +140,14 @@ impl Pace {
             let _ = connection.execute_batch("ROLLBACK");
             return Err(error);
         }
-        self.ended(connection, began.elapsed())?;
+        self.ended(connection, began.elapsed());
         Ok(done)
     }
 
     /// The beat for a transaction that somebody else makes: returns when it may begin, with how long its work should take.
     pub fn wait(&mut self, connection: &Connection) -> anyhow::Result<Duration> {
         self.stop.check()?;
+        self.see_to_the_log(connection)?;
         if let Some(mut rest) = self.rest.take() {
             while let Some(left) = rest.left(connection, self.free, Instant::now()) {
                 std::thread::sleep(left.min(BREATH));
@@ -156,7 +158,7 @@ impl Pace {
     }
 
     /// The lock was held so long, with the commit: what was written into the log may be folded in.
-    pub fn ended(&mut self, connection: &Connection, held: Duration) -> anyhow::Result<()> {
+    pub fn ended(&mut self, connection: &Connection, held: Duration) {
         if self.took(held) {
             self.rest = Some(Rest {
                 began: Instant::now(),
@@ -164,22 +166,38 @@ impl Pace {
                 committed: None,
             });
         }
-        let wrong = |error| explain(error, &self.path, &self.stop);
+        if let Some(fold) = &self.fold {
+            fold.ask();
+        }
+    }
+
+    /// Waits until nothing is being folded in, which nobody else can do meanwhile.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        match self.fold.take() {
+            Some(fold) => fold
+                .end()
+                .map_err(|error| explain(error, &self.path, &self.stop)),
+            None => Ok(()),
+        }
+    }
+
+    /// Before a transaction begins, so that none is done and yet an error.
+    fn see_to_the_log(&mut self, connection: &Connection) -> anyhow::Result<()> {
+        if self.fold.as_ref().is_some_and(Fold::has_ended) {
+            self.settle()?;
+        }
         if self.fold.is_none() {
             let mode: String = connection
                 .query_row("PRAGMA main.journal_mode", [], |row| row.get(0))
-                .map_err(wrong)?;
-            if !is_wal(&mode) {
-                return Ok(());
+                .map_err(|error| explain(error, &self.path, &self.stop))?;
+            if is_wal(&mode) {
+                // It never waits for a lock.
+                let own = open_writer(&self.path, &self.stop, Duration::ZERO, false)?;
+                let fold = Fold::begin(own).context("cannot start a thread")?;
+                self.fold = Some(fold);
             }
-            // It never waits for a lock.
-            let own = open_writer(&self.path, &self.stop, Duration::ZERO, false)?;
-            self.fold = Some(Fold::begin(own));
         }
-        match &mut self.fold {
-            Some(fold) => fold.ask().map_err(wrong),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// One transaction over so many items as should fit into its time: `announce` hears which, while nothing is locked yet, then

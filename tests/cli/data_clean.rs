@@ -54,6 +54,36 @@ fn outcome(report: &Value) -> &Value {
     &report["data"]["rules"][0]
 }
 
+/// What cannot be opened beside the rest is no reason to say that nothing was done when it was.
+#[test]
+fn with_few_files_what_is_said_is_what_was_done() {
+    let mut left = Vec::new();
+    for files in 6..20 {
+        let server = Server::new().config(&rule(
+            "table = \"logs\"\ncolumn = \"timestamp\"\naction = \"delete\"",
+        ));
+        sql(&server.database(), TABLES);
+        let line = ["data-clean", "--no-backup-check", "--now", NOW, "--json"];
+        let ours = server.command(line);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"])
+            .arg(ours.get_program())
+            .args(ours.get_args())
+            .envs(
+                ours.get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            );
+        let output = limited.output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let now = rows(&server.database(), "logs");
+        let said = outcome(&report)["done"].as_i64().unwrap_or(0);
+        assert_eq!(100 - now, said, "{files} files: {report:#}");
+        left.push(now);
+    }
+    assert!(left.contains(&60) && left.contains(&100), "{left:?}");
+}
+
 #[test]
 fn the_plans_own_rules() {
     let server = server();

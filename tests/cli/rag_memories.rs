@@ -357,7 +357,12 @@ fn a_column_that_the_application_heeds_marks_them() {
         1
     );
     // What rows have that nobody marked.
-    for (default, back) in [("0", "0"), ("'no' NOT NULL", "'no'"), ("1", "NULL")] {
+    for (default, back) in [
+        ("0", "0"),
+        ("'no' NOT NULL", "'no'"),
+        ("1", "NULL"),
+        ("'2026-01-01'", "NULL"),
+    ] {
         let server = server_with(
             "quarantine_column = \"hidden\"",
             &format!(

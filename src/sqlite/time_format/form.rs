@@ -146,7 +146,9 @@ fn zone(text: &[u8]) -> Option<Zone> {
         return None;
     }
     let (hours, minutes): (i16, i16) = (hours.parse().ok()?, minutes.parse().ok()?);
-    (hours <= 14 && minutes < 60).then_some(Zone::Offset {
+    // `-00:00` says that the zone is not known.
+    let known = sign > 0 || hours > 0 || minutes > 0;
+    (known && hours <= 14 && minutes < 60).then_some(Zone::Offset {
         minutes: sign * (hours * 60 + minutes),
         width: text.len(),
     })

@@ -112,6 +112,8 @@ impl Unit {
 
 /// The earliest year in text. Before it are the zeros of other systems: `0001-01-01`, `1970-01-01`.
 const FIRST_YEAR: u32 = 1971;
+const HALF: SignedDuration = SignedDuration::from_micros(500);
+
 /// What connections call the order that they are taught.
 const OLDER: &str = "older_than_the_cut_off";
 
@@ -174,7 +176,11 @@ impl TimeFormat {
             Self::Iso {
                 zone: Zone::Varying,
                 ..
-            } => fits && moment(value).is_some_and(|moment| moment < cutoff),
+            } => {
+                // SQLite's own functions round to the millisecond.
+                let rounded = moment(value).and_then(|one| one.checked_add(HALF).ok());
+                fits && rounded.is_some_and(|moment| moment < cutoff)
+            }
             _ => fits,
         }
     }

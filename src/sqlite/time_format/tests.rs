@@ -208,6 +208,21 @@ fn each_form_is_told_and_chosen_exactly() {
             .query_row(&all, [], |row| row.get(0))
             .expect("counts");
         assert_eq!(taken, 0, "{name}");
+        // What goes is never more than what was counted: a zone that is not known, the last half of a millisecond.
+        connection
+            .execute_batch(&format!(
+                "CREATE TABLE doubtful(c);
+                 INSERT INTO doubtful VALUES ('2020-01-01T00:00:00-00:00'), ('2020-01-01T00:00:00-00'), ('2020-01-01 00:00:00-00:00');
+                 INSERT INTO doubtful SELECT strftime('%Y-%m-%dT%H:%M:%S', unixepoch('{CUTOFF}') - 1, 'unixepoch') || zone.column1 || '+00:00'
+                   FROM (VALUES ('.9994'), ('.9996'), ('.99951234')) AS zone"
+            ))
+            .expect("fills");
+        let more =
+            format!("SELECT count(*) FROM doubtful WHERE ({plainly}) AND ({older}) IS NOT TRUE");
+        let taken: i64 = connection
+            .query_row(&more, [], |row| row.get(0))
+            .expect("counts");
+        assert_eq!(taken, 0, "{name}");
         // The same value means the same in Rust and in SQL, and none of the others means anything.
         let mut statement = connection
             .prepare("SELECT c FROM t WHERE c IS NOT NULL")

@@ -71,8 +71,7 @@ pub struct Suspect {
 /// memory too many is looked at rather than one too few.
 pub(super) fn is_set(value: &str) -> String {
     format!(
-        "CASE WHEN typeof({value}) IN ('integer', 'real') THEN {value} <> 0
-           ELSE coalesce(lower({value}) IN ('1', 'true', 'yes', 'on', 't', 'y'), 0) END"
+        "coalesce(CAST({value} AS REAL) <> 0 OR lower(trim({value})) IN ('true', 'yes', 'on', 't', 'y'), 0)"
     )
 }
 
