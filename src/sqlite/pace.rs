@@ -32,6 +32,9 @@ const STEP: Duration = Duration::from_micros(25_500);
 /// However many commit, a rest ends.
 const LONGEST_REST: Duration = Duration::from_millis(54);
 
+/// To open one connection more; to fold in waits for nobody.
+const OPENING: Duration = Duration::from_secs(5);
+
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
 
@@ -191,8 +194,7 @@ impl Pace {
                 .query_row("PRAGMA main.journal_mode", [], |row| row.get(0))
                 .map_err(|error| explain(error, &self.path, &self.stop))?;
             if is_wal(&mode) {
-                // It never waits for a lock.
-                let own = open_writer(&self.path, &self.stop, Duration::ZERO, false)?;
+                let own = open_writer(&self.path, &self.stop, OPENING, false)?;
                 let fold = Fold::begin(own).context("cannot start a thread")?;
                 self.fold = Some(fold);
             }
