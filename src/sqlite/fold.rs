@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,16 +19,21 @@ const TRIES: u32 = 8;
 pub struct Fold {
     ask: Option<SyncSender<()>>,
     thread: Option<JoinHandle<rusqlite::Result<()>>>,
+    /// Held while something is folded in.
+    working: Arc<Mutex<()>>,
 }
 
 impl Fold {
     /// With a connection of its own.
     pub fn begin(connection: Connection) -> io::Result<Self> {
         let (ask, asked) = sync_channel(1);
-        let thread = thread::Builder::new().spawn(move || each_time(&asked, &connection))?;
+        let working = Arc::default();
+        let own = Arc::clone(&working);
+        let thread = thread::Builder::new().spawn(move || each_time(&asked, &connection, &own))?;
         Ok(Self {
             ask: Some(ask),
             thread: Some(thread),
+            working,
         })
     }
 
@@ -37,6 +43,11 @@ impl Fold {
             // One that has yet to begin takes this along, and of one that has ended `has_ended` tells.
             let _ = ask.try_send(());
         }
+    }
+
+    /// Waits for what is being folded in just now: where the disk is slow, the log is not written faster than it is folded in.
+    pub fn wait(&self) {
+        drop(self.working.lock());
     }
 
     /// True where something went wrong.
@@ -68,16 +79,22 @@ impl Drop for Fold {
 
 /// Until nothing is left that could be folded in: only then does the next one who writes begin the log anew. While it is long, each
 /// commit of the others has a part of it folded in, and waits for that.
-fn each_time(asked: &Receiver<()>, connection: &Connection) -> rusqlite::Result<()> {
+fn each_time(
+    asked: &Receiver<()>,
+    connection: &Connection,
+    working: &Mutex<()>,
+) -> rusqlite::Result<()> {
     while asked.recv().is_ok() {
         let mut before = None;
         let mut tries = TRIES;
         while tries > 0 {
             tries -= 1;
+            let held = working.lock();
             let (log, folded) =
                 connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
                     Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
                 })?;
+            drop(held);
             // What came meanwhile is not counted.
             if before == Some(log) && folded == log {
                 break;
@@ -91,4 +108,77 @@ fn each_time(asked: &Receiver<()>, connection: &Connection) -> rusqlite::Result<
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn until(mut is_so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(60));
+            thread::sleep(SOON);
+        }
+    }
+
+    fn open(path: &std::path::Path) -> Connection {
+        let connection = Connection::open(path).expect("opens");
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0")
+            .expect("is set");
+        connection
+    }
+
+    #[test]
+    fn the_log_is_folded_in_until_the_next_writer_begins_it_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.db");
+        let (writer, reader) = (open(&path), open(&path));
+        writer
+            .execute_batch(
+                "CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(1000000)); CREATE TABLE u(x)",
+            )
+            .expect("writes");
+        let fold = Fold::begin(open(&path)).expect("begins");
+        // Somebody reads the log as it is now, so that what comes next stays in it.
+        reader
+            .execute_batch("BEGIN; SELECT * FROM u")
+            .expect("reads");
+        writer
+            .execute_batch("INSERT INTO u VALUES (1)")
+            .expect("writes");
+        fold.ask();
+        thread::sleep(SOON);
+        reader.execute_batch("COMMIT").expect("lets go");
+        let mut frames = || {
+            writer
+                .execute_batch("INSERT INTO u VALUES (2)")
+                .expect("writes");
+            let log = "PRAGMA wal_checkpoint(NOOP)";
+            writer
+                .query_row(log, [], |row| row.get::<_, i64>(1))
+                .expect("counts")
+        };
+        until(|| {
+            fold.ask();
+            frames() < 100
+        });
+        fold.wait();
+        assert!(!fold.has_ended());
+        fold.end().expect("nothing went wrong");
+    }
+
+    #[test]
+    fn what_goes_wrong_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = open(&folder.path().join("x.db"));
+        own.execute_batch("CREATE TABLE t(x); BEGIN; INSERT INTO t VALUES (1)")
+            .expect("writes");
+        let fold = Fold::begin(own).expect("begins");
+        fold.ask();
+        until(|| fold.has_ended());
+        assert!(fold.end().is_err());
+    }
 }

@@ -155,6 +155,9 @@ impl Pace {
             while let Some(left) = rest.left(connection, self.free, Instant::now()) {
                 std::thread::sleep(left.min(BREATH));
             }
+            if let Some(fold) = &self.fold {
+                fold.wait();
+            }
         }
         std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
         Ok(self.budget)

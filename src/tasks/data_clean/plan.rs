@@ -11,7 +11,9 @@ use crate::config::sections::{CleanAction, Nulls, Rule};
 use crate::context::Context;
 use crate::error::refused;
 use crate::journal;
-use crate::sqlite::{self, Cascade, Gone, Old, Selection, Table, TimeColumn, Times, quote};
+use crate::sqlite::{
+    self, Cascade, Gone, Old, Selection, Table, TimeColumn, TimeFormat, Times, quote,
+};
 use crate::sys::process::{shell_path, shell_word};
 use crate::units::{self, Length};
 
@@ -109,14 +111,14 @@ impl Plan {
         let cascade = Cascade::of(connection, &table, takes, gone, path, stop)?;
         let (selection, still) = {
             let column = quote(&rule.column);
-            let old = times.format.map(|format| Old {
-                condition: format.older_than(&column, cutoff),
-                range: format.range_before(&column, cutoff),
-            });
-            let plainly = times.format.map(|format| Old {
-                condition: format.plainly_older_than(&column, cutoff),
-                range: format.range_before(&column, cutoff),
-            });
+            let told_by = |condition: fn(&TimeFormat, &str, Timestamp) -> String| {
+                times.format.map(|format| Old {
+                    condition: condition(&format, &column, cutoff),
+                    range: format.range_before(&column, cutoff),
+                })
+            };
+            let old = told_by(TimeFormat::older_than);
+            let plainly = told_by(TimeFormat::plainly_older_than);
             let nulls = rule.nulls == Nulls::Old;
             let indexed = table
                 .has_index(connection, &[&rule.column])
