@@ -152,7 +152,7 @@ mod tests {
         fold.ask();
         thread::sleep(SOON);
         reader.execute_batch("COMMIT").expect("lets go");
-        let mut frames = || {
+        let frames = || {
             writer
                 .execute_batch("INSERT INTO u VALUES (2)")
                 .expect("writes");
