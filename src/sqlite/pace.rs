@@ -1,8 +1,8 @@
 //! Long work in short write transactions, so that the application's own writers never wait long. SQLite has one write lock and no
 //! queue for it: whoever waits looks again after 1, 2, 5, 10, 15, 20 and then 25 ms, later less often still
-//! (`sqliteDefaultBusyCallback`). So the lock is not only held shortly, it is also left alone, at short intervals, for longer than
-//! any of these steps. Of two who look at the same moment one gets in, and nobody sees the other: so a rest lasts until nobody has
-//! committed for as long as a step.
+//! (`sqliteDefaultBusyCallback`). So the lock is held for less than any of the longer steps, and then left alone for longer than all
+//! of them. Of two who look at the same moment one gets in, and the other has to find the next rest: in 78 ms, after which the steps
+//! are long, each one looks three times while the lock is left alone.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,24 +13,23 @@ use rusqlite::Connection;
 use super::fold::Fold;
 use super::{explain, is_constraint, is_wal, open_writer};
 use crate::sys::Stop;
+use crate::sys::machine::Urgent;
 
 /// No write transaction is meant to last longer.
 pub const LONGEST_LOCK: Duration = Duration::from_millis(50);
 
 /// A transaction that took longer with its commit makes the next ones shorter; the first begins with few.
-const AIM: Duration = Duration::from_millis(20);
+const AIM: Duration = Duration::from_millis(18);
 /// Where the commit's syncs take most of that, a shorter one would be hardly shorter; only one that takes too long is made so.
 const FEW: Duration = Duration::from_millis(6);
 const LEAST: Duration = Duration::from_micros(500);
-const BREATH: Duration = Duration::from_millis(1);
-/// So much time at most in short transactions, then a rest in which everybody who waits gets in: those who came first look after 53 ms,
-/// and where somebody else was quicker again after 78.
-const ROUND: Duration = Duration::from_millis(44);
-const REST: Duration = Duration::from_millis(27);
-/// The longest step, and a little.
-const STEP: Duration = Duration::from_micros(25_500);
-/// However many commit, a rest ends.
-const LONGEST_REST: Duration = Duration::from_millis(54);
+/// The longest step, and as long as somebody may need who was in first.
+const REST: Duration = Duration::from_millis(30);
+/// Where nobody waits who did not come while the lock was held, and it was held no longer than this, no step is longer than 15 ms.
+const SHORT_REST: Duration = Duration::from_millis(16);
+const SHORT_LOCK: Duration = Duration::from_millis(32);
+/// What is left of a rest, too short to begin anything.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// To open one connection more; to fold in waits for nobody.
 const OPENING: Duration = Duration::from_secs(5);
@@ -38,13 +37,15 @@ const OPENING: Duration = Duration::from_secs(5);
 /// Items of the first transaction that is announced.
 const FIRST_SHARE: usize = 64;
 
-/// The lock is left alone for longer than a moment.
+/// The lock is left alone.
 struct Rest {
     began: Instant,
     /// What `data_version` was: it changes with others' commits.
     version: Option<i64>,
-    /// When that was seen last.
-    committed: Option<Instant>,
+    /// Somebody else has committed in it: so there may be one who looked at the same moment.
+    used: bool,
+    /// It is a long one, whether or not.
+    long: bool,
 }
 
 /// The measure of one run's write transactions on one database.
@@ -54,10 +55,11 @@ pub struct Pace {
     budget: Duration,
     longest: Duration,
     turns: u64,
-    round: Duration,
-    /// Nothing is locked before.
-    free: Instant,
     rest: Option<Rest>,
+    /// Somebody else has committed in the last rest, as far as is known.
+    used: bool,
+    /// While the lock is held.
+    urgent: Option<Urgent>,
     /// What the last transaction took.
     last: Duration,
     /// So many items of one that is announced.
@@ -74,9 +76,9 @@ impl Pace {
             budget: FEW,
             longest: Duration::ZERO,
             turns: 0,
-            round: Duration::ZERO,
-            free: Instant::now(),
             rest: None,
+            used: true,
+            urgent: None,
             last: Duration::ZERO,
             share: FIRST_SHARE,
             fold: None,
@@ -95,12 +97,8 @@ impl Pace {
 
     /// True while the lock is left alone for longer than a moment: the time to look ahead.
     pub fn rests(&mut self, connection: &Connection) -> bool {
-        let (free, now) = (self.free, Instant::now());
-        let left = match &mut self.rest {
-            Some(rest) => rest.left(connection, free, now),
-            None => free.checked_duration_since(now),
-        };
-        left.is_some_and(|left| left > BREATH)
+        let left = self.rest.as_mut().and_then(|rest| rest.left(connection));
+        left.is_some_and(|left| left > MOMENT)
     }
 
     /// One transaction: `work` on one item after another until all are done or the time is up. An error undoes the whole
@@ -141,6 +139,7 @@ impl Pace {
         if let Err(error) = worked() {
             // Where SQLite has rolled back already there is nothing to undo.
             let _ = connection.execute_batch("ROLLBACK");
+            self.urgent = None;
             return Err(error);
         }
         self.ended(connection, began.elapsed());
@@ -149,29 +148,35 @@ impl Pace {
 
     /// The beat for a transaction that somebody else makes: returns when it may begin, with how long its work should take.
     pub fn wait(&mut self, connection: &Connection) -> anyhow::Result<Duration> {
+        self.urgent = None;
         self.stop.check()?;
         self.see_to_the_log(connection)?;
         if let Some(mut rest) = self.rest.take() {
-            while let Some(left) = rest.left(connection, self.free, Instant::now()) {
-                std::thread::sleep(left.min(BREATH));
+            while let Some(left) = rest.left(connection) {
+                std::thread::sleep(left);
             }
+            self.used = rest.used;
             if let Some(fold) = &self.fold {
                 fold.wait();
             }
         }
-        std::thread::sleep(self.free.saturating_duration_since(Instant::now()));
+        self.urgent = Urgent::begin();
         Ok(self.budget)
     }
 
     /// The lock was held so long, with the commit: what was written into the log may be folded in.
     pub fn ended(&mut self, connection: &Connection, held: Duration) {
-        if self.took(held) {
-            self.rest = Some(Rest {
-                began: Instant::now(),
-                version: version(connection),
-                committed: None,
-            });
-        }
+        self.urgent = None;
+        self.turns += 1;
+        self.last = held;
+        self.longest = self.longest.max(held);
+        self.budget = next_budget(self.budget, held);
+        self.rest = Some(Rest {
+            began: Instant::now(),
+            version: version(connection),
+            used: false,
+            long: self.used || held > SHORT_LOCK,
+        });
         if let Some(fold) = &self.fold {
             fold.ask();
         }
@@ -239,35 +244,22 @@ impl Pace {
             other => other.map_err(|error| explain(error, &self.path, &self.stop)),
         }
     }
-
-    /// Says whether a rest begins.
-    fn took(&mut self, held: Duration) -> bool {
-        self.turns += 1;
-        self.last = held;
-        self.longest = self.longest.max(held);
-        self.budget = next_budget(self.budget, held);
-        self.round += held + BREATH;
-        // Not even begun where it would not end in time.
-        let rests = self.round + AIM > ROUND;
-        if rests {
-            self.round = Duration::ZERO;
-        }
-        self.free = Instant::now() + if rests { REST } else { BREATH };
-        rests
-    }
 }
 
 impl Rest {
-    /// How long it still lasts as far as is known now: until `free`, and for a step after what others commit.
-    fn left(&mut self, connection: &Connection, free: Instant, now: Instant) -> Option<Duration> {
+    /// How long it lasts in all, as far as is known now.
+    fn lasts(&mut self, connection: &Connection) -> Duration {
         let version = version(connection);
-        if version != self.version {
-            (self.version, self.committed) = (version, Some(now));
+        self.used |= version.is_none() || version != self.version;
+        match self.used || self.long {
+            true => REST,
+            false => SHORT_REST,
         }
-        let quiet = self.committed.map_or(free, |last| last + STEP);
-        let until = quiet.min(self.began + LONGEST_REST).max(free);
-        until
-            .checked_duration_since(now)
+    }
+
+    fn left(&mut self, connection: &Connection) -> Option<Duration> {
+        self.lasts(connection)
+            .checked_sub(self.began.elapsed())
             .filter(|left| !left.is_zero())
     }
 }
@@ -282,8 +274,7 @@ pub fn require_open(connection: &Connection) -> anyhow::Result<()> {
     }
 }
 
-/// What changes with others' commits. Nothing where it cannot be told: what was committed counts nevertheless, and a rest is only shorter
-/// or longer for it.
+/// What changes with others' commits. Nothing where it cannot be told: then a rest is a long one.
 fn version(connection: &Connection) -> Option<i64> {
     connection
         .query_row("PRAGMA main.data_version", [], |row| row.get(0))
@@ -314,12 +305,12 @@ mod tests {
     fn the_budget_follows_what_the_disk_does() {
         let ms = Duration::from_millis;
         assert_eq!(next_budget(ms(8), ms(9)), ms(10));
-        assert_eq!(next_budget(ms(19), ms(19)), ms(20));
-        assert_eq!(next_budget(ms(19), ms(10)), AIM);
-        assert_eq!(next_budget(ms(12), ms(24)), ms(10));
+        assert_eq!(next_budget(ms(18), ms(18)), AIM);
+        assert_eq!(next_budget(ms(17), ms(9)), AIM);
+        assert_eq!(next_budget(ms(12), ms(24)), ms(9));
         // A slow disk, and one that is too slow.
         assert_eq!(next_budget(FEW, ms(40)), FEW);
-        assert_eq!(next_budget(ms(5), ms(100)), ms(1));
+        assert_eq!(next_budget(ms(10), ms(100)), Duration::from_micros(1_800));
         assert_eq!(next_budget(LEAST, ms(500)), LEAST);
     }
 
@@ -391,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_in_which_somebody_commits_lasts_longer() {
+    fn a_rest_is_short_only_where_nobody_else_commits() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.db");
         let connection = Connection::open(&path).expect("opens");
@@ -401,35 +392,32 @@ mod tests {
         let other = Connection::open(&path).expect("opens");
         let stop = Stop::after(Duration::from_secs(60));
         let mut pace = Pace::new(&path, &stop);
-        let slow = |_: &i64| -> anyhow::Result<()> {
+        let insert = |_: &i64| -> anyhow::Result<()> {
             connection.execute("INSERT INTO t VALUES (1)", [])?;
-            std::thread::sleep(ROUND);
             Ok(())
         };
-        pace.turn(&connection, &[1], slow).expect("commits");
-        let mut rest = pace.rest.take().expect("rests");
-        let (began, free) = (rest.began, rest.began + REST);
-        let mut left = |at| rest.left(&connection, free, began + at);
-        let commit = || {
-            other
-                .execute_batch("INSERT INTO t VALUES (2)")
-                .expect("gets in");
-        };
-        // Nobody, then one.
-        assert_eq!(left(REST - BREATH), Some(BREATH));
-        assert_eq!(left(REST), None);
-        commit();
-        assert_eq!(left(REST - BREATH), Some(STEP));
-        assert_eq!(left(REST - BREATH + STEP), None);
-        // However many commit.
-        let mut at = REST;
-        loop {
-            commit();
-            match left(at) {
-                Some(more) => at += more.min(STEP / 5),
-                None => break,
+        let mut rests = |commits: bool| {
+            pace.wait(&connection).expect("waits");
+            insert(&1).expect("commits");
+            pace.ended(&connection, SHORT_LOCK);
+            let rest = pace.rest.as_mut().expect("rests");
+            let before = rest.lasts(&connection);
+            if commits {
+                other
+                    .execute_batch("INSERT INTO t VALUES (2)")
+                    .expect("gets in");
             }
-        }
-        assert_eq!(at, LONGEST_REST);
+            (before, rest.lasts(&connection))
+        };
+        // Of the time before the first transaction nothing is known.
+        assert_eq!(rests(false), (REST, REST));
+        assert_eq!(rests(false), (SHORT_REST, SHORT_REST));
+        assert_eq!(rests(true), (SHORT_REST, REST));
+        assert_eq!(rests(false), (REST, REST));
+        assert_eq!(rests(false), (SHORT_REST, SHORT_REST));
+        pace.wait(&connection).expect("waits");
+        pace.ended(&connection, SHORT_LOCK + MOMENT);
+        let rest = pace.rest.as_mut().expect("rests");
+        assert_eq!(rest.lasts(&connection), REST);
     }
 }

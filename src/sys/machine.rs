@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -112,9 +113,15 @@ pub fn is_ours(meta: &fs::Metadata) -> bool {
     (meta.uid() == 0 || meta.uid() == own) && (meta.mode() & 0o022 == 0 || sticky)
 }
 
+/// How nice the process was before it became polite.
+static AS_STARTED: OnceLock<i32> = OnceLock::new();
+
 /// Nice 10 and the lowest best-effort I/O priority for the calling thread and all that it starts.
 /// Politeness is not worth an error: where the system refuses, the run goes on.
 pub fn be_polite(stop: &Stop) {
+    if let Ok(before) = rustix::process::getpriority_process(None) {
+        AS_STARTED.get_or_init(|| before);
+    }
     let _ = rustix::process::nice(10);
     let thread = rustix::thread::gettid();
     let mut command = process::command(Path::new("/usr/bin/ionice"));
@@ -122,6 +129,31 @@ pub fn be_polite(stop: &Stop) {
     command.arg(thread.as_raw_nonzero().to_string());
     if Path::new("/usr/bin/ionice").exists() {
         let _ = process::run(command, Duration::from_secs(2), stop);
+    }
+}
+
+/// As long as it lives the thread that made it is as quick as the process was started: whoever is polite while others wait for what
+/// it holds makes them wait longer. Only root may take politeness back; for anybody else it stays.
+pub struct Urgent {
+    thread: Pid,
+    polite: i32,
+}
+
+impl Urgent {
+    /// Nothing where nobody has been polite, or the system refuses.
+    pub fn begin() -> Option<Self> {
+        let thread = rustix::thread::gettid();
+        let polite = rustix::process::getpriority_process(Some(thread)).ok()?;
+        let before = *AS_STARTED.get()?;
+        rustix::process::setpriority_process(Some(thread), before).ok()?;
+        Some(Self { thread, polite })
+    }
+}
+
+impl Drop for Urgent {
+    fn drop(&mut self) {
+        // To become nicer is never refused.
+        let _ = rustix::process::setpriority_process(Some(self.thread), self.polite);
     }
 }
 
@@ -233,5 +265,28 @@ impl Running {
             pid: self.pid,
             name: name.trim().to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn politeness_is_taken_back_for_as_long_as_it_matters() {
+        let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid()));
+        let stop = Stop::after(Duration::from_secs(60));
+        let before = nice().expect("is told");
+        be_polite(&stop);
+        let polite = nice().expect("is told");
+        assert!(polite > before || polite == 19);
+        let urgent = Urgent::begin();
+        let expected = match urgent.is_some() {
+            true => before,
+            false => polite, // not root
+        };
+        assert_eq!(nice(), Ok(expected));
+        drop(urgent);
+        assert_eq!(nice(), Ok(polite));
     }
 }

@@ -101,15 +101,12 @@ impl Moving<'_> {
     fn all(&mut self, pace: &mut Pace, done: &mut Done) -> anyhow::Result<()> {
         let scene = self.scene;
         let wrong = |error| scene.explain(error);
-        let condition = self.plan.selection.condition();
-        let mut delete = self
-            .plan
-            .table
-            .delete(scene.writer, &condition)
-            .map_err(wrong)?;
+        let (table, condition) = (&self.plan.table, self.plan.still.as_str());
+        self.plan.teach(scene.writer).map_err(wrong)?;
+        let mut delete = table.delete(scene.writer, condition).map_err(wrong)?;
         let mut select = self
             .layout
-            .select(scene.writer, &self.plan.table, &condition)
+            .select(scene.writer, table, condition)
             .map_err(wrong)?;
         let mut walk = self.plan.selection.walk(&self.layout.columns);
         let (mut ahead, mut at, mut more) = (Vec::new(), 0, true);
