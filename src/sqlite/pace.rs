@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(30);
 /// Where nobody waits who did not come while the lock was held, and it was held no longer than this, no step is longer than 15 ms.
 const SHORT_REST: Duration = Duration::from_millis(16);
 const SHORT_LOCK: Duration = Duration::from_millis(32);
-/// What is left of a rest, too short to begin anything.
+/// Between transactions that are like one, and what is left of a rest, too short to begin anything.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// To open one connection more; to fold in waits for nobody.
@@ -56,6 +56,8 @@ pub struct Pace {
     longest: Duration,
     turns: u64,
     rest: Option<Rest>,
+    /// So long the lock was held since the last one.
+    since_rest: Duration,
     /// Somebody else has committed in the last rest, as far as is known.
     used: bool,
     /// While the lock is held.
@@ -77,6 +79,7 @@ impl Pace {
             longest: Duration::ZERO,
             turns: 0,
             rest: None,
+            since_rest: Duration::ZERO,
             used: true,
             urgent: None,
             last: Duration::ZERO,
@@ -139,7 +142,7 @@ impl Pace {
         if let Err(error) = worked() {
             // Where SQLite has rolled back already there is nothing to undo.
             let _ = connection.execute_batch("ROLLBACK");
-            self.urgent = None;
+            self.let_go(connection, began.elapsed());
             return Err(error);
         }
         self.ended(connection, began.elapsed());
@@ -151,14 +154,17 @@ impl Pace {
         self.urgent = None;
         self.stop.check()?;
         self.see_to_the_log(connection)?;
-        if let Some(mut rest) = self.rest.take() {
-            while let Some(left) = rest.left(connection) {
-                std::thread::sleep(left);
+        match self.rest.take() {
+            Some(mut rest) => {
+                while let Some(left) = rest.left(connection) {
+                    std::thread::sleep(left);
+                }
+                self.used = rest.used;
+                if let Some(fold) = &self.fold {
+                    fold.wait();
+                }
             }
-            self.used = rest.used;
-            if let Some(fold) = &self.fold {
-                fold.wait();
-            }
+            None => std::thread::sleep(MOMENT),
         }
         self.urgent = Urgent::begin();
         Ok(self.budget)
@@ -166,19 +172,28 @@ impl Pace {
 
     /// The lock was held so long, with the commit: what was written into the log may be folded in.
     pub fn ended(&mut self, connection: &Connection, held: Duration) {
-        self.urgent = None;
         self.turns += 1;
         self.last = held;
-        self.longest = self.longest.max(held);
         self.budget = next_budget(self.budget, held);
-        self.rest = Some(Rest {
-            began: Instant::now(),
-            version: version(connection),
-            used: false,
-            long: self.used || held > SHORT_LOCK,
-        });
+        self.let_go(connection, held);
         if let Some(fold) = &self.fold {
             fold.ask();
+        }
+    }
+
+    /// Whatever became of the transaction: who waits for the lock comes first now. Some that are very short are like one.
+    fn let_go(&mut self, connection: &Connection, held: Duration) {
+        self.urgent = None;
+        self.longest = self.longest.max(held);
+        self.since_rest += held + MOMENT;
+        if self.since_rest > FEW {
+            self.rest = Some(Rest {
+                began: Instant::now(),
+                version: version(connection),
+                used: false,
+                long: self.used || self.since_rest > SHORT_LOCK,
+            });
+            self.since_rest = Duration::ZERO;
         }
     }
 
@@ -373,7 +388,12 @@ mod tests {
             pace.turn(&connection, &[1, 2, 3], insert).expect("commits"),
             3
         );
-        assert!(pace.turn(&connection, &[4, 7], insert).is_err());
+        let fails_late = |number: &i64| -> anyhow::Result<()> {
+            std::thread::sleep(FEW);
+            insert(number)
+        };
+        assert!(pace.turn(&connection, &[4, 7], fails_late).is_err());
+        assert!(pace.rest.is_some(), "others come first after that too");
         assert_eq!(pace.turn(&connection, &[5], insert).expect("commits"), 1);
         let sum: i64 = connection
             .query_row("SELECT sum(x) FROM t", [], |row| row.get(0))
@@ -399,7 +419,7 @@ mod tests {
         let mut rests = |commits: bool| {
             pace.wait(&connection).expect("waits");
             insert(&1).expect("commits");
-            pace.ended(&connection, SHORT_LOCK);
+            pace.ended(&connection, SHORT_LOCK - MOMENT);
             let rest = pace.rest.as_mut().expect("rests");
             let before = rest.lasts(&connection);
             if commits {
@@ -416,8 +436,14 @@ mod tests {
         assert_eq!(rests(false), (REST, REST));
         assert_eq!(rests(false), (SHORT_REST, SHORT_REST));
         pace.wait(&connection).expect("waits");
-        pace.ended(&connection, SHORT_LOCK + MOMENT);
+        pace.ended(&connection, SHORT_LOCK);
         let rest = pace.rest.as_mut().expect("rests");
         assert_eq!(rest.lasts(&connection), REST);
+        // Three of 1 ms are like one of 5, with what is between.
+        pace.rest = None;
+        for rests in [false, false, false, true, false] {
+            pace.ended(&connection, MOMENT);
+            assert_eq!(pace.rest.take().is_some(), rests);
+        }
     }
 }
