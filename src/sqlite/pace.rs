@@ -24,7 +24,7 @@ const AIM: Duration = Duration::from_millis(18);
 const FEW: Duration = Duration::from_millis(6);
 const LEAST: Duration = Duration::from_micros(500);
 /// The longest step, and as long as somebody may need who was in first.
-const REST: Duration = Duration::from_millis(30);
+const REST: Duration = Duration::from_millis(29);
 /// Where nobody waits who did not come while the lock was held, and it was held no longer than this, no step is longer than 15 ms.
 const SHORT_REST: Duration = Duration::from_millis(16);
 const SHORT_LOCK: Duration = Duration::from_millis(32);
