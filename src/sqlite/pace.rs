@@ -44,7 +44,7 @@ struct Rest {
     version: Option<i64>,
     /// Somebody else has committed in it: so there may be one who looked at the same moment.
     used: bool,
-    /// It is a long one, whether or not.
+    /// It is a long one even if nobody has.
     long: bool,
 }
 
@@ -124,7 +124,8 @@ impl Pace {
         prove: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<usize> {
         let budget = self.wait(connection)?;
-        self.execute(connection, "BEGIN IMMEDIATE")?;
+        self.execute(connection, "BEGIN IMMEDIATE")
+            .inspect_err(|_| self.urgent = None)?;
         let began = Instant::now();
         let mut done = 0;
         let worked = || -> anyhow::Result<()> {
@@ -149,7 +150,8 @@ impl Pace {
         Ok(done)
     }
 
-    /// The beat for a transaction that somebody else makes: returns when it may begin, with how long its work should take.
+    /// The beat for a transaction that somebody else makes: returns when it may begin, with how long its work should take. The thread is
+    /// not polite until that has `ended`.
     pub fn wait(&mut self, connection: &Connection) -> anyhow::Result<Duration> {
         self.urgent = None;
         self.stop.check()?;
